@@ -1,0 +1,31 @@
+.DEFAULT_GOAL := help
+PYTHON_BIN := .venv/bin/python
+
+.PHONY: help setup run test check lock clean
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/ready ## Make .venv from the locked versions (CPU build of torch where there is no GPU).
+
+.venv/ready: requirements.lock pyproject.toml tools/setup.sh
+	@bash tools/setup.sh
+	@touch $@
+
+run: setup ## Forget William Shakespeare with the embedded model, and open the result in runs/.
+	$(PYTHON_BIN) launch_training.py
+
+check: setup ## Format, lint, types, import contracts.
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	$(PYTHON_BIN) -m mypy
+	.venv/bin/lint-imports
+
+test: setup check ## Everything that must hold: check, then all tests.
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2} $(PYTHON_BIN) -m pytest
+
+lock: setup ## Resolve the newest allowed versions into requirements.lock.
+	@bash tools/lock.sh
+
+clean: ## Remove .venv and caches; runs/ stays.
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Who judges: probes of a benchmark, and the corpora that go with it."""

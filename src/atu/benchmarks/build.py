@@ -1,0 +1,78 @@
+"""From the config to a benchmark and a corpus."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from atu.benchmarks.base import Benchmark
+from atu.benchmarks.builtin.benchmark import BuiltinBenchmark
+from atu.benchmarks.config import CorpusConfig, DataConfig
+from atu.benchmarks.corpus import Corpus, read_texts, split_corpus
+from atu.benchmarks.generated import cached_corpus
+from atu.benchmarks.own import OwnConcept
+from atu.benchmarks.rwku.benchmark import RwkuBenchmark
+from atu.benchmarks.rwku.corpora import corpus_file, foreign_writer, forget_and_retain
+from atu.benchmarks.rwku.reader import RwkuData
+from atu.errors import UserError
+from atu.models.language_model import LanguageModel
+from atu.records import Target, Text
+
+logger = logging.getLogger(__name__)
+Progress = Callable[[str], Callable[[int, int], None] | None]
+
+
+def build_benchmark(config: DataConfig) -> Benchmark:
+    """The judge named by `data.benchmark`."""
+    if config.benchmark == "builtin":
+        return BuiltinBenchmark()
+    if config.benchmark == "own":
+        return OwnConcept(config)
+    return RwkuBenchmark(None if config.data_dir is None else Path(config.data_dir))
+
+
+def build_corpus(
+    config: DataConfig, llm: LanguageModel, target: Target, *, seed: int, progress: Progress
+) -> Corpus:
+    """The texts named by `data.corpus.source`, split into trained on and held out.
+
+    Raises:
+        UserError: a file is missing, empty or broken, or too few texts came together.
+    """
+    corpus = config.corpus
+    if corpus.source == "generated":
+        forget, retain = cached_corpus(llm, target, corpus, seed=seed, progress=progress)
+    elif corpus.source == "jsonl":
+        forget, retain = _read_own(corpus, target)
+    else:
+        forget, retain = _read_rwku(config, llm, target, seed)
+    return split_corpus(forget, retain, share=corpus.held_out_share, seed=seed)
+
+
+def _read_own(corpus: CorpusConfig, target: Target) -> tuple[list[Text], list[Text]]:
+    assert corpus.forget_path is not None
+    forget = read_texts(Path(corpus.forget_path), subject=target.name)
+    if corpus.retain_path is None:
+        raise UserError("data.corpus.retain_path is missing: give texts about anything else, which must stay.")
+    return list(forget), list(read_texts(Path(corpus.retain_path)))
+
+
+def _read_rwku(
+    config: DataConfig, llm: LanguageModel, target: Target, seed: int
+) -> tuple[list[Text], list[Text]]:
+    corpus = config.corpus
+    data = RwkuData(None if config.data_dir is None else Path(config.data_dir))
+    file = corpus_file(corpus.rwku_file, llm.label)
+    foreign = foreign_writer(file, llm.label)
+    if foreign is not None:
+        logger.warning("the corpus %s was written by %s, not by %s", file, foreign, llm.label)
+    return forget_and_retain(
+        data,
+        target.folder,
+        file,
+        num_forget_texts=corpus.num_forget_texts,
+        num_others=corpus.num_neighbors,
+        num_texts_per_other=corpus.num_texts_per_neighbor,
+        seed=seed,
+    )

@@ -1,0 +1,76 @@
+"""Which benchmark judges a run, and which texts it is trained on. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from atu.errors import UserError
+
+BenchmarkName = Literal["builtin", "rwku", "own"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusConfig:
+    """The texts of a run: about the concept (forget), its neighbours and anything else (retain)."""
+
+    source: Literal["generated", "jsonl", "rwku"] = "generated"
+    """`generated`: the model writes them; `jsonl`: the two files below; `rwku`: the benchmark's own."""
+    forget_path: str | None = None
+    retain_path: str | None = None
+    num_forget_texts: int = 96
+    num_neighbors: int = 8
+    """Concepts of the same kind that must stay."""
+    num_texts_per_neighbor: int = 8
+    num_general_texts: int = 40
+    """Texts about anything else."""
+    num_question_rows: int = 64
+    """Questions about names in the texts of the concept, and as many about those of its neighbors."""
+    max_new_tokens: int = 64
+    """Length of a generated text, in tokens of the language model."""
+    temperature: float = 0.7
+    """Of the sampling that writes the texts."""
+    max_input_length: int = 256
+    """Longer texts are cut here, in tokens of the language model."""
+    held_out_share: float = 0.1
+    """Share of the texts that is never trained on, 0..1."""
+    rwku_file: str = "own"
+    """RWKU file with the texts about a target, without `.json`; `own` takes the one that this model wrote."""
+
+    def __post_init__(self) -> None:
+        if self.source == "jsonl" and self.forget_path is None:
+            raise UserError("forget_path is missing: source 'jsonl' reads the texts about the concept there.")
+        if self.source != "jsonl" and (self.forget_path or self.retain_path):
+            raise UserError(f"forget_path and retain_path belong to source 'jsonl', not to '{self.source}'.")
+        for key in ("num_forget_texts", "max_new_tokens", "max_input_length"):
+            if getattr(self, key) < 1:
+                raise UserError(f"{key} must be at least 1, not {getattr(self, key)}.")
+        for key in ("num_neighbors", "num_texts_per_neighbor", "num_general_texts", "num_question_rows"):
+            if getattr(self, key) < 0:
+                raise UserError(f"{key} must not be negative, found {getattr(self, key)}.")
+        if self.temperature <= 0:
+            raise UserError(f"temperature must be positive, not {self.temperature}.")
+        if not 0 < self.held_out_share < 1:
+            raise UserError(f"held_out_share must lie between 0 and 1, not {self.held_out_share}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """The judge and the corpus."""
+
+    benchmark: BenchmarkName = "builtin"
+    data_dir: str | None = None
+    """Folder with the benchmark's files; the built-in one needs none. RWKU's default is `$ATU_RWKU`."""
+    description: str | None = None
+    """One sentence about the concept; only benchmark 'own' takes it from here."""
+    neighbors: tuple[str, ...] = ()
+    """Names that must stay, for benchmark 'own'; filled up from a general list."""
+    probes_path: str | None = None
+    """JSONL with your own probes, for benchmark 'own'."""
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+
+    def __post_init__(self) -> None:
+        if self.benchmark != "own" and (self.description or self.neighbors or self.probes_path):
+            raise UserError("data.description, neighbors and probes_path belong to benchmark 'own' (data=own).")
+        if self.corpus.source == "rwku" and self.benchmark != "rwku":
+            raise UserError("corpus.source 'rwku' needs benchmark 'rwku' (data=rwku-positive).")

@@ -1,0 +1,97 @@
+"""The texts of a run: read, checked, split into those trained on and those only measured."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from atu.errors import UserError
+from atu.records import Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """Texts about the concept (forget) and about anything else (retain)."""
+
+    forget: tuple[Text, ...]
+    retain: tuple[Text, ...]
+    held_out_forget: tuple[Text, ...]
+    held_out_retain: tuple[Text, ...]
+
+
+def split_corpus(forget: Sequence[Text], retain: Sequence[Text], *, share: float, seed: int) -> Corpus:
+    """Hold out a share of each side by the hash of the text, so that the order of the files plays no part.
+
+    Doubles are dropped first. At least one text of each side is held out, and one kept.
+
+    Raises:
+        UserError: a side has fewer than two different texts.
+    """
+    kept_forget, held_forget = _split(_distinct(forget), share, seed, "about the concept (forget)")
+    kept_retain, held_retain = _split(_distinct(retain), share, seed, "about anything else (retain)")
+    return Corpus(
+        forget=kept_forget, retain=kept_retain, held_out_forget=held_forget, held_out_retain=held_retain
+    )
+
+
+def read_texts(path: Path, *, subject: str | None = None) -> tuple[Text, ...]:
+    """Texts of a JSONL file: one object a line with `text`, and perhaps `subject` and `prompt`.
+
+    Args:
+        subject: for rows that name none.
+
+    Raises:
+        UserError: the file is missing or empty, or a row is broken (its line is named).
+    """
+    if not path.is_file():
+        raise UserError(f"The corpus file {path} does not exist.")
+    texts = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip():
+            texts.append(_parse_line(line, subject or path.stem, f"{path}, line {number}"))
+    if not texts:
+        raise UserError(f"The corpus file {path} is empty: write one JSON object a line, such as "
+                        '{"text": "..."}.')
+    return tuple(texts)
+
+
+def _parse_line(line: str, subject: str, where: str) -> Text:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: not JSON ({error.msg}).") from error
+    if not isinstance(row, dict) or not isinstance(row.get("text"), str) or not row["text"].strip():
+        raise UserError(f'{where}: each line must be an object with a non-empty string "text".')
+    unknown = sorted(set(row) - {"text", "subject", "prompt"})
+    if unknown:
+        raise UserError(f"{where}: unknown field '{unknown[0]}'; known are text, subject, prompt.")
+    for key in ("subject", "prompt"):
+        if not isinstance(row.get(key, ""), str):
+            raise UserError(f'{where}: "{key}" must be a string.')
+    return Text(
+        text=row["text"], subject=row.get("subject", subject), source="jsonl", prompt=row.get("prompt")
+    )
+
+
+def _distinct(texts: Sequence[Text]) -> list[Text]:
+    seen: dict[tuple[str | None, str], Text] = {}
+    for text in texts:
+        seen.setdefault((text.prompt, " ".join(text.text.casefold().split())), text)
+    return list(seen.values())
+
+
+def _split(
+    texts: Sequence[Text], share: float, seed: int, what: str
+) -> tuple[tuple[Text, ...], tuple[Text, ...]]:
+    if len(texts) < 2:
+        raise UserError(f"The corpus has {len(texts)} different texts {what}; at least 2 are needed.")
+    ranked = sorted(texts, key=lambda text: _rank(text, seed))
+    count = min(max(1, round(share * len(ranked))), len(ranked) - 1)
+    return tuple(ranked[count:]), tuple(ranked[:count])
+
+
+def _rank(text: Text, seed: int) -> str:
+    return hashlib.sha256(f"{seed}\0{text.prompt}\0{text.text}".encode()).hexdigest()

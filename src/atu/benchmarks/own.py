@@ -1,0 +1,98 @@
+"""A concept of the user's own: a name and one sentence, with or without probes of one's own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from atu.benchmarks.builtin.benchmark import BuiltinBenchmark
+from atu.benchmarks.config import DataConfig
+from atu.errors import UserError
+from atu.records import Probe, Target
+
+_GROUPS = ("forget/fb", "forget/qa", "forget/aa", "neighbor/fb", "neighbor/qa", "utility/gen")
+_FIELDS = {"group", "prompt", "references", "max_new_tokens", "answer_prefix", "attack"}
+
+
+@dataclass(frozen=True)
+class OwnConcept:
+    """The concept that `unlearning_target` names, described by `data.description`.
+
+    Without `data.probes_path` only the built-in general facts are asked: they show damage, not forgetting.
+    """
+
+    config: DataConfig
+    name: str = "own"
+    general: BuiltinBenchmark = field(default_factory=BuiltinBenchmark)
+
+    def targets(self) -> list[str]:
+        """Any name is a target here, so none is listed."""
+        return []
+
+    def target(self, folder: str) -> Target:
+        """The concept itself."""
+        name = folder.replace("_", " ")
+        return Target(
+            name=name,
+            folder=folder,
+            description=self.config.description or name,
+            neighbors=self.config.neighbors,
+        )
+
+    def probes(self, folder: str) -> list[Probe]:
+        """The user's probes, and the built-in general facts.
+
+        Raises:
+            UserError: the file is missing, or a row of it is broken (its line is named).
+        """
+        own: list[Probe] = []
+        if self.config.probes_path is not None:
+            own = _read_probes(Path(self.config.probes_path), folder)
+        return own + self.general.general_probes()
+
+    def checksum(self) -> str:
+        """sha256 of the probes' file, or of the general facts where there is none."""
+        if self.config.probes_path is None:
+            return self.general.checksum()
+        return hashlib.sha256(Path(self.config.probes_path).read_bytes()).hexdigest()
+
+
+def _read_probes(path: Path, folder: str) -> list[Probe]:
+    if not path.is_file():
+        raise UserError(f"data.probes_path: the file {path} does not exist.")
+    probes = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip():
+            probes.append(_parse_probe(line, f"{path}, line {number}", f"own/{folder}/{number}"))
+    if not probes:
+        raise UserError(f"data.probes_path: the file {path} holds no probe.")
+    return probes
+
+
+def _parse_probe(line: str, where: str, probe_id: str) -> Probe:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: not JSON ({error.msg}).") from error
+    if not isinstance(row, dict) or row.get("group") not in _GROUPS:
+        raise UserError(f'{where}: each line must be an object with a "group", one of {", ".join(_GROUPS)}.')
+    unknown = sorted(set(row) - _FIELDS)
+    if unknown:
+        raise UserError(f"{where}: unknown field '{unknown[0]}'; known are {', '.join(sorted(_FIELDS))}.")
+    references = row.get("references")
+    if not isinstance(references, list) or not references or not all(isinstance(r, str) and r for r in references):
+        raise UserError(f'{where}: "references" must be a list of accepted answers.')
+    if not isinstance(row.get("prompt"), str) or not row["prompt"]:
+        raise UserError(f'{where}: "prompt" must be a non-empty string.')
+    return Probe(
+        id=probe_id,
+        group=row["group"],
+        kind="generate",
+        prompt=row["prompt"],
+        references=tuple(references),
+        max_new_tokens=int(row.get("max_new_tokens", 24)),
+        answer_prefix=str(row.get("answer_prefix", "")),
+        attack=str(row.get("attack", "")),
+    )

@@ -1,0 +1,90 @@
+"""The `atu` command. Torch is imported only by the commands that need it, so that help shows at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from atu import __version__
+from atu.benchmarks.config import DataConfig
+from atu.evaluation.config import EvaluationConfig
+from atu.launch import exit_codes, launch
+from atu.models.resolve import resolve_model
+
+app = typer.Typer(
+    help="Make a language model forget a concept and keep the rest.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Entry point of the `atu` command."""
+    app(prog_name="atu")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"atu {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def train(context: typer.Context) -> None:
+    """Unlearn a concept. `atu train --help` shows every key."""
+    launch("atu train", context.args)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Folder, hub id, or a name of config/pre_trained_llm.")],
+    target: Annotated[str, typer.Option(help="Folder name of the concept whose probes are asked.")],
+    out: Annotated[Path, typer.Option(help="Folder for scores and answers.")],
+    benchmark: Annotated[Literal["builtin", "rwku"], typer.Option(help="Whose probes.")] = "builtin",
+    data_dir: Annotated[str | None, typer.Option(help="Folder of the benchmark's files.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Prompts asked at once.")] = 32,
+) -> None:
+    """Ask a model the probes of a concept, and write its answers and scores."""
+    with exit_codes("Nothing was kept; the same command starts anew."):
+        model_config = resolve_model(model)
+        data_config = DataConfig(benchmark=benchmark, data_dir=data_dir)
+        # These bring torch.
+        from atu.benchmarks.build import build_benchmark
+        from atu.models.load import load_language_model
+        from atu.run import evaluate_model
+        from atu.training.device import build_accelerator
+
+        probes = build_benchmark(data_config).probes(target)
+        device = build_accelerator("auto", "fp32").device
+        llm = load_language_model(model_config, device=str(device))
+        result = evaluate_model(llm, probes, EvaluationConfig(batch_size=batch_size), out)
+        for name, score in result.scores.items():
+            typer.echo(f"{name:28}{score.value:8.2f}   {score.low:.2f} to {score.high:.2f}   n = {score.n}")
+        typer.echo(f"answers and scores: {out}")
+
+
+@app.command()
+def report(run_dir: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
+    """Write report.html of a run anew from its files."""
+    with exit_codes("The same command starts anew."):
+        from atu.results.page import write_report
+        from atu.results.run_folder import RunFolder
+
+        typer.echo(write_report(RunFolder(root=run_dir)))

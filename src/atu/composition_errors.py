@@ -1,0 +1,74 @@
+"""Hydra's refusals as one line each, with the nearest thing that exists."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from atu.errors import UserError, did_you_mean
+
+
+def explain(error: Exception, folder: Path, arguments: Sequence[str]) -> UserError:
+    """The UserError that says what is wrong with the command line.
+
+    Args:
+        error: what Hydra raised while it composed the config.
+        folder: the config folder, searched for the nearest key.
+        arguments: the command line; the groups it chooses decide which keys there are.
+    """
+    from hydra.errors import MissingConfigException, OverrideParseException
+
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        return UserError(f"There is no {group} '{option}'.{did_you_mean(option, error.options)}")
+    if isinstance(error, OverrideParseException):
+        return UserError(
+            f"Cannot read '{error.override}': write key=value, and quote a value with special characters "
+            f"twice, as in unlearning_target=\"'a, b'\"."
+        )
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if match := re.match(r"Could not override '(.+?)'", lines[0]):
+        key = match[1].lstrip("+")
+        return UserError(f"There is no key '{key}'.{nearest_key(key, _known_keys(folder, arguments, key))}")
+    if match := re.match(r"Ambiguous value for argument '(.+?)=(.*)'", lines[0]):
+        key, value = match.groups()
+        return UserError(
+            f"'{key}={value}' has a comma: add -m to run once for each value, or quote it twice, "
+            f"{key}=\"'{value}'\", when the comma belongs to the value."
+        )
+    cause = str(error.__cause__ or "").partition("\n")[0]
+    return UserError(" ".join([*lines, cause]).strip())
+
+
+def nearest_key(wrong: str, known: Iterable[str]) -> str:
+    """The end of a message about a key that does not exist: the nearest by its whole or by its last part."""
+    keys = list(known)
+    parent, _, leaf = wrong.rpartition(".")
+    leaves = {key.rpartition(".")[2]: key for key in reversed(keys)}
+    near = (
+        difflib.get_close_matches(
+            wrong, [key for key in keys if key.rpartition(".")[0] == parent], cutoff=0.8
+        )
+        or difflib.get_close_matches(wrong, keys, cutoff=0.8)
+        or [leaves[name] for name in difflib.get_close_matches(leaf, leaves, cutoff=0.7)]
+        or [key for key in keys if leaf in key.rpartition(".")[2]]
+    )
+    return f" Did you mean '{near[0]}'?" if near else " See --help for all keys."
+
+
+def _known_keys(folder: Path, arguments: Sequence[str], wrong: str) -> list[str]:
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    from atu.config import dotted_keys, field_keys
+
+    groups = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_dir()]
+    choices = [text for text in arguments if text.partition("=")[0] in groups and "," not in text]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(folder), version_base="1.3"):
+        cfg = compose("train", choices, return_hydra_config=True)
+    keys = [*dotted_keys(cfg), *field_keys()]
+    # Hydra's own keys are many: they only compete when one of them was meant.
+    return groups + [key for key in keys if key.startswith("hydra.") == wrong.startswith("hydra.")]

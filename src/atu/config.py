@@ -1,0 +1,167 @@
+"""The config of a run: joins the rooms' dataclasses and checks across them.
+
+The only module that sees a DictConfig: from here on frozen dataclasses travel. No torch here, so that a
+wrong key shows at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast, get_type_hints
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from atu.benchmarks.config import DataConfig
+from atu.embedding.config import EncoderConfig, PredictorConfig
+from atu.errors import UserError
+from atu.evaluation.config import EvaluationConfig
+from atu.methods.config import TaskConfig
+from atu.models.config import ModelConfig
+from atu.training.config import TrainingConfig
+from atu.typed import from_mapping
+
+NOT_DEFINING = (
+    "name",
+    "exp",
+    "runs_dir",
+    "device",
+    "devices",
+    "threads",
+    "wandb",
+    "evaluation.batch_size",
+    "text_encoder.batch_size",
+    "training.checkpoint_seconds",
+    "training.log_every",
+)
+"""Keys that say where a run lies, what it is called and on what it is computed, but not what it computes.
+`config_hash` leaves them out. `seed` and `training.precision` do define the results."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WandbConfig:
+    """Keys of the Weights & Biases tracker."""
+
+    mode: Literal["online", "offline", "disabled"] = "disabled"
+    entity: str | None = None
+    project: str | None = None
+    group: str | None = None
+    name: str | None = None
+    id: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode != "disabled":
+            raise UserError(
+                f"mode '{self.mode}' is not available: this version has no wandb tracking yet. Leave it at "
+                "'disabled'; metrics and report are in the run folder."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything one run is told."""
+
+    name: str
+    """Folder of the run inside `runs_dir`; the same name resumes it."""
+    exp: str | None = None
+    """Label of the experiment that a run belongs to; begins the names of its runs."""
+    seed: int = 0
+    unlearning_target: str
+    """Folder name of the concept to forget."""
+    skip_initial_eval: bool = False
+    runs_dir: str = "runs"
+    """Relative to the working directory."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: Literal["auto"] | int = "auto"
+    threads: int | None = None
+    """CPU threads; None leaves the choice to torch."""
+    wandb: WandbConfig = field(default_factory=WandbConfig)
+    pre_trained_llm: ModelConfig
+    text_encoder: EncoderConfig
+    embedding_prediction_model: PredictorConfig
+    data: DataConfig
+    task: TaskConfig
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def __post_init__(self) -> None:
+        if not self.unlearning_target:
+            raise UserError("unlearning_target is empty: name the concept to forget.")
+        if not self.name or self.name.startswith(".") or set(self.name) & set("/\\\0\n"):
+            raise UserError(f"name {self.name!r} cannot be a folder name: no slash, and no dot in front.")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed must lie in 0..{2**32 - 1}, not {self.seed}.")
+        if self.threads is not None and self.threads < 1:
+            raise UserError(f"threads must be at least 1, or null, not {self.threads}.")
+        if self.devices not in ("auto", 1):
+            raise UserError(f"devices={self.devices} is not available: a run uses one device. Set devices=1.")
+
+
+def load(cfg: DictConfig) -> RunConfig:
+    """The composed config as checked dataclasses.
+
+    Raises:
+        UserError: unknown or missing key, wrong type, value out of range, or a broken `${...}`; the
+            message names the dotted key.
+    """
+    try:
+        data = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{error.full_key or 'The config'}: {reason}.") from error
+    return from_mapping(RunConfig, cast("dict[str, object]", data), "")
+
+
+def to_mapping(config: RunConfig) -> dict[str, Any]:
+    """The config as nested dicts, lists and plain values: what `config.yaml` of a run holds."""
+    return cast("dict[str, Any]", _plain(dataclasses.asdict(config)))
+
+
+def config_hash(config: RunConfig) -> str:
+    """Hex sha256 of what defines the results: all keys but `NOT_DEFINING`, in a fixed order."""
+    mapping = to_mapping(config)
+    for key in NOT_DEFINING:
+        *parents, leaf = key.split(".")
+        node = mapping
+        for parent in parents:
+            node = node[parent]
+        del node[leaf]
+    text = json.dumps(mapping, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def field_keys(cls: type = RunConfig, prefix: str = "") -> list[str]:
+    """All dotted keys that the dataclasses know, such as `text_encoder.batch_size`, whether a yaml lists them
+    or leaves them at their default."""
+    keys: list[str] = []
+    for name, hint in get_type_hints(cls).items():
+        keys.append(f"{prefix}{name}")
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            keys += field_keys(hint, f"{prefix}{name}.")
+    return keys
+
+
+def dotted_keys(cfg: DictConfig | ListConfig) -> list[str]:
+    """All keys of a composed config, such as `task.first_stage_steps`, groups included."""
+    keys: list[str] = []
+
+    def walk(node: object, prefix: str) -> None:
+        if isinstance(node, Mapping):
+            for key, value in node.items():
+                keys.append(f"{prefix}{key}")
+                walk(value, f"{prefix}{key}.")
+
+    walk(OmegaConf.to_container(cfg, resolve=False), "")
+    return keys
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,55 @@
+"""Arrays that are computed once and found again by what they were computed from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from atu.errors import UserError
+from atu.results.files import cache_root
+
+
+def content_key(parts: Mapping[str, object]) -> str:
+    """sha256 over everything that determines the arrays; `parts` must be JSON values."""
+    canonical = json.dumps(parts, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def cached_arrays(
+    room: str, key: str, build: Callable[[], dict[str, Tensor]], *, root: Path | None = None
+) -> dict[str, Tensor]:
+    """The arrays stored under `room/key`, built and stored first when they are not there.
+
+    The file is written beside and renamed, so that a killed process leaves nothing that looks whole. An
+    unreadable file is built anew.
+
+    Raises:
+        UserError: the cache folder cannot be written.
+    """
+    path = (root or cache_root()) / room / f"{key}.safetensors"
+    if path.exists():
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError):
+            path.unlink()
+    arrays = {name: tensor.contiguous() for name, tensor in build().items()}
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(arrays, partial)
+        with partial.open("rb") as handle:
+            os.fsync(handle.fileno())
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise UserError(
+            f"Cannot write the cache file {path}: {error}. Free some space or set ATU_CACHE to another folder."
+        ) from error
+    return arrays

@@ -1,0 +1,56 @@
+"""Configuration of the sentence encoder and of the embedding predictor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from atu.errors import UserError
+from atu.models.config import PackageFile
+
+TokenForm = Literal["sentence", "bare"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """A frozen sentence encoder with mean pooling."""
+
+    name: str
+    model_name: str
+    """Hub id or local folder."""
+    revision: str | None = None
+    packages: tuple[PackageFile, ...] = ()
+    """Where the files lie inside PyPI packages, for machines without a hub."""
+    window_tokens: int = 8
+    """k: encoder tokens in one target window (paper: 8)."""
+    token_form: TokenForm = "sentence"
+    """`sentence` puts the encoder's special tokens around windows and targets alike; `bare` leaves them
+    out of the windows only, as the released code does."""
+    center: bool = True
+    """Remove the corpus mean from every embedding, so that unrelated text scores about 0."""
+    batch_size: int = 256
+    """Windows in one encoder call."""
+
+    def __post_init__(self) -> None:
+        if self.window_tokens < 1:
+            raise UserError(f"text_encoder.window_tokens must be at least 1, not {self.window_tokens}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictorConfig:
+    """The network that reads hidden states up to t and predicts the embedding of the tokens after t."""
+
+    name: str
+    hidden_dim: int = 384
+    num_heads: int = 6
+    num_layers: int = 2
+    dropout: float = 0.1
+    causal: bool = True
+    """False reproduces the released predictor, which attends to the tokens it should predict."""
+
+    def __post_init__(self) -> None:
+        if self.hidden_dim % self.num_heads:
+            raise UserError(
+                f"embedding_prediction_model.hidden_dim ({self.hidden_dim}) must be a multiple of "
+                f"num_heads ({self.num_heads})."
+            )

@@ -1,0 +1,46 @@
+"""What to forget, as a vector, and how near to it other text comes by itself."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from atu.embedding.encoder import TextEncoder
+from atu.records import Target
+
+
+def concept_text(target: Target, form: str) -> str:
+    """The text that stands for the concept: its name, or its name and description."""
+    return target.name if form == "name" else f"{target.name}: {target.description}"
+
+
+def concept_embedding(
+    encoder: TextEncoder, target: Target, form: str, mean: Float[Tensor, " d_enc"]
+) -> Float[Tensor, " d_enc"]:
+    """Unit embedding of the concept in the centred space of the windows.
+
+    Args:
+        mean: mean embedding of the corpus, zeros where embeddings are not centred.
+    """
+    return normalize(encoder.embed_texts([concept_text(target, form)])[0] - mean, dim=0)
+
+
+def center(
+    embeddings: Float[Tensor, "windows d_enc"], mean: Float[Tensor, " d_enc"]
+) -> Float[Tensor, "windows d_enc"]:
+    """Remove the corpus mean and scale back to unit length."""
+    return normalize(embeddings - mean, dim=-1)
+
+
+def calibrated_threshold(
+    others: Float[Tensor, "windows d_enc"], concept: Float[Tensor, " d_enc"], percentile: float
+) -> float:
+    """tau below which text is no nearer to the concept than other people's text is.
+
+    Args:
+        others: centred unit embeddings of true windows of texts about other concepts.
+        percentile: 0..100; 95 leaves one innocent window in twenty above tau.
+    """
+    return float(torch.quantile(others @ concept, percentile / 100.0))

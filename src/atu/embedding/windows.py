@@ -1,0 +1,103 @@
+"""Windows: for each position of an LLM row, the embedding of the next k encoder tokens.
+
+LLM and encoder cut a text differently, so a window begins at the first encoder token that starts at or after
+the character at which the LLM token ends (as in the released code). Each distinct window is embedded once.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from atu.embedding.cache import cached_arrays, content_key
+from atu.embedding.encoder import TextEncoder
+from atu.errors import UserError
+from atu.models.rows import Row
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Embeddings of all distinct windows of some rows, and which one each position has.
+
+    `index[r][t]` is the row of `embeddings` for position t of row r, or -1 where fewer than k tokens follow.
+    """
+
+    embeddings: Float[Tensor, "windows d_enc"]
+    index: tuple[Int[Tensor, " pos"], ...]
+
+    def subset(self, rows: Sequence[int]) -> Windows:
+        """The same embeddings for some of the rows."""
+        return Windows(self.embeddings, tuple(self.index[r] for r in rows))
+
+    def of_rows(self) -> Float[Tensor, "positions d_enc"]:
+        """The embeddings of every position that has a window, row by row."""
+        index = torch.cat(self.index)
+        return self.embeddings[index[index >= 0]]
+
+
+def window_starts(row: Row, token_starts: Sequence[int], k: int) -> list[int]:
+    """For each LLM position the encoder token at which its window begins, or -1.
+
+    Args:
+        row: the LLM's view of the text.
+        token_starts: character of the row's *body* at which each encoder token begins.
+        k: encoder tokens in a window.
+    """
+    starts = []
+    for end in row.ends:
+        begin = bisect_left(token_starts, end - row.body_start)
+        has_window = end >= row.body_start and begin + k <= len(token_starts)
+        starts.append(begin if has_window else -1)
+    return starts
+
+
+def embed_windows(
+    encoder: TextEncoder,
+    rows: Sequence[Row],
+    *,
+    llm_label: str,
+    progress: Callable[[int, int], None] | None = None,
+) -> Windows:
+    """Embed every distinct window of `rows` once; found again in the cache for the same texts and settings.
+
+    Raises:
+        UserError: no text is as long as one window.
+    """
+    config = encoder.config
+    k = config.window_tokens
+    ids_of_window: dict[tuple[int, ...], int] = {}
+    index = []
+    for row in rows:
+        ids, token_starts = encoder.token_offsets(row.string[row.body_start :])
+        places = [
+            ids_of_window.setdefault(tuple(ids[s : s + k]), len(ids_of_window)) if s >= 0 else -1
+            for s in window_starts(row, token_starts, k)
+        ]
+        index.append(torch.tensor(places, dtype=torch.long))
+    if not ids_of_window:
+        raise UserError(
+            f"text_encoder.window_tokens={k} is longer than every text of the corpus: lower it or give longer texts."
+        )
+    key = content_key(
+        {
+            "encoder": config.name,
+            "model": config.model_name,
+            "revision": config.revision,
+            "packages": [package.sha256 for package in config.packages],
+            "form": config.token_form,
+            "windows": [list(ids) for ids in ids_of_window],
+        }
+    )
+    arrays = cached_arrays(
+        "windows",
+        key,
+        lambda: {
+            "embeddings": encoder.embed_ids(list(ids_of_window), form=config.token_form, progress=progress)
+        },
+    )
+    return Windows(arrays["embeddings"], tuple(index))

@@ -1,0 +1,22 @@
+"""The one error a user is meant to see: what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+class UserError(ValueError):
+    """A fault of config, data or files that the user can mend. Printed as one line, exit code 2."""
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """The end of an error message: the nearest known name, or all of them when none is near."""
+    names = sorted(known)
+    near = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
+    if near:
+        return f" Did you mean '{near[0]}'?"
+    return f" Known: {', '.join(names)}." if names else ""

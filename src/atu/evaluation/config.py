@@ -1,0 +1,25 @@
+"""How probes are asked and scores computed. No torch here: config errors must show at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from atu.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """Settings of one evaluation. Neither speed nor memory settings change an answer."""
+
+    batch_size: int = 32
+    """Most probes asked at once. Halved by itself when memory runs out."""
+    scoring: Literal["corrected"] = "corrected"
+    """Rules by which a row gets its score (docs of `atu.evaluation.scorers`)."""
+    bootstrap_samples: int = 1000
+    """Resamplings of the rows behind each 95% interval."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "bootstrap_samples"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}.")

@@ -1,0 +1,200 @@
+"""Ask a model every probe once and keep what it said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from atu.errors import UserError
+from atu.evaluation.batching import Progress, common_length
+from atu.evaluation.collapse import is_degenerate
+from atu.evaluation.config import EvaluationConfig
+from atu.evaluation.generate import Prompt, generate
+from atu.evaluation.likelihood import Completion, completion_nll, token_logprobs
+from atu.evaluation.scorers import recall_lcs, score_generate, token_f1
+from atu.models.language_model import LanguageModel
+from atu.records import Answer, Probe
+
+KNOWN = 0.5
+"""Row score from which the untouched model counts as knowing the answer."""
+
+
+def evaluate(
+    llm: LanguageModel,
+    probes: Sequence[Probe],
+    *,
+    before: Sequence[Answer] | None,
+    config: EvaluationConfig,
+    progress: Progress | None = None,
+) -> list[Answer]:
+    """The model's answer to each probe, in the order of the probes.
+
+    `before`: what the untouched model said to the same probes; None when `llm` is that model itself.
+    A likelihood probe has no right or wrong: its `values["loss"]` (nats a token) takes the place of a score.
+    `values` of the other kinds: `recall` and `f1` (best over the references, 0..1) of a written answer;
+    `choice` (index) and `margin` (nats, best right choice over best wrong one) of a chosen one; `nll` (nats a
+    token) of the text that the untouched model gave, on rows that it answered rightly.
+    `progress` counts probes. Raises UserError for probe ids that occur twice, for probes missing in `before`,
+    and whatever keeps a probe from being asked (see `generate`, `token_logprobs`): never a score for it.
+    """
+    earlier = None if before is None else {answer.probe_id: answer for answer in before}
+    _check_ids(probes, earlier)
+    answers: dict[str, Answer] = {}
+    for kind, ask in (("generate", _ask_generate), ("choose", _ask_choose), ("likelihood", _ask_likelihood)):
+        asked = [probe for probe in probes if probe.kind == kind]
+        if asked:
+            report = _part_of(progress, first=len(answers), size=len(asked), total=len(probes))
+            answers |= {answer.probe_id: answer for answer in ask(llm, asked, config.batch_size, report)}
+    found = [answers[probe.id] for probe in probes]
+    return _compare(llm, probes, found, answers if earlier is None else earlier, config.batch_size)
+
+
+def _ask_generate(
+    llm: LanguageModel, probes: Sequence[Probe], batch_size: int, progress: Progress | None
+) -> list[Answer]:
+    prompts = [
+        Prompt(
+            ids=tuple(llm.encode(llm.render(probe.prompt, probe.answer_prefix))),
+            max_new_tokens=probe.max_new_tokens,
+        )
+        for probe in probes
+    ]
+    generations = generate(llm, prompts, batch_size=batch_size, progress=progress)
+    answers = []
+    for probe, prompt, generation in zip(probes, prompts, generations, strict=True):
+        text = _decode_answer(llm, prompt.ids, generation.ids)
+        values = {
+            "recall": max((recall_lcs(text, reference) for reference in probe.references), default=0.0),
+            "f1": max((token_f1(text, reference) for reference in probe.references), default=0.0),
+        }
+        answers.append(_answer(probe, text=text, score=score_generate(probe, text), values=values))
+    return answers
+
+
+def _ask_choose(
+    llm: LanguageModel, probes: Sequence[Probe], batch_size: int, progress: Progress | None
+) -> list[Answer]:
+    """Each choice as the whole answer; the one with the greatest summed log-probability is chosen."""
+    completions = []
+    for probe in probes:
+        if not 0 < len(set(probe.correct)) < len(probe.references) or not all(probe.references):
+            raise UserError(f"Probe '{probe.id}' needs right and wrong choices, none of them empty.")
+        completions += [_completion(llm, probe, choice) for choice in probe.references]
+    logprobs = iter(token_logprobs(llm, completions, batch_size=batch_size, progress=progress))
+    answers = []
+    for probe in probes:
+        sums = [sum(next(logprobs)) for _ in probe.references]
+        choice = sums.index(max(sums))
+        wrong = [value for i, value in enumerate(sums) if i not in probe.correct]
+        margin = max(sums[i] for i in probe.correct) - max(wrong)
+        values = {"choice": float(choice), "margin": margin}
+        score = float(choice in probe.correct)
+        answers.append(_answer(probe, text=probe.references[choice], score=score, values=values))
+    return answers
+
+
+def _ask_likelihood(
+    llm: LanguageModel, probes: Sequence[Probe], batch_size: int, progress: Progress | None
+) -> list[Answer]:
+    """The bare text without chat template; its first token is given, the others are scored."""
+    rows = [tuple(llm.encode(probe.prompt)) for probe in probes]
+    for probe, row in zip(probes, rows, strict=True):
+        if len(row) < 2:
+            raise UserError(
+                f"Probe '{probe.id}' is a text of {len(row)} tokens; a likelihood takes two or more."
+            )
+    completions = [Completion(prompt=row[:1], ids=row[1:]) for row in rows]
+    losses = completion_nll(llm, completions, batch_size=batch_size, progress=progress)
+    return [
+        _answer(probe, text="", score=0.0, values={"loss": loss})
+        for probe, loss in zip(probes, losses, strict=True)
+    ]
+
+
+def _compare(
+    llm: LanguageModel,
+    probes: Sequence[Probe],
+    answers: Sequence[Answer],
+    earlier: Mapping[str, Answer],
+    batch_size: int,
+) -> list[Answer]:
+    """Adds what the untouched model knew, and how likely this one finds the right answers of that one."""
+    known = [probe.kind != "likelihood" and earlier[probe.id].score >= KNOWN for probe in probes]
+    completions = [
+        _completion(llm, probe, earlier[probe.id].text)
+        for probe, knew in zip(probes, known, strict=True)
+        if knew
+    ]
+    losses = iter(completion_nll(llm, completions, batch_size=batch_size))
+    return [
+        replace(
+            answer,
+            known_before=None if probe.kind == "likelihood" else knew,
+            values={**answer.values, "nll": next(losses)} if knew else answer.values,
+        )
+        for probe, answer, knew in zip(probes, answers, known, strict=True)
+    ]
+
+
+def _completion(llm: LanguageModel, probe: Probe, answer: str) -> Completion:
+    """The answer's tokens as they stand in the whole text; a token that spans the border belongs to it.
+
+    A choice begins with a space unless the text before it ends in white space.
+    """
+    prompt = llm.render(probe.prompt, probe.answer_prefix)
+    if probe.kind == "choose" and not prompt[-1:].isspace():
+        answer = " " + answer
+    alone, whole = llm.encode(prompt), llm.encode(prompt + answer)
+    border = common_length(alone, whole)
+    return Completion(prompt=tuple(whole[:border]), ids=tuple(whole[border:]))
+
+
+def _decode_answer(llm: LanguageModel, prompt: Sequence[int], new: Sequence[int]) -> str:
+    """The text that `new` adds. Decoded behind its prompt, since some tokenizers drop a first space.
+
+    A character that the token limit cut in half is left out.
+    """
+
+    def decode(ids: Sequence[int]) -> str:
+        return str(
+            llm.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        )
+
+    before, whole = decode(prompt), decode([*prompt, *new])
+    text = whole[len(before) :] if whole.startswith(before) else decode(new)
+    return text.rstrip("\ufffd")
+
+
+def _answer(probe: Probe, *, text: str, score: float, values: Mapping[str, float]) -> Answer:
+    return Answer(
+        probe_id=probe.id,
+        group=probe.group,
+        prompt=probe.prompt,
+        text=text,
+        score=score,
+        degenerate=probe.kind == "generate" and is_degenerate(text),
+        attack=probe.attack,
+        references=probe.references,
+        values=values,
+    )
+
+
+def _check_ids(probes: Sequence[Probe], earlier: Mapping[str, Answer] | None) -> None:
+    ids = Counter(probe.id for probe in probes)
+    repeated = [probe_id for probe_id, times in ids.items() if times > 1]
+    if repeated:
+        raise UserError(f"Two probes have the id '{repeated[0]}': the benchmark must number its rows.")
+    missing = [] if earlier is None else [probe_id for probe_id in ids if probe_id not in earlier]
+    if missing:
+        raise UserError(
+            f"The untouched model was never asked '{missing[0]}' ({len(missing)} such probes): "
+            "evaluate it with the same benchmark first."
+        )
+
+
+def _part_of(progress: Progress | None, *, first: int, size: int, total: int) -> Progress | None:
+    """Progress of one kind of probes (in whatever items it counts) as progress over all probes."""
+    if progress is None:
+        return None
+    return lambda done, items: progress(first + size * done // items, total)

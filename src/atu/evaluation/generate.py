@@ -1,0 +1,136 @@
+"""Greedy answers that a benchmark can trust: the same ones for every batch size and order of prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import pad
+
+from atu.evaluation.batching import (
+    Progress,
+    check_finite,
+    check_length,
+    continue_from,
+    in_batches,
+    judged,
+    read_prompts,
+)
+from atu.models.language_model import LanguageModel
+
+NEAR_TIE = 1e-3
+"""Gap of the two best logits below which a row decides alone.
+
+Padding and batch shape move float32 logits by about 1e-5 to 1e-4 (the order of sums differs), which flips
+a greedy choice where two tokens are this close. Such a choice is made again from the row's tokens alone,
+without padding or cache, so that it depends on nothing else.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """Token ids to continue, with at most `max_new_tokens` new ones."""
+
+    ids: tuple[int, ...]
+    max_new_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """New tokens without the end token; `stop_id` is that token, None at the token limit."""
+
+    ids: tuple[int, ...]
+    stop_id: int | None
+
+
+@dataclass
+class _Row:
+    """A prompt on its way: what it has said so far."""
+
+    prompt: Prompt
+    new: list[int] = field(default_factory=list)
+    stop_id: int | None = None
+
+    def take(self, token: int, end_ids: Sequence[int]) -> None:
+        if token in end_ids:
+            self.stop_id = token
+        else:
+            self.new.append(token)
+
+    @property
+    def done(self) -> bool:
+        return self.stop_id is not None or len(self.new) >= self.prompt.max_new_tokens
+
+
+def generate(
+    llm: LanguageModel,
+    prompts: Sequence[Prompt],
+    *,
+    batch_size: int,
+    progress: Progress | None = None,
+) -> list[Generation]:
+    """The greedy continuation of each prompt, in input order, up to one of `llm.end_ids`.
+
+    Computes in the dtype of the weights; with float32 the answers do not depend on `batch_size`.
+    The model's generation config plays no part (no sampling, no repetition penalty).
+    Raises UserError for a prompt beyond the model's context, for NaN or infinite logits, and when memory
+    runs out at batch size 1.
+    """
+    for prompt in prompts:
+        check_length(llm, prompt.ids, prompt.max_new_tokens)
+    order = sorted(range(len(prompts)), key=lambda i: (prompts[i].max_new_tokens, len(prompts[i].ids)))
+    with judged(llm.model):
+        answers = in_batches(
+            [prompts[i] for i in order],
+            lambda batch: _generate_batch(llm, batch),
+            batch_size=batch_size,
+            progress=progress,
+        )
+    by_index = dict(zip(order, answers, strict=True))
+    return [by_index[i] for i in range(len(prompts))]
+
+
+def _generate_batch(llm: LanguageModel, prompts: Sequence[Prompt]) -> list[Generation]:
+    rows = [_Row(prompt) for prompt in prompts]
+    live = rows
+    reading = read_prompts(llm, [prompt.ids for prompt in prompts])
+    logits, cache, mask, last = reading.logits, reading.cache, reading.mask, reading.last
+    while True:
+        tokens = _best_tokens(llm, live, logits.float())
+        for row, token in zip(live, tokens.tolist(), strict=True):
+            row.take(token, llm.end_ids)
+        keep = [i for i, row in enumerate(live) if not row.done]
+        if not keep:
+            return [Generation(ids=tuple(row.new), stop_id=row.stop_id) for row in rows]
+        if len(keep) < len(live):  # finished rows cost nothing further
+            live = [live[i] for i in keep]
+            index = torch.tensor(keep, device=llm.device)
+            cache.batch_select_indices(index)
+            tokens, mask, last = tokens[index], mask[index], last[index]
+        mask, last = pad(mask, (0, 1), value=1), last + 1
+        logits, cache = continue_from(
+            llm, cache, input_ids=tokens[:, None], attention_mask=mask, position_ids=last, logits_to_keep=1
+        )
+        logits = logits[:, -1]
+
+
+def _best_tokens(
+    llm: LanguageModel, rows: Sequence[_Row], logits: Float[Tensor, "batch vocab"]
+) -> Int[Tensor, " batch"]:
+    """The next token of each row; near ties are decided by `_best_token_alone`."""
+    best, second = logits.topk(2).values.unbind(-1)  # a NaN counts as the greatest
+    for row, finite in zip(rows, best.isfinite().tolist(), strict=True):
+        check_finite(llm, row.prompt.ids, finite)
+    tokens = logits.argmax(-1)
+    for i in (best - second < NEAR_TIE).nonzero().flatten().tolist():
+        tokens[i] = _best_token_alone(llm, [*rows[i].prompt.ids, *rows[i].new])
+    return tokens
+
+
+def _best_token_alone(llm: LanguageModel, ids: Sequence[int]) -> Int[Tensor, ""]:
+    output = llm.model(input_ids=torch.tensor([ids], device=llm.device), use_cache=False, logits_to_keep=1)
+    best: Tensor = output.logits[0, -1].argmax()
+    return best

@@ -1,0 +1,167 @@
+"""Does a text hold the answer? Pure functions on strings, the rules behind the `corrected` scores.
+
+A row counts as known when an accepted answer occurs in the model's answer as whole words, whatever its case,
+accents, punctuation and articles. Three rules keep guessing and echoing from counting:
+
+1. Only the first line is the answer. What follows a line break is a list or a new turn. A line that only
+   introduces ("Sure, here it is:") is read together with the next one.
+2. A question that offers options ("...: Carrie, It, or Misery?") is answered by naming the right one and none
+   of the others; repeating the question is no answer. A letter alone stands for its lettered option.
+3. A guess among alternatives ("Hamlet or Macbeth"; four or more short items in a row, most of them wrong) is
+   not knowledge.
+
+What the rules cannot see: negation ("It was not Hamlet") counts as an answer.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby, pairwise
+
+from atu.records import Probe
+
+_ARTICLES = {"a", "an", "the"}
+_LONGEST_ITEM = 4  # words; longer pieces between commas are clauses, not items of a list
+_SHORTEST_LIST = 4  # items; "Stratford, Warwickshire, England" is one place
+
+
+def normalize(text: str) -> str:
+    """Lower-case words without accents, punctuation and articles, one space between them.
+
+    A text of nothing but articles keeps them, so that the answer "A" does not vanish. Thousands separators
+    and zero decimals go ("1,564.0" is "1564"), a decimal point stays ("3.5" does not hold the word "5").
+    """
+    folded = unicodedata.normalize("NFKD", text.casefold())
+    folded = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", folded)
+    folded = re.sub(r"(?<=\d)\.0+(?!\d)", "", folded)
+    folded = re.sub(r"(?<!\d)\.|\.(?!\d)", " ", folded)
+    kept = "".join(c if c.isalnum() or c == "." else " " for c in folded if not unicodedata.combining(c))
+    words = kept.split()
+    return " ".join([word for word in words if word not in _ARTICLES] or words)
+
+
+def contains_any(text: str, references: Sequence[str]) -> float:
+    """1.0 if one of the references occurs in the text as a run of whole words, else 0.0 (both normalized)."""
+    words = f" {normalize(text)} "
+    return float(any(f" {reference} " in words for reference in map(normalize, references) if reference))
+
+
+def recall_lcs(text: str, reference: str) -> float:
+    """Longest common subsequence of words over the words of the reference (ROUGE-L recall, both normalized).
+
+    0.0 for a reference without words.
+    """
+    said, wanted = normalize(text).split(), normalize(reference).split()
+    if not wanted:
+        return 0.0
+    lengths = [0] * (len(wanted) + 1)
+    for word in said:
+        diagonal = 0
+        for i, other in enumerate(wanted, start=1):
+            above = lengths[i]
+            lengths[i] = diagonal + 1 if word == other else max(above, lengths[i - 1])
+            diagonal = above
+    return lengths[-1] / len(wanted)
+
+
+def token_f1(text: str, reference: str) -> float:
+    """F1 of the two multisets of normalized words, as in SQuAD. 0.0 when either side has no words."""
+    said, wanted = Counter(normalize(text).split()), Counter(normalize(reference).split())
+    common = (said & wanted).total()
+    return 2 * common / (said.total() + wanted.total()) if common else 0.0
+
+
+def score_generate(probe: Probe, text: str) -> float:
+    """1.0 if `text` answers the probe by the rules at the top of this module, else 0.0."""
+    answer = first_line(text)
+    options = offered_options(probe.prompt)
+    right = {letter: option for letter, option in options.items() if _shares_words(option, probe.references)}
+    if right:
+        answer = options.get(_lone_letter(answer), answer)
+        others = [option for letter, option in options.items() if letter not in right]
+        if contains_any(answer, others):
+            return 0.0
+        references = [*probe.references, *right.values()]
+    else:
+        references = list(probe.references)
+    if is_guess(answer, references):
+        return 0.0
+    return contains_any(answer, references)
+
+
+def first_line(text: str) -> str:
+    """The first line with words in it, together with the next one if it ends in a colon."""
+    lines = [line.strip() for line in text.splitlines() if normalize(line)]
+    if len(lines) > 1 and lines[0].endswith(":"):
+        return f"{lines[0]} {lines[1]}"
+    return lines[0] if lines else ""
+
+
+def offered_options(question: str) -> dict[str, str]:
+    """The options that the last line of a question offers, by letter, or by number where it gives no letters.
+
+    Reads "A) Carrie B) It" (also "A.", "(A)") and the comma list behind the last colon. Empty when there are
+    fewer than two options.
+    """
+    lettered = re.findall(
+        r"(?<!\w)\(?([A-H])[).:]\s+(.+?)(?=[\s,;]+(?:or\s+)?\(?[A-H][).:]\s|\s*$)", question, re.S
+    )
+    letters = "".join(letter for letter, _ in lettered)
+    if len(letters) > 1 and "ABCDEFGH".startswith(letters):  # not the initials of D. H. Lawrence
+        return {letter.lower(): option.strip(" ?.,;\n") for letter, option in lettered}
+    _, colon, tail = question.strip().splitlines()[-1].rpartition(": ") if question.strip() else ("", "", "")
+    pieces = re.split(r",\s+(?:or\s+)?|;\s+|\s+or\s+", tail.strip(" ?.")) if colon else []
+    pieces = [piece.strip(" '\"‘’“”") for piece in pieces]
+    return {str(i): piece for i, piece in enumerate(pieces, start=1) if piece} if len(pieces) > 1 else {}
+
+
+def is_guess(answer: str, references: Sequence[str]) -> bool:
+    """Whether the answer names alternatives of which only some are accepted (rule 3)."""
+    accepted = [reference for reference in map(normalize, references) if reference]
+    sides = normalize(answer).split(" or ")
+    for left, right in pairwise(sides):
+        # Only what stands beside the "or" is an alternative: "photosynthesis, in which plants or algae ...".
+        near_left = any(contains_any(_last_words(left, len(r.split()) + 1), [r]) for r in accepted)
+        near_right = any(contains_any(_first_words(right, len(r.split()) + 1), [r]) for r in accepted)
+        if near_left != near_right and not (contains_any(left, accepted) and contains_any(right, accepted)):
+            return True
+    return any(_is_list_of_guesses(sentence, accepted) for sentence in re.split(r"\.\s", answer))
+
+
+def _is_list_of_guesses(sentence: str, accepted: Sequence[str]) -> bool:
+    pieces = [piece for piece in re.split(r"[,;/]|\band\b|\bor\b", sentence) if normalize(piece)]
+    if any(contains_any(piece, accepted) for piece in pieces if not _is_item(piece)):
+        return False  # said in a clause of its own, whatever is listed beside it
+    for is_list, run in groupby(pieces, key=_is_item):
+        items = list(run)
+        hits = sum(contains_any(item, accepted) for item in items)
+        if is_list and len(items) >= _SHORTEST_LIST and 0 < hits < len(items) / 2:
+            return True
+    return False
+
+
+def _is_item(piece: str) -> bool:
+    return len(piece.split()) <= _LONGEST_ITEM
+
+
+def _shares_words(option: str, references: Sequence[str]) -> bool:
+    return any(contains_any(option, [r]) or contains_any(r, [option]) for r in references)
+
+
+def _lone_letter(answer: str) -> str:
+    """The letter of an answer that is nothing else ("B", "(B)", "The answer is B."), else ""."""
+    match = re.fullmatch(
+        r"\W*(?:the\s+)?(?:correct\s+)?(?:(?:answer|option)(?:\s+is)?\W*)?([a-h])\W*", answer, re.I
+    )
+    return match[1].lower() if match else ""
+
+
+def _first_words(text: str, count: int) -> str:
+    return " ".join(text.split()[:count])
+
+
+def _last_words(text: str, count: int) -> str:
+    return " ".join(text.split()[-count:])

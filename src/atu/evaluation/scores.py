@@ -1,0 +1,75 @@
+"""From answers to scores: means over groups of rows with bootstrap intervals. Pure functions, no torch.
+
+Names, in percent (0..100) where nothing else is said:
+
+- `forget/fb`, `neighbor/qa`, ...: mean row score of each group present; `forget/all`, `neighbor/all`: of all
+  their rows pooled. Groups of `likelihood` probes (`mia/...`): mean loss in nats a token.
+- the same with `@known`: over the rows that the untouched model answered rightly: only they can be forgotten.
+- `degenerate/forget`, `/neighbor`, `/utility`: share of written answers that are no language any more.
+- `nll/forget@known`, ...: mean nats a token of the right answer that the untouched model gave. Greedy answers
+  flip by single rows; this moves smoothly.
+
+A group without rows has no score. Rows are independent draws in the bootstrap: with few rows, or all of them
+right or wrong, the interval is too narrow.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from atu.records import Answer, Score
+
+POOLED = ("forget", "neighbor")
+JUDGED = ("forget", "neighbor", "utility")
+
+
+def summarize(answers: Sequence[Answer], *, samples: int, seed: int = 0) -> dict[str, Score]:
+    """Every score (names above) that the answers can give, each with its 95% percentile bootstrap interval.
+
+    `samples` resamplings of the rows; the draw depends on `seed` and the score's name alone, so a score's
+    interval is the same whatever stands beside it.
+    """
+    columns = _columns(answers)
+    return {
+        name: bootstrap_mean(values, name=name, samples=samples, seed=seed)
+        for name, values in columns.items()
+    }
+
+
+def bootstrap_mean(values: Sequence[float], *, name: str, samples: int, seed: int) -> Score:
+    """Mean of at least one value with its 2.5% and 97.5% percentiles over resampled rows."""
+    rows = np.asarray(values, dtype=np.float64)
+    draws = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    means = rows[draws.integers(len(rows), size=(samples, len(rows)))].mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return Score(value=float(rows.mean()), n=len(rows), low=float(low), high=float(high))
+
+
+def _columns(answers: Sequence[Answer]) -> dict[str, list[float]]:
+    """The numbers behind each score, by name; no name without numbers."""
+    graded = [answer for answer in answers if "loss" not in answer.values]
+    columns: dict[str, list[float]] = {}
+    for suffix, rows in (("", graded), ("@known", [answer for answer in graded if answer.known_before])):
+        for group in sorted({answer.group for answer in rows}):
+            columns[group + suffix] = [100 * answer.score for answer in rows if answer.group == group]
+        for side in POOLED:
+            columns[f"{side}/all{suffix}"] = [100 * answer.score for answer in _of(side, rows)]
+    for answer in answers:
+        if "loss" in answer.values:
+            columns.setdefault(answer.group, []).append(answer.values["loss"])
+    written = [answer for answer in graded if "choice" not in answer.values]
+    for side in JUDGED:
+        columns[f"degenerate/{side}"] = [100.0 * answer.degenerate for answer in _of(side, written)]
+        columns[f"nll/{side}@known"] = [
+            answer.values["nll"]
+            for answer in _of(side, graded)
+            if answer.known_before and "nll" in answer.values
+        ]
+    return {name: values for name, values in columns.items() if values}
+
+
+def _of(side: str, answers: Sequence[Answer]) -> list[Answer]:
+    return [answer for answer in answers if answer.group.startswith(f"{side}/")]

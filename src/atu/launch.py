@@ -1,0 +1,111 @@
+"""Hydra's entry: composes the config, checks it, and only then imports torch and runs.
+
+`python launch_training.py` and `atu train` are both this. A mistake of the user ends as one line on
+stderr and exit code 2; with `HYDRA_FULL_ERROR=1` in the environment the traceback is shown instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+from atu.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+# Read before `_run_hydra` sets it for Hydra.
+_WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+def launch(command: str, arguments: Sequence[str]) -> None:
+    """Run what the command line asks for: one run, a sweep (`-m`), or one of Hydra's questions (`--help`).
+
+    Args:
+        command: how the program was called, repeated in the hint after Ctrl-C.
+        arguments: overrides and Hydra's flags, such as `["-m", "seed=0,1"]`.
+
+    Raises:
+        SystemExit: 2 after a mistake of the user, 130 after Ctrl-C.
+    """
+    hint = f"The same command goes on where this one stopped: {command} {shlex.join(arguments)}"
+    if {"-m", "--multirun"} & set(arguments):
+        hint = f"Jobs that a cluster already has go on there. {hint}"
+    with exit_codes(hint.rstrip()):
+        _run_hydra(arguments)
+
+
+@contextmanager
+def exit_codes(hint: str) -> Iterator[None]:
+    """Turn a UserError into one line on stderr and exit code 2, Ctrl-C into `hint` and exit code 130."""
+    try:
+        yield
+    except UserError as error:
+        _exit_with(error)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted. {hint}", file=sys.stderr)
+        raise SystemExit(EXIT_INTERRUPTED) from None
+
+
+def job(cfg: DictConfig) -> None:
+    """One run, in this process or on a compute node.
+
+    Raises:
+        SystemExit: 2 after a mistake of the user, when this is the only run.
+        UserError: the same in a sweep, so that Hydra marks the job as failed and goes on with the others.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    is_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    try:
+        _run(cfg)
+    except UserError as error:
+        if is_sweep:
+            # Hydra keeps it until every job of the sweep has ended, and then shows the first one only.
+            print(f"error in {cfg.name}: {error}", file=sys.stderr, flush=True)
+            raise
+        _exit_with(error)
+    except Exception:
+        if is_sweep:
+            traceback.print_exc()
+        raise
+
+
+def _exit_with(error: UserError) -> NoReturn:
+    if _WANTS_TRACEBACK:
+        raise error
+    print(f"error: {error}", file=sys.stderr)
+    raise SystemExit(EXIT_USER_ERROR) from None
+
+
+def _run(cfg: DictConfig) -> None:
+    from atu.config import load
+
+    config = load(cfg)
+    from atu.run import run  # brings torch, which takes seconds: not before the config is right
+
+    run(config)
+
+
+def _run_hydra(arguments: Sequence[str]) -> None:
+    import hydra
+    from hydra.errors import HydraException
+
+    from atu.composition_errors import explain
+    from atu.config_dir import config_dir
+    from atu.overrides import complete
+
+    folder = config_dir()
+    arguments = complete(arguments)
+    sys.argv = [sys.argv[0], *arguments]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # leaves exceptions to us; Hydra would print them over many lines
+    try:
+        hydra.main(version_base="1.3", config_path=str(folder), config_name="train")(job)()
+    except HydraException as error:
+        raise explain(error, folder, arguments) from error

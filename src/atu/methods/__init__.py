@@ -1,0 +1,1 @@
+"""What is trained and against which loss. Tensors in, tensors out."""

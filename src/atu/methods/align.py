@@ -1,0 +1,122 @@
+"""The align stage: fit the predictor to the LLM as it is now, and judge it on held-out text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from atu.embedding.predictor import Predictor
+from atu.embedding.target import center
+from atu.embedding.windows import Windows
+from atu.methods.losses import alignment_loss, contrastive_loss
+from atu.models.hook import forward_to_hook
+from atu.models.language_model import LanguageModel
+from atu.models.rows import Row, collate
+
+RETRIEVAL_SIZE = 256
+"""Windows among which the true one must be ranked first."""
+_CONTRASTIVE_SIZE = 512
+
+
+@dataclass(frozen=True)
+class AlignData:
+    """Hidden states of the current LLM and the windows to predict, extracted once for a stage."""
+
+    hidden: tuple[Float[Tensor, "pos d_llm"], ...]
+    windows: Windows
+    mean: Float[Tensor, " d_enc"]
+
+    def batch(
+        self, indices: Sequence[int], device: torch.device
+    ) -> tuple[Float[Tensor, "batch pos d_llm"], Bool[Tensor, "batch pos"], Tensor, Bool[Tensor, "batch pos"]]:
+        """Padded hidden states, their mask, the true (centred) windows, and where there is one."""
+        width = max(len(self.hidden[i]) for i in indices)
+        hidden = torch.zeros(len(indices), width, self.hidden[0].shape[1])
+        is_token = torch.zeros(len(indices), width, dtype=torch.bool)
+        window = torch.full((len(indices), width), -1, dtype=torch.long)
+        for b, i in enumerate(indices):
+            length = len(self.hidden[i])
+            hidden[b, :length] = self.hidden[i]
+            is_token[b, :length] = True
+            window[b, :length] = self.windows.index[i]
+        true = center(self.windows.embeddings[window.clamp(min=0)], self.mean)
+        return hidden.to(device), is_token.to(device), true.to(device), (window >= 0).to(device)
+
+
+@torch.no_grad()
+def extract_align_data(
+    llm: LanguageModel, rows: Sequence[Row], windows: Windows, mean: Tensor, *, hook_layer: int
+) -> AlignData:
+    """Hidden states at the hook layer for all rows, float32 on the CPU; the LLM is not touched after."""
+    hidden = []
+    for start in range(0, len(rows), 16):
+        chosen = list(range(start, min(start + 16, len(rows))))
+        batch = collate(rows, chosen, pad_id=llm.pad_id, device=llm.device)
+        states = forward_to_hook(llm.model, batch.ids, batch.is_token, hook_layer).float().cpu()
+        hidden += [states[b, : len(rows[i].ids)].clone() for b, i in enumerate(chosen)]
+    return AlignData(tuple(hidden), windows, mean)
+
+
+def align_losses(
+    predictor: Predictor,
+    data: AlignData,
+    indices: Sequence[int],
+    *,
+    contrastive_weight: float,
+    device: torch.device,
+) -> dict[str, Tensor]:
+    """Loss parts of one align step on the texts `indices`; `total` is their weighted sum."""
+    hidden, is_token, true, has_window = data.batch(indices, device)
+    predicted = predictor(hidden, is_token)
+    alignment = alignment_loss((predicted * true).sum(dim=-1), has_window)
+    parts = {"align/alignment": alignment}
+    total = alignment
+    if contrastive_weight > 0:
+        flat, flat_true = predicted[has_window], true[has_window]
+        chosen = torch.randperm(len(flat), device="cpu")[:_CONTRASTIVE_SIZE].to(device)
+        contrastive = contrastive_loss(flat[chosen], flat_true[chosen])
+        parts["align/contrastive"] = contrastive
+        total = total + contrastive_weight * contrastive
+    return {"total": total, **parts}
+
+
+@torch.no_grad()
+def judge_predictor(
+    predictor: Predictor, data: AlignData, constant: Float[Tensor, " d_enc"], *, device: torch.device
+) -> dict[str, float]:
+    """How well the predictor does on held-out text, next to the constant that ignores the input.
+
+    Args:
+        data: held-out rows.
+        constant: the unit vector with the highest mean cosine on the *training* windows.
+
+    Returns:
+        `align/held_out_cosine`, `align/constant_cosine`, and `align/retrieval_top1`: how often the true window
+        is ranked first among up to `RETRIEVAL_SIZE` held-out ones (identical windows count as one).
+    """
+    predictor.eval()
+    predicted, true = [], []
+    for i in range(len(data.hidden)):
+        hidden, is_token, target, has_window = data.batch([i], device)
+        predicted.append(predictor(hidden, is_token)[has_window].cpu())
+        true.append(target[has_window].cpu())
+    predictor.train()
+    p, t = torch.cat(predicted), torch.cat(true)
+    generator = torch.Generator().manual_seed(0)
+    chosen = torch.randperm(len(p), generator=generator)[:RETRIEVAL_SIZE]
+    scores = p[chosen] @ t[chosen].T
+    is_best = scores.diagonal() >= scores.max(dim=1).values - 1e-6
+    return {
+        "align/held_out_cosine": float((p * t).sum(dim=-1).mean()),
+        "align/constant_cosine": float((t @ constant).mean()),
+        "align/retrieval_top1": float(is_best.float().mean()),
+    }
+
+
+def best_constant(windows: Windows, mean: Float[Tensor, " d_enc"]) -> Float[Tensor, " d_enc"]:
+    """The one vector that is nearest to all training windows: their mean direction."""
+    return torch.nn.functional.normalize(center(windows.of_rows(), mean).mean(dim=0), dim=0)

@@ -1,0 +1,166 @@
+"""Configuration of a task: what is optimised, by which terms, over which stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from atu.errors import UserError
+
+StageType = Literal["training", "unlearning"]
+EmbeddingTerm = Literal["none", "push", "redirect", "enpo"]
+TokenTerm = Literal["none", "distill", "ga", "npo"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """One stage of the schedule."""
+
+    type: StageType
+    """`training` fits the predictor (align), `unlearning` changes the LLM."""
+    steps: int
+    threshold: float | None = None
+    """tau of the push term in this stage; None takes the calibrated one."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 0:
+            raise UserError(f"task.stages: steps must not be negative, found {self.steps}.")
+        if self.threshold is not None and not -1.0 <= self.threshold <= 1.0:
+            raise UserError(
+                f"task.stages: threshold (tau) is a cosine and must lie in [-1, 1], found {self.threshold}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingModule:
+    """Optimisers, batches and the hook layer."""
+
+    pretrained_model_hook_layer: int | float = 0.8
+    """Index into the hidden states (1 = output of the first block) or, below 1, a fraction of the depth."""
+    training_lr: float = 1e-3
+    """Learning rate of the predictor in align stages (Adam)."""
+    training_weight_decay: float = 0.0
+    training_warmup_steps: int = 20
+    training_batch_size: int = 16
+    """Texts in one align step."""
+    unlearning_optimizer: Literal["adamw", "sgd"] = "adamw"
+    unlearning_lr: float = 2e-5
+    unlearning_weight_decay: float = 0.0
+    unlearning_warmup_steps: int = 3
+    forget_batch_size: int = 8
+    """Forget texts in one unlearn step."""
+    retain_batch_size: int = 8
+    """Retain texts in one unlearn step; unused without a retain term."""
+    clip_grad_norm: float = 1.0
+    train_embeddings: bool = False
+    """Whether unlearning also moves the token embeddings (and with them a tied output head)."""
+
+    def __post_init__(self) -> None:
+        for key in ("training_warmup_steps", "unlearning_warmup_steps"):
+            if getattr(self, key) < 0:
+                raise UserError(f"task.training_module.{key} must not be negative.")
+        for key in ("training_batch_size", "forget_batch_size", "retain_batch_size"):
+            if getattr(self, key) < 1:
+                raise UserError(f"task.training_module.{key} must be at least 1.")
+        for key in ("training_lr", "unlearning_lr", "clip_grad_norm"):
+            if not getattr(self, key) > 0:
+                raise UserError(f"task.training_module.{key} must be positive.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """The terms of the unlearn loss and their weights."""
+
+    embedding: EmbeddingTerm = "none"
+    """`push`: hinge on the cosine to the concept (the paper's loss); `redirect`: towards what the untouched
+    model predicts when it cannot see the concept's words; `enpo`: NPO's gate on the cosine."""
+    embedding_weight: float = 1.0
+    target: Literal["name", "description"] = "name"
+    """Text whose embedding stands for the concept: its name, or name and description."""
+    threshold_percentile: float = 95.0
+    """Calibrated tau: this percentile of the cosines that true windows of other texts have to the concept."""
+    beta: float = 0.1
+    """Inverse temperature of `npo` and `enpo`."""
+    token: TokenTerm = "none"
+    """`distill`: masked self-distillation; `ga`: gradient ascent; `npo`: negative preference optimisation."""
+    token_weight: float = 1.0
+    blind_teacher: bool = False
+    """Whether the teacher of `distill` reads the texts without the concept's words, or only may not say them."""
+    retain_weight: float = 1.0
+    """KL to the untouched model on retain text, nats a token. 0 leaves the retain term out."""
+
+    def __post_init__(self) -> None:
+        for key in ("embedding_weight", "token_weight", "retain_weight"):
+            if getattr(self, key) < 0:
+                raise UserError(f"task.objective.{key} must not be negative.")
+        if not 0 <= self.threshold_percentile <= 100:
+            raise UserError("task.objective.threshold_percentile must lie in [0, 100].")
+        if self.beta <= 0:
+            raise UserError("task.objective.beta must be positive.")
+        if self.embedding == "none" and self.token == "none":
+            raise UserError("task.objective has no forget term: set embedding or token to something but 'none'.")
+
+    @property
+    def needs_blind_states(self) -> bool:
+        """Whether a term compares with the untouched model that cannot see the concept's words."""
+        return self.embedding == "redirect" or (self.token == "distill" and self.blind_teacher)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopConfig:
+    """When a run ends before its schedule does. Reads training-side signals only, alike for every method."""
+
+    concept_nll_rise: float | None = 2.0
+    """Stop once the concept's own words cost this many nats a token more than before, on held-out texts."""
+    retain_kl: float | None = 0.5
+    """Stop once the model has moved this far (nats a token) from the original on held-out retain texts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+    """One unlearning task."""
+
+    name: str
+    first_stage_steps: int = 0
+    """Steps of the first align stage; `stages` refers to it."""
+    min_predictor_gain: float | None = None
+    """Held-out cosine by which the predictor must beat a constant after the first align stage, or the run
+    stops; None does not ask."""
+    contrastive_weight: float = 0.0
+    """Weight of the contrastive (InfoNCE) part of the align loss."""
+    training_module: TrainingModule = field(default_factory=TrainingModule)
+    objective: ObjectiveConfig
+    stop: StopConfig = field(default_factory=StopConfig)
+    stages: tuple[StageConfig, ...]
+
+    def __post_init__(self) -> None:
+        if self.first_stage_steps < 0:
+            raise UserError("task.first_stage_steps must not be negative.")
+        if not self.stages:
+            raise UserError("task.stages is empty: give at least one unlearning stage.")
+        trains = any(stage.type == "training" and stage.steps > 0 for stage in self.stages)
+        if self.objective.embedding != "none" and not trains:
+            raise UserError(
+                "task.objective.embedding needs a trained predictor, but task.stages has no training stage."
+            )
+        if self.objective.embedding == "none" and trains:
+            raise UserError(
+                "task.stages has a training stage, but no term reads the predictor (task.objective.embedding=none)."
+            )
+
+    @property
+    def needs_predictor(self) -> bool:
+        """Whether the task has an embedding term, and with it an encoder and align stages."""
+        return self.objective.embedding != "none"
+
+    def describe(self) -> str:
+        """What the method is made of, in a few words for manifest and report."""
+        objective = self.objective
+        parts = []
+        if objective.embedding != "none":
+            parts.append(f"embedding {objective.embedding} x {objective.embedding_weight:g}")
+        if objective.token != "none":
+            parts.append(f"token {objective.token} x {objective.token_weight:g}")
+        if objective.retain_weight > 0:
+            parts.append(f"retain KL x {objective.retain_weight:g}")
+        return f"{self.name} ({' + '.join(parts)})"

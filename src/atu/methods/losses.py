@@ -1,0 +1,126 @@
+"""The losses: pure functions of tensors. Every mean runs over the positions that a mask marks as True."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import cross_entropy, log_softmax, logsigmoid, relu
+
+
+def masked_mean(values: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]) -> Float[Tensor, ""]:
+    """Mean of `values` where `mask` is True; 0 (with a gradient path) where nothing is marked."""
+    weights = mask.to(values.dtype)
+    return (values * weights).sum() / weights.sum().clamp(min=1.0)
+
+
+def alignment_loss(cosine: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]) -> Float[Tensor, ""]:
+    """Mean of 1 - cos(e^_t, e_t) over positions with a full window.
+
+    Source: Align-then-Unlearn, alignment loss. Differs: the released code minimises -cos, the same up to a
+    constant.
+    """
+    return masked_mean(1.0 - cosine, mask)
+
+
+def contrastive_loss(
+    predicted: Float[Tensor, "n d_enc"], true: Float[Tensor, "n d_enc"], temperature: float = 0.07
+) -> Float[Tensor, ""]:
+    """InfoNCE: each prediction must pick its own true window among those of the batch.
+
+    Args:
+        predicted, true: unit embeddings, row i of one belongs to row i of the other.
+
+    Source: van den Oord et al. 2018 (arXiv 1807.03748), equation 4, with a cosine score.
+    """
+    scores = predicted @ true.T / temperature
+    return cross_entropy(scores, torch.arange(len(scores), device=scores.device))
+
+
+def push_loss(
+    cosine: Float[Tensor, "*shape"], tau: float, mask: Bool[Tensor, "*shape"]
+) -> Float[Tensor, ""]:
+    """Hinge max(0, cos(e^_t, e_u) - tau): moves the prediction away from the concept e_u, down to tau.
+
+    Source: Align-then-Unlearn, unlearning loss.
+    """
+    return masked_mean(relu(cosine - tau), mask)
+
+
+def redirect_loss(
+    predicted: Float[Tensor, "batch pos d_enc"],
+    reference: Float[Tensor, "batch pos d_enc"],
+    mask: Bool[Tensor, "batch pos"],
+) -> Float[Tensor, ""]:
+    """1 - cos to the embedding that the untouched model predicts when it cannot see the concept's words.
+
+    Bounded and zero once reached, where a push has no natural end.
+    """
+    return masked_mean(1.0 - (predicted * reference).sum(dim=-1), mask)
+
+
+def enpo_loss(
+    cosine: Float[Tensor, "*shape"],
+    reference_cosine: Float[Tensor, "*shape"],
+    beta: float,
+    mask: Bool[Tensor, "*shape"],
+) -> Float[Tensor, ""]:
+    """-(1/beta) mean log sigmoid(-beta D) with D = cos(e^_t, e_u) - cos(e_ref_t, e_u).
+
+    Source: the ENPO variant of Align-then-Unlearn. Differs: the reference is the original model throughout
+    (the variant re-copies it before each stage), and unmarked positions add nothing.
+    """
+    return masked_mean(-logsigmoid(-beta * (cosine - reference_cosine)) / beta, mask)
+
+
+def token_nll(
+    logits: Float[Tensor, "n vocab"], labels: Int[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """Negative log-likelihood of each label, nats."""
+    return cross_entropy(logits.float(), labels, reduction="none")
+
+
+def sequence_nll(nll: Float[Tensor, " n"], row: Int[Tensor, " n"], num_rows: int) -> Float[Tensor, " rows"]:
+    """Sum of token NLLs per sequence; `row[i]` is the sequence that token i belongs to."""
+    return torch.zeros(num_rows, dtype=nll.dtype, device=nll.device).index_add(0, row, nll)
+
+
+def ga_loss(nll: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+    """Gradient ascent: minus the mean token NLL of the forget texts (unbounded below).
+
+    Source: Jang et al. 2023 (arXiv 2210.01504), equation 1.
+    """
+    return -nll.mean()
+
+
+def npo_loss(
+    nll: Float[Tensor, " rows"], reference_nll: Float[Tensor, " rows"], beta: float
+) -> Float[Tensor, ""]:
+    """-(2/beta) mean log sigmoid(-beta log(pi / pi_ref)), log-ratios summed over each sequence.
+
+    Args:
+        nll, reference_nll: summed NLL of each forget sequence now and under the original model, nats.
+
+    Source: Zhang et al. 2024 (arXiv 2404.05868), equation 3.
+    """
+    return -(2.0 / beta) * logsigmoid(beta * (nll - reference_nll)).mean()
+
+
+def kl_to_reference(
+    logits: Float[Tensor, "n vocab"], reference_logits: Float[Tensor, "n vocab"]
+) -> Float[Tensor, ""]:
+    """Mean KL(reference || model) over positions, nats a token.
+
+    A reference logit of -inf (a token that the reference excludes) has probability 0 and adds nothing.
+    """
+    reference = log_softmax(reference_logits.float(), dim=-1)
+    excluded = reference.isneginf()
+    difference = (reference.masked_fill(excluded, 0.0) - log_softmax(logits.float(), dim=-1))
+    return (reference.exp() * difference).masked_fill(excluded, 0.0).sum(dim=-1).mean()
+
+
+def exclude_tokens(
+    logits: Float[Tensor, "n vocab"], token_ids: Int[Tensor, " k"]
+) -> Float[Tensor, "n vocab"]:
+    """Logits of the distribution without some tokens: their share goes to all others in proportion."""
+    return logits.index_fill(-1, token_ids, float("-inf"))

@@ -1,0 +1,135 @@
+"""Everything that a method reads and never changes: rows, references, windows, the concept as a vector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from atu.embedding.encoder import TextEncoder
+from atu.embedding.target import calibrated_threshold, center, concept_embedding
+from atu.embedding.windows import Windows, embed_windows
+from atu.methods.concept_tokens import find_concept_tokens
+from atu.methods.config import TaskConfig
+from atu.methods.references import ReferenceStates, original_head, reference_states
+from atu.models.language_model import LanguageModel
+from atu.models.rows import Row
+from atu.records import Target
+
+Progress = Callable[[str], Callable[[int, int], None] | None]
+"""Asked for a callback by what is going on; the callback gets (done, all)."""
+
+
+@dataclass(frozen=True)
+class RowSet:
+    """Rows with what the untouched model says about them and, where an encoder is used, their windows."""
+
+    rows: tuple[Row, ...]
+    states: ReferenceStates
+    blind: ReferenceStates | None = None
+    """The same with the concept's words hidden from the model; only for forget rows that need it."""
+    windows: Windows | None = None
+
+
+@dataclass(frozen=True)
+class Concept:
+    """The concept in the encoder's (centred) space."""
+
+    vector: Float[Tensor, " d_enc"]
+    mean: Float[Tensor, " d_enc"]
+    tau: float
+    """Calibrated threshold."""
+
+
+@dataclass(frozen=True)
+class Materials:
+    """Fixed inputs of a run. `forget` and `retain` are trained on, the `held_out` sets only measured."""
+
+    forget: RowSet
+    retain: RowSet
+    held_out_forget: RowSet
+    held_out_retain: RowSet
+    concept_ids: tuple[int, ...]
+    head: nn.Module
+    hook_layer: int
+    concept: Concept | None = None
+
+
+@dataclass(frozen=True)
+class SplitRows:
+    """Rows by use."""
+
+    forget: tuple[Row, ...]
+    retain: tuple[Row, ...]
+    held_out_forget: tuple[Row, ...]
+    held_out_retain: tuple[Row, ...]
+
+
+def prepare_materials(
+    llm: LanguageModel,
+    rows: SplitRows,
+    *,
+    target: Target,
+    task: TaskConfig,
+    hook_layer: int,
+    encoder: TextEncoder | None,
+    progress: Progress,
+) -> Materials:
+    """Compute references and window embeddings; `llm` must be the untouched model."""
+    concept_ids = find_concept_tokens(rows.forget, rows.retain)
+    windows: list[Windows | None] = [None] * 4
+    concept = None
+    groups = (rows.forget, rows.retain, rows.held_out_forget, rows.held_out_retain)
+    if encoder is not None:
+        windows = list(_windows_of(groups, encoder, llm.label, progress))
+        concept = _concept(encoder, target, task, windows)
+
+    def states(group: Sequence[Row], what: str, hidden: Sequence[int] = ()) -> ReferenceStates:
+        return reference_states(
+            llm, group, hook_layer=hook_layer, hidden_ids=hidden, progress=progress(f"reference: {what}")
+        )
+
+    blind = states(rows.forget, "concept hidden", concept_ids) if task.objective.needs_blind_states else None
+    return Materials(
+        forget=RowSet(rows.forget, states(rows.forget, "forget texts"), blind, windows[0]),
+        retain=RowSet(rows.retain, states(rows.retain, "retain texts"), None, windows[1]),
+        held_out_forget=RowSet(
+            rows.held_out_forget, states(rows.held_out_forget, "held-out forget texts"), None, windows[2]
+        ),
+        held_out_retain=RowSet(
+            rows.held_out_retain, states(rows.held_out_retain, "held-out retain texts"), None, windows[3]
+        ),
+        concept_ids=concept_ids,
+        head=original_head(llm),
+        hook_layer=hook_layer,
+        concept=concept,
+    )
+
+
+def _windows_of(
+    groups: Sequence[Sequence[Row]], encoder: TextEncoder, label: str, progress: Progress
+) -> list[Windows]:
+    everything = [row for group in groups for row in group]
+    windows = embed_windows(encoder, everything, llm_label=label, progress=progress("window embeddings"))
+    parts, start = [], 0
+    for group in groups:
+        parts.append(windows.subset(range(start, start + len(group))))
+        start += len(group)
+    return parts
+
+
+def _concept(
+    encoder: TextEncoder, target: Target, task: TaskConfig, windows: Sequence[Windows | None]
+) -> Concept:
+    forget, retain = windows[0], windows[1]
+    assert forget is not None and retain is not None
+    others = retain.of_rows()
+    mean = torch.zeros(encoder.dim)
+    if encoder.config.center:
+        mean = torch.cat([forget.of_rows(), others]).mean(dim=0)
+    vector = concept_embedding(encoder, target, task.objective.target, mean)
+    tau = calibrated_threshold(center(others, mean), vector, task.objective.threshold_percentile)
+    return Concept(vector, mean, tau)

@@ -1,0 +1,124 @@
+"""What the untouched model says about the training texts, computed once.
+
+Kept are the hidden states before the output head: exact, and some hundred times smaller than the logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from atu.embedding.cache import cached_arrays, content_key
+from atu.models.hook import capture_hook, final_hidden_states
+from atu.models.language_model import LanguageModel
+from atu.models.rows import Batch, Row, collate
+
+_BATCH_SIZE = 16
+
+
+@dataclass(frozen=True)
+class ReferenceStates:
+    """States of the untouched model for some rows, one tensor a row, float32 on the CPU."""
+
+    final: tuple[Float[Tensor, "pos d_llm"], ...]
+    """Before the output head."""
+    hook: tuple[Float[Tensor, "pos d_llm"], ...]
+    """At the hook layer."""
+
+    def gather_final(self, batch: Batch) -> Float[Tensor, "n d_llm"]:
+        """States from which the scored tokens of a batch are predicted, in the order of `scored_states`."""
+        return torch.cat([self.final[i][_before_scored(batch, b)] for b, i in enumerate(batch.indices)])
+
+    def padded_hook(self, batch: Batch) -> Float[Tensor, "batch pos d_llm"]:
+        """Hook states of a batch, zeros on padding."""
+        width = batch.ids.shape[1]
+        rows = [self.hook[i] for i in batch.indices]
+        return torch.stack([nn.functional.pad(row, (0, 0, 0, width - len(row))) for row in rows])
+
+
+def scored_states(
+    hidden: Float[Tensor, "batch pos d_llm"], batch: Batch
+) -> Float[Tensor, "n d_llm"]:
+    """The states from which scored tokens are predicted: position t - 1 for token t, row by row."""
+    return hidden[:, :-1][batch.is_scored[:, 1:]]
+
+
+def scored_labels(batch: Batch) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
+    """Ids of the scored tokens, and the row of the batch that each belongs to."""
+    rows = torch.arange(len(batch.ids), device=batch.ids.device).unsqueeze(1).expand_as(batch.ids)
+    return batch.ids[batch.is_scored], rows[batch.is_scored]
+
+
+def _before_scored(batch: Batch, b: int) -> Bool[Tensor, " pos"]:
+    length = int(batch.is_token[b].sum())
+    shifted = torch.zeros(length, dtype=torch.bool)
+    shifted[: length - 1] = batch.is_scored[b, 1:length].cpu()
+    return shifted
+
+
+def original_head(llm: LanguageModel) -> nn.Module:
+    """A frozen copy of the output head, so that reference logits stay those of the untouched model."""
+    return deepcopy(llm.model.get_output_embeddings()).requires_grad_(False)
+
+
+def reference_states(
+    llm: LanguageModel,
+    rows: Sequence[Row],
+    *,
+    hook_layer: int,
+    hidden_ids: Sequence[int] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> ReferenceStates:
+    """Run the untouched model over `rows`; found again in the cache for the same weights and rows.
+
+    Args:
+        hook_layer: index into the hidden states.
+        hidden_ids: tokens that no other position may attend to. The model then reads each text without the
+            concept's words, at unchanged positions.
+    """
+    key = content_key(
+        {
+            "model": dict(llm.provenance),
+            "dtype": str(llm.model.dtype),
+            "hook": hook_layer,
+            "hidden": list(hidden_ids),
+            "rows": [list(row.ids) for row in rows],
+        }
+    )
+    build = lambda: _compute_states(llm, rows, hook_layer, hidden_ids, progress)  # noqa: E731
+    arrays = cached_arrays("references", key, build)
+    cuts = [len(row.ids) for row in rows]
+    return ReferenceStates(arrays["final"].split(cuts), arrays["hook"].split(cuts))
+
+
+@torch.no_grad()
+def _compute_states(
+    llm: LanguageModel,
+    rows: Sequence[Row],
+    hook_layer: int,
+    hidden_ids: Sequence[int],
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, Tensor]:
+    """Final and hook states of all rows, one after another along the first axis."""
+    hidden = torch.tensor(list(hidden_ids), dtype=torch.long, device=llm.device)
+    final, hook = [], []
+    for start in range(0, len(rows), _BATCH_SIZE):
+        chosen = range(start, min(start + _BATCH_SIZE, len(rows)))
+        batch = collate(rows, list(chosen), pad_id=llm.pad_id, device=llm.device)
+        mask = batch.is_token & ~torch.isin(batch.ids, hidden)
+        # A first token that is hidden would leave its own position nothing to attend to.
+        mask[:, 0] = True
+        with capture_hook(llm.model, hook_layer) as captured:
+            states = final_hidden_states(llm.model, batch.ids, mask)
+        for b, i in enumerate(chosen):
+            length = len(rows[i].ids)
+            final.append(states[b, :length].float().cpu())
+            hook.append(captured.hidden[b, :length].float().cpu())
+        if progress is not None:
+            progress(min(start + _BATCH_SIZE, len(rows)), len(rows))
+    return {"final": torch.cat(final), "hook": torch.cat(hook)}

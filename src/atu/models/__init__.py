@@ -1,0 +1,1 @@
+"""Language models: loading, the forward up to the hook layer, export."""

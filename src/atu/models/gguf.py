@@ -1,0 +1,47 @@
+"""GGUF files, converted once to an ordinary safetensors folder."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, GgufConfig
+
+from atu.errors import UserError
+from atu.models.config import DtypeName
+from atu.models.language_model import find_end_ids
+
+logger = logging.getLogger(__name__)
+
+
+def convert_gguf(gguf: Path, folder: Path, *, storage_dtype: DtypeName) -> None:
+    """Write the dequantised weights, config and tokenizer of a GGUF file into `folder`.
+
+    Raises UserError when the file cannot be read, its architecture is unknown or the disk is full.
+    """
+    logger.info("Converting %s to safetensors (once)", gguf.name)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            gguf.parent,
+            gguf_file=gguf.name,
+            # float32 even for bfloat16 storage: dequantising in bfloat16 would round every product twice.
+            dtype=torch.float32,
+            # transformers refuses to save a model whose weights stayed packed.
+            quantization_config=GgufConfig(dequantize=True),
+        )
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    except (AttributeError, ImportError, KeyError, OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"The GGUF file {gguf.name} cannot be read: {error}") from error
+    # The file's own generation config is thin, and marked as derived from the model config.
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=list(find_end_ids(model, tokenizer)) or None,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    try:
+        model.to(getattr(torch, storage_dtype)).save_pretrained(folder)
+    except SafetensorError as error:  # its own class for what is an OSError elsewhere
+        raise UserError(f"Cannot write {folder}: {error}. Free some space and run again.") from error
+    tokenizer.save_pretrained(folder)

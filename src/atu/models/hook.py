@@ -1,0 +1,149 @@
+"""The hook layer: where alignment reads the model and unlearning writes into it.
+
+Layers are counted as in transformers' `output_hidden_states`: 0 is the embedding, i the output of the i-th
+transformer block. Unlike there, the last one is taken before the final norm, like all the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from atu.errors import UserError
+
+_HOOK_KEY = "task.training_module.pretrained_model_hook_layer"
+
+
+@dataclass
+class Captured:
+    """Filled by a forward pass inside `capture_hook`."""
+
+    states: Float[Tensor, "batch pos d_llm"] | None = None
+
+    @property
+    def hidden(self) -> Float[Tensor, "batch pos d_llm"]:
+        """Hidden states at the hook layer, part of the graph of the forward pass that made them."""
+        if self.states is None:
+            raise RuntimeError("no forward pass ran inside capture_hook")
+        return self.states
+
+
+def resolve_hook_layer(value: int | float, num_layers: int) -> int:
+    """Index of the hook layer, 1..num_layers.
+
+    An int is that index; a float in (0, 1) is a fraction of the depth, rounded half up, at least 1.
+    Raises UserError naming the config key for anything else.
+    """
+    if isinstance(value, float) and 0 < value < 1:
+        return max(1, int(value * num_layers + 0.5))
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= num_layers:
+        return value
+    raise UserError(
+        f"{_HOOK_KEY}={value} is out of range: this model takes a layer from 1 to {num_layers}, "
+        "or a fraction of its depth between 0 and 1, such as 0.8."
+    )
+
+
+def count_layers(model: PreTrainedModel) -> int:
+    """Number of transformer blocks."""
+    return int(model.config.get_text_config().num_hidden_layers)
+
+
+def forward_to_hook(
+    model: PreTrainedModel,
+    input_ids: Int[Tensor, "batch pos"],
+    attention_mask: Int[Tensor, "batch pos"] | Bool[Tensor, "batch pos"],
+    hook_layer: int,
+) -> Float[Tensor, "batch pos d_llm"]:
+    """Hidden states at the hook layer; the blocks above it are not computed."""
+    trunk, name = _find_trunk(model)
+    blocks = getattr(trunk, name)
+    # Cutting the list short works for every architecture and under gradient checkpointing, which an
+    # exception thrown from inside the forward pass would not.
+    setattr(trunk, name, blocks[:hook_layer])
+    try:
+        with _record_output(blocks[hook_layer - 1]) as captured:
+            trunk(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+    finally:
+        setattr(trunk, name, blocks)
+    return captured.hidden
+
+
+@contextmanager
+def capture_hook(model: PreTrainedModel, hook_layer: int) -> Iterator[Captured]:
+    """Record the hidden states at the hook layer while full forward passes run, with their gradient.
+
+    The last pass inside the context is kept.
+    """
+    trunk, name = _find_trunk(model)
+    with _record_output(getattr(trunk, name)[hook_layer - 1]) as captured:
+        yield captured
+
+
+def final_hidden_states(
+    model: PreTrainedModel,
+    input_ids: Int[Tensor, "batch pos"],
+    attention_mask: Int[Tensor, "batch pos"] | Bool[Tensor, "batch pos"],
+) -> Float[Tensor, "batch pos d_llm"]:
+    """Hidden states after the final norm, from which `logits_from_hidden` makes the logits."""
+    trunk, _ = _find_trunk(model)
+    output = trunk(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+    hidden: Tensor = output.last_hidden_state
+    return hidden
+
+
+def logits_from_hidden(
+    model: PreTrainedModel, hidden: Float[Tensor, "*batch d_llm"]
+) -> Float[Tensor, "*batch vocab"]:
+    """Logits by the output head, in the dtype of `hidden`; several hundred times larger than it."""
+    logits: Tensor = model.get_output_embeddings()(hidden)
+    return logits
+
+
+@torch.no_grad()
+def check_output_head(model: PreTrainedModel) -> None:
+    """Raise UserError unless final hidden states times output head give the model's own logits.
+
+    They do not in families that scale or cap their logits (Gemma 2, Cohere, Granite); training there on
+    logits made from hidden states would be silently wrong.
+    """
+    vocab_size = model.get_input_embeddings().weight.shape[0]
+    ids = torch.arange(4, device=model.device).unsqueeze(0) % vocab_size
+    mask = torch.ones_like(ids)
+    expected = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    found = logits_from_hidden(model, final_hidden_states(model, ids, mask))
+    if not torch.allclose(found.float(), expected.float(), rtol=1e-3, atol=1e-3, equal_nan=True):
+        raise UserError(
+            f"{type(model).__name__} changes its logits after the output head (scales or caps them), "
+            "which is not supported."
+        )
+
+
+@contextmanager
+def _record_output(block: nn.Module) -> Iterator[Captured]:
+    captured = Captured()
+
+    def record(_module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
+        captured.states = output[0] if isinstance(output, tuple) else output
+
+    handle = block.register_forward_hook(record)
+    try:
+        yield captured
+    finally:
+        handle.remove()
+
+
+def _find_trunk(model: PreTrainedModel) -> tuple[nn.Module, str]:
+    """The module that runs the transformer blocks, and the name of its list of blocks."""
+    num_layers = count_layers(model)
+    for module in model.modules():
+        for name, child in module.named_children():
+            if isinstance(child, nn.ModuleList) and len(child) == num_layers:
+                return module, name
+    raise UserError(f"{type(model).__name__} has no list of {num_layers} transformer blocks to hook into.")

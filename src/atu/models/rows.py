@@ -1,0 +1,105 @@
+"""Texts as token rows: what an LLM reads, and which of its tokens count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from atu.errors import UserError
+from atu.models.language_model import LanguageModel
+from atu.records import Text
+
+
+@dataclass(frozen=True)
+class Row:
+    """One text as the LLM reads it."""
+
+    ids: tuple[int, ...]
+    ends: tuple[int, ...]
+    """For each token, the character of `string` at which it ends."""
+    string: str
+    body_start: int
+    """Character at which the text itself begins; a chat prompt lies before it."""
+    subject: str
+
+    @property
+    def first_scored(self) -> int:
+        """Index of the first token that belongs to the text; a first token of all has no context to score it."""
+        return max(1, next(i for i, end in enumerate(self.ends) if end > self.body_start))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows padded on the right.
+
+    `is_scored[b, t]` is True where token t is to be predicted (from the hidden state at t - 1).
+    """
+
+    indices: tuple[int, ...]
+    ids: Int[Tensor, "batch pos"]
+    is_token: Bool[Tensor, "batch pos"]
+    is_scored: Bool[Tensor, "batch pos"]
+
+
+def build_row(llm: LanguageModel, text: Text, *, max_tokens: int) -> Row:
+    """Render and tokenise one text; longer ones are cut at `max_tokens`.
+
+    Raises:
+        UserError: the text has no token, or its prompt alone fills the row.
+    """
+    head = llm.render(text.prompt) if text.prompt is not None else ""
+    string = head + text.text
+    ids = list(llm.encode(string))
+    plain = llm.tokenizer(string, add_special_tokens=False, return_offsets_mapping=True)
+    ends = [end for _, end in plain["offset_mapping"]]
+    ends = [0] * (len(ids) - len(ends)) + ends
+    if text.prompt is not None:
+        # An assistant turn ends; the model must keep saying so.
+        ids.append(llm.end_ids[0])
+        ends.append(len(string) + 1)
+    row = Row(tuple(ids[:max_tokens]), tuple(ends[:max_tokens]), string, len(head), text.subject)
+    if not any(end > row.body_start for end in row.ends):
+        raise UserError(
+            f"A text about '{text.subject}' has no token left within data.corpus.max_input_length={max_tokens}: "
+            f"'{string[:60]}'."
+        )
+    return row
+
+
+def build_rows(llm: LanguageModel, texts: Sequence[Text], *, max_tokens: int) -> list[Row]:
+    """Rows of several texts, in their order; see `build_row`."""
+    return [build_row(llm, text, max_tokens=max_tokens) for text in texts]
+
+
+def collate(rows: Sequence[Row], indices: Sequence[int], *, pad_id: int, device: torch.device | str) -> Batch:
+    """Pad the chosen rows on the right to one batch."""
+    chosen = [rows[i] for i in indices]
+    width = max(len(row.ids) for row in chosen)
+    ids = torch.full((len(chosen), width), pad_id, dtype=torch.long)
+    is_token = torch.zeros(len(chosen), width, dtype=torch.bool)
+    is_scored = torch.zeros(len(chosen), width, dtype=torch.bool)
+    for b, row in enumerate(chosen):
+        ids[b, : len(row.ids)] = torch.tensor(row.ids)
+        is_token[b, : len(row.ids)] = True
+        is_scored[b, row.first_scored : len(row.ids)] = True
+    return Batch(tuple(indices), ids.to(device), is_token.to(device), is_scored.to(device))
+
+
+def batch_indices(num_rows: int, batch_size: int, step: int, seed: int) -> list[int]:
+    """Row indices of the batch at `step`: epochs of seeded permutations, a pure function of its arguments.
+
+    Being pure, it lets a resumed run draw exactly what the killed one would have drawn.
+    """
+    batch_size = min(batch_size, num_rows)
+    chosen: list[int] = []
+    position = step * batch_size
+    while len(chosen) < batch_size:
+        epoch, offset = divmod(position + len(chosen), num_rows)
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+        order = torch.randperm(num_rows, generator=generator).tolist()
+        chosen += order[offset : offset + batch_size - len(chosen)]
+    return chosen

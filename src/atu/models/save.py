@@ -1,0 +1,182 @@
+"""Export of an unlearned model: an ordinary transformers folder with a model card."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+import yaml
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from atu import __version__
+from atu.errors import UserError
+from atu.models.language_model import LanguageModel
+from atu.records import Score
+from atu.results.files import PARTIAL_SUFFIX, disk_errors, publish_folder
+
+_CHECKED_TOKENS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What README.md of an exported model tells."""
+
+    base_model: str
+    """Hub id or name of the model before unlearning."""
+    target: str
+    """Name of the forgotten concept."""
+    method: str
+    config_hash: str
+    before: Mapping[str, Score]
+    after: Mapping[str, Score]
+
+
+def export_model(llm: LanguageModel, folder: Path, card: ModelCard) -> None:
+    """Write weights, tokenizer, generation config with all end tokens, and README.md into `folder`.
+
+    Written beside as `<folder>.partial`, synced and renamed; an earlier export there is replaced.
+    Raises UserError when the disk is full or the folder holds something else than a model.
+    """
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "config.json").is_file():
+        raise UserError(f"{folder} exists and is no model folder; it was left alone. Choose another one.")
+    partial = folder.with_name(folder.name + PARTIAL_SUFFIX)
+    replaced = folder.with_name(folder.name + ".replaced")
+    with disk_errors(folder):
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            _write_files(llm, partial, card)
+            if folder.is_dir():
+                shutil.rmtree(replaced, ignore_errors=True)
+                folder.rename(replaced)
+            publish_folder(partial, folder)
+        except SafetensorError as error:  # its own class for what is an OSError elsewhere
+            raise UserError(f"Cannot write {folder}: {error}. Free some space and run again.") from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+            if replaced.is_dir() and not folder.is_dir():
+                replaced.rename(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def check_reload(llm: LanguageModel, folder: Path, prompts: Sequence[str]) -> None:
+    """Raise UserError unless plain transformers loads `folder` and answers `prompts` like `llm`.
+
+    Prompts are texts as the model reads them (already rendered), continued greedily by up to 16 tokens, one
+    at a time, in the dtype and on the device of `llm`; the continuations must agree token for token. End
+    tokens come from the folder, so a wrong generation config shows too.
+    """
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=llm.model.dtype, use_safetensors=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    reloaded = LanguageModel(model.to(llm.device).eval(), tokenizer, llm.label, llm.end_ids)
+    for prompt in prompts:
+        expected = _greedy(llm.model, llm.encode(prompt), llm.end_ids, llm.pad_id)
+        ids = reloaded.encode(prompt)
+        found = _greedy(reloaded.model, ids, model.generation_config.eos_token_id, reloaded.pad_id)
+        if found != expected:
+            raise UserError(
+                f"The exported model in {folder} does not answer like the one in memory: given "
+                f"{prompt[-60:]!r} it says {tokenizer.decode(found)!r}, not "
+                f"{llm.tokenizer.decode(expected)!r}. Do not use it."
+            )
+
+
+def render_card(card: ModelCard, provenance: Mapping[str, str]) -> str:
+    """README.md of the exported model: front matter for the hub, then what happened and how to load it."""
+    versions = {"atu": __version__, "torch": version("torch"), "transformers": version("transformers")}
+    front = {
+        "base_model": card.base_model,
+        "license": "unknown",
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["unlearning", "machine-unlearning"],
+    }
+    lines = [
+        "---",
+        yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(),
+        "---",
+        "",
+        f"# {card.base_model} without {card.target}",
+        "",
+        f"{card.base_model} was made to forget **{card.target}** with `{card.method}`. "
+        "Its license is that of the base model.",
+        "",
+        "## Scores",
+        "",
+        "Percent, and nats a token for `nll`; in brackets the 95% bootstrap interval.",
+        "",
+        "| score | before | after |",
+        "| --- | --- | --- |",
+        *(
+            f"| {name} | {_cell(name, card.before.get(name))} | {_cell(name, card.after.get(name))} |"
+            for name in dict.fromkeys([*card.before, *card.after])
+        ),
+        "",
+        "A concept that a model no longer speaks of may still be recovered by fine-tuning or sampling; "
+        "these scores do not show that it is gone for good.",
+        "",
+        "## Loading",
+        "",
+        "```python",
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        "",
+        'folder = "."  # this folder',
+        "model = AutoModelForCausalLM.from_pretrained(folder)",
+        "tokenizer = AutoTokenizer.from_pretrained(folder)",
+        "```",
+        "",
+        "## Origin",
+        "",
+        f"- config hash: `{card.config_hash}`",
+        f"- base weights: sha256 `{provenance.get('sha256', 'unknown')}`",
+        *(f"- {library} {number}" for library, number in versions.items()),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _write_files(llm: LanguageModel, folder: Path, card: ModelCard) -> None:
+    generation = copy.deepcopy(llm.model.generation_config)
+    before = llm.model.generation_config
+    if generation is not None:
+        generation.eos_token_id = list(llm.end_ids)
+        generation.pad_token_id = llm.pad_id
+        generation._from_model_config = False  # else transformers derives it from config.json anew
+    try:
+        llm.model.generation_config = generation
+        llm.model.save_pretrained(folder)
+    finally:
+        llm.model.generation_config = before
+    llm.tokenizer.save_pretrained(folder)
+    (folder / "README.md").write_text(render_card(card, llm.provenance), encoding="utf-8")
+
+
+def _greedy(
+    model: PreTrainedModel, ids: list[int], end_ids: Sequence[int] | int | None, pad_id: int
+) -> list[int]:
+    """New tokens of the greedy answer, the end token included."""
+    input_ids = torch.tensor([ids], device=model.device)
+    output = model.generate(
+        input_ids=input_ids,
+        attention_mask=torch.ones_like(input_ids),
+        max_new_tokens=_CHECKED_TOKENS,
+        do_sample=False,
+        eos_token_id=end_ids,
+        pad_token_id=pad_id,
+    )
+    new: list[int] = output[0, len(ids) :].tolist()
+    return new
+
+
+def _cell(name: str, score: Score | None) -> str:
+    if score is None:
+        return ""
+    digits = 2 if name.startswith("nll") else 1  # nats need more digits than percent
+    value, low, high = (f"{number:.{digits}f}" for number in (score.value, score.low, score.high))
+    return f"{value} ({low} to {high}, n {score.n})"

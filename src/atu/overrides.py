@@ -1,0 +1,51 @@
+"""The command line as Hydra wants it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+
+from atu.config import field_keys
+from atu.models.resolve import resolve_model
+
+
+def complete(arguments: Sequence[str]) -> list[str]:
+    """Rewrite what is right by our rules but not by Hydra's.
+
+    - Flags and overrides may stand in any order: the overrides go to the end.
+    - A key that no yaml lists may still be set, since the dataclasses know it: `text_encoder.revision=...`
+      becomes `++text_encoder.revision=...`.
+    - `pre_trained_llm=` takes a folder or a hub id beside the names of its group.
+
+    Raises:
+        UserError: `pre_trained_llm=` names a folder that holds no model.
+    """
+    known = {key for key in field_keys() if "." in key}
+    flags: list[str] = []
+    overrides: list[str] = []
+    for argument in arguments:
+        key, is_override, value = argument.partition("=")
+        if argument.startswith("-") or not (is_override or argument.startswith("~")):
+            flags.append(argument)
+        elif key == "pre_trained_llm" and "/" in value and "," not in value:
+            overrides += _model_overrides(value)
+        else:
+            overrides.append(f"++{argument}" if key in known else argument)
+    return [*flags, *overrides]
+
+
+def _model_overrides(model: str) -> list[str]:
+    """Every key of the group, so that nothing of the default model is left."""
+    values = dataclasses.asdict(resolve_model(model))
+    return [f"++pre_trained_llm.{key}={_as_override(value)}" for key, value in values.items()]
+
+
+def _as_override(value: object) -> str:
+    if isinstance(value, str):
+        # In Hydra's grammar a backslash is one, unless a quote follows it.
+        escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + match[2].replace("'", "\\'"), value)
+        return f"'{escaped}'"
+    if value is None:
+        return "null"
+    return "[]" if value == () else str(value).lower()

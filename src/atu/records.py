@@ -1,0 +1,96 @@
+"""What travels between the rooms: small frozen values, readable without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+ProbeKind = Literal["generate", "choose", "likelihood"]
+StageKind = Literal["before", "align", "unlearn"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A concept to forget. Neighbours are names only, never the benchmark's neighbour probes."""
+
+    name: str
+    folder: str
+    description: str
+    neighbors: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """One training text. With a `prompt` it is the answer of an assistant turn, else plain prose."""
+
+    text: str
+    subject: str
+    source: str
+    prompt: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """One question of a benchmark, asked before and after."""
+
+    id: str
+    """`<benchmark>/<target>/<file or group>/<row>`."""
+    group: str
+    """Score name that the probe counts for, such as `forget/qa`."""
+    kind: ProbeKind
+    prompt: str
+    """User message; the bare text for `likelihood`."""
+    references: tuple[str, ...] = ()
+    """Accepted answers for `generate`, the choices for `choose`."""
+    correct: tuple[int, ...] = ()
+    """Indices of the right choices for `choose`."""
+    max_new_tokens: int = 24
+    answer_prefix: str = ""
+    """Literal text with which the assistant's turn already begins."""
+    attack: str = ""
+    """Kind of adversarial probe, empty for a plain one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a model said to one probe. Scores are computed from answers, never the reverse."""
+
+    probe_id: str
+    group: str
+    prompt: str
+    text: str
+    score: float
+    """Row score in 0..1 (1 = the model knows it)."""
+    degenerate: bool
+    attack: str = ""
+    references: tuple[str, ...] = ()
+    known_before: bool | None = None
+    """Whether the untouched model answered this probe rightly; None before that is known."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    """Further numbers of the row, such as `nll` (nats a token of the answer given before)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """An aggregate with its 95% bootstrap interval."""
+
+    value: float
+    n: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageResult:
+    """What a finished stage left behind."""
+
+    index: int
+    kind: StageKind
+    label: str
+    """Folder name under `stages/`, such as `02-unlearn`."""
+    scores: Mapping[str, Score]
+    seconds: float
+    signals: Mapping[str, float] = field(default_factory=dict)
+    """Training-side numbers the stop rule sees (never benchmark scores)."""

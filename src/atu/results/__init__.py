@@ -1,0 +1,1 @@
+"""Files and numbers of a run: the run folder, metrics, terminal tables and the report page; never torch."""

@@ -1,0 +1,233 @@
+"""Whole files or none: atomic writing, and JSON lines that survive a killed process."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_dir
+
+from atu.errors import UserError
+
+PARTIAL_SUFFIX = ".partial"
+"""Ends the name of everything that is still being written; such a file or folder may be deleted."""
+
+_WHAT_TO_DO = {
+    errno.ENOSPC: "the disk is full; free some space and run the same command again",
+    errno.EDQUOT: "your disk quota is used up; free some space and run the same command again",
+    errno.EFBIG: "the file would pass the size limit of this process or disk (see `ulimit -f`)",
+    errno.EROFS: "the file system is read-only; choose a folder that can be written",
+    errno.EACCES: "permission denied; choose a folder that you may write to",
+    errno.EPERM: "permission denied; choose a folder that you may write to",
+    errno.ENOTDIR: "a part of this path is a file, not a folder; choose another path",
+    errno.EEXIST: "a part of this path is a file, not a folder; choose another path",
+    errno.EISDIR: "there is a folder of this name; choose another path",
+    errno.ENAMETOOLONG: "the name is too long for this file system; choose a shorter one",
+}
+
+
+def cache_root() -> Path:
+    """Folder for what can be made again: models, corpora, arrays. `ATU_CACHE` names another one."""
+    return Path(os.environ.get("ATU_CACHE") or user_cache_dir("atu"))
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn an `OSError` while writing `path` into a one-line `UserError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        reason = _WHAT_TO_DO.get(error.errno or 0, error.strerror or str(error))
+        raise UserError(f"Cannot write {path}: {reason}.") from error
+
+
+def write_bytes_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new one, never a part of it.
+
+    Parent folders are made. The data are written beside, synced, and renamed over `path`; the
+    unfinished file is removed on any failure (a killed process leaves it, under a `.partial` name).
+
+    Raises:
+        UserError: the disk is full, or the folder can't be written.
+    """
+    partial = path.parent / f".{path.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}"
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Write UTF-8 text as `write_bytes_atomic` does."""
+    write_bytes_atomic(path, text.encode("utf-8"))
+
+
+def write_json_atomic(path: Path, value: Any) -> None:
+    """Write one indented JSON value as `write_bytes_atomic` does.
+
+    Raises:
+        UserError: as `write_bytes_atomic`.
+        ValueError: `value` holds NaN or infinity, which JSON has no word for.
+    """
+    write_text_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_jsonl_atomic(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write JSON lines as `write_bytes_atomic` does; NaN raises ValueError."""
+    write_text_atomic(path, "".join(_line(row) for row in rows))
+
+
+def append_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Append JSON lines: all of them or none.
+
+    A last line that a killed process left cut is dropped first, since nothing may follow it.
+
+    Raises:
+        UserError: the disk is full, or the file can't be written; the file is then as it was.
+        ValueError: a row holds NaN or infinity; nothing is written.
+    """
+    data = "".join(_line(row) for row in rows).encode("utf-8")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Unbuffered: a failed write must not be tried again when the file closes.
+        with path.open("a+b", buffering=0) as file:
+            size = _drop_cut_tail(file.fileno())
+            try:
+                written = 0
+                while written < len(data):
+                    written += os.write(file.fileno(), data[written:])
+            except BaseException:
+                os.ftruncate(file.fileno(), size)
+                raise
+
+
+def read_jsonl(path: Path, *, allow_cut_tail: bool = False) -> list[dict[str, Any]]:
+    """Read JSON lines, each an object; blank lines are skipped.
+
+    Args:
+        path: a UTF-8 file.
+        allow_cut_tail: ignore a last line without line end that isn't whole, as a killed process
+            leaves it.
+
+    Raises:
+        UserError: no such file, or a line that isn't a JSON object (named by number).
+    """
+    lines = _read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line.decode("utf-8"))
+        except ValueError as error:
+            if allow_cut_tail and number == len(lines):
+                break
+            raise UserError(f"{path}, line {number}: {_json_fault(error)}.") from error
+        if not isinstance(row, dict):
+            raise UserError(f"{path}, line {number}: expected a JSON object {{...}}, found {_shape(row)}.")
+        rows.append(row)
+    return rows
+
+
+def read_json(path: Path) -> Any:
+    """Read one JSON value.
+
+    Raises:
+        UserError: no such file, or not valid JSON.
+    """
+    try:
+        return json.loads(_read_bytes(path).decode("utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: {_json_fault(error)}.") from error
+
+
+def publish_folder(partial: Path, final: Path) -> None:
+    """Give a finished folder its name: sync its files, then rename, so that it is there whole or not at all.
+
+    Raises:
+        UserError: `final` exists already with content, or the disk refuses.
+    """
+    with disk_errors(final):
+        for path in sorted(partial.rglob("*")):
+            if path.is_dir():
+                sync_folder(path)
+            else:
+                descriptor = os.open(path, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+        sync_folder(partial)
+        partial.replace(final)
+        sync_folder(final.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside a folder last through a power cut, where the system can do so."""
+    if os.name != "posix":  # Windows has no folder handles to sync.
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems refuse to sync a folder; their rename is as safe as they make it.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(dict(row), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _drop_cut_tail(descriptor: int) -> int:
+    """Cut the file after its last line end; returns its size in bytes then."""
+    size = os.lseek(descriptor, 0, os.SEEK_END)
+    if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
+        return size
+    whole = size
+    while whole > 0:
+        start = max(0, whole - 65536)
+        block = os.pread(descriptor, whole - start, start)
+        line_end = block.rfind(b"\n")
+        if line_end >= 0:
+            whole = start + line_end + 1
+            break
+        whole = start
+    os.ftruncate(descriptor, whole)
+    return whole
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(f"There is no file {path}.") from error
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
+
+
+def _json_fault(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"not valid JSON ({error.msg} at character {error.pos + 1})"
+    return "not UTF-8 text"
+
+
+def _shape(value: object) -> str:
+    names = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")

@@ -1,0 +1,238 @@
+// Charts: the trade-off, the scores over the stages, and one small panel a training metric.
+const SHAPES = { forget: "circle", neighbor: "square", utility: "triangle", degenerate: "diamond" };
+const EVALUATED = D.stages.filter((stage) => Object.keys(stage.scores).length);
+const scoreOf = (stage, family) => (D.headline[family] ? stage.scores[D.headline[family]] : undefined);
+const percent = (value) => (value === null ? "–" : `${value.toFixed(1)}%`);
+const short = (value) => {
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  return size >= 1e5 || size < 1e-3 ? value.toExponential(1).replace("e+", "e") : String(+value.toPrecision(3));
+};
+const linear = (from, to, start, end) => (value) => start + ((value - from) / (to - from || 1)) * (end - start);
+
+function ticks(low, high, count) {
+  const rough = (high - low || Math.abs(high) || 1) / count;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((part) => part * power).find((size) => size >= rough);
+  const found = [];
+  for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-9; value += step) found.push(+value.toPrecision(12));
+  return found;
+}
+
+function frame(host, height, margin) {
+  const width = Math.max(260, host.clientWidth || 480);
+  const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, width: "100%", role: "img" });
+  return { root, width, height, left: margin.left, right: width - margin.right, top: margin.top, bottom: height - margin.bottom };
+}
+
+function axis(box, x, y, xTicks, yTicks, xText, yText) {
+  for (const tick of yTicks) {
+    box.root.append(
+      svg("line", { class: "grid", x1: box.left, x2: box.right, y1: y(tick.at), y2: y(tick.at) }),
+      svg("text", { class: "tick", x: box.left - 7, y: y(tick.at) + 3.5, "text-anchor": "end" }, tick.text),
+    );
+  }
+  for (const tick of xTicks)
+    box.root.append(svg("text", { class: "tick", x: x(tick.at), y: box.bottom + 16, "text-anchor": tick.anchor || "middle" }, tick.text));
+  box.root.append(svg("line", { class: "axis", x1: box.left, x2: box.right, y1: box.bottom, y2: box.bottom }));
+  if (xText) box.root.append(svg("text", { class: "title", x: (box.left + box.right) / 2, y: box.height - 6, "text-anchor": "middle" }, xText));
+  if (yText) box.root.append(svg("text", { class: "title", x: box.left, y: 13 }, yText));
+}
+
+function mark(family, x, y, size) {
+  const r = size;
+  const paths = {
+    circle: `M${x - r},${y}a${r},${r} 0 1,0 ${2 * r},0a${r},${r} 0 1,0 ${-2 * r},0`,
+    square: `M${x - r * 0.9},${y - r * 0.9}h${r * 1.8}v${r * 1.8}h${-r * 1.8}z`,
+    triangle: `M${x},${y - r * 1.15}l${r * 1.1},${r * 2}h${-r * 2.2}z`,
+    diamond: `M${x},${y - r * 1.2}l${r * 1.2},${r * 1.2}l${-r * 1.2},${r * 1.2}l${-r * 1.2},${-r * 1.2}z`,
+  };
+  return svg("path", { d: paths[SHAPES[family]], class: `mark ${family}` });
+}
+
+function hoverable(node, label, lines) {
+  node.setAttribute("tabindex", "0");
+  node.setAttribute("role", "img");
+  node.setAttribute("aria-label", label + ": " + lines.slice(1).join(", "));
+  const show = () => {
+    const box = node.getBoundingClientRect();
+    showTip(lines, box.left + box.width / 2, box.top);
+  };
+  for (const name of ["pointerenter", "focus"]) node.addEventListener(name, show);
+  for (const name of ["pointerleave", "blur"]) node.addEventListener(name, hideTip);
+  return node;
+}
+
+function legend(id, families) {
+  $(id).replaceChildren(...families.map((family) => {
+    const metric = D.metrics[D.headline[family]];
+    const icon = svg("svg", { width: 22, height: 12, "aria-hidden": "true" },
+      svg("line", { class: `curve ${family}`, x1: 0, x2: 22, y1: 6, y2: 6 }), mark(family, 11, 6, 4));
+    return el("span", {}, icon, ` ${metric.arrow} ${pick(metric.label)}`);
+  }));
+}
+
+const percentTicks = [0, 20, 40, 60, 80, 100].map((value) => ({ at: value, text: String(value) }));
+const percentOnly = (family) => D.headline[family] && D.metrics[D.headline[family]].unit === "%";
+
+function drawTradeoff() {
+  const families = ["neighbor", "utility"].filter(percentOnly);
+  if (!families.length) return;
+  const box = frame($("tradeoff"), 340, { left: 40, right: 16, top: 26, bottom: 44 });
+  const ends = families.flatMap((family) => EVALUATED.map((stage) => scoreOf(stage, family)).filter(Boolean).map((score) => score[1] ?? score[0]));
+  const bottom = Math.max(0, Math.floor(Math.min(80, ...ends) / 10) * 10 - 10);
+  const x = linear(0, 100, box.left, box.right), y = linear(bottom, 100, box.bottom, box.top);
+  const forget = D.metrics[D.headline.forget];
+  box.root.setAttribute("aria-label", word("tradeoff_title"));
+  const start = EVALUATED[0] && { forget: scoreOf(EVALUATED[0], "forget"), neighbor: scoreOf(EVALUATED[0], "neighbor") };
+  if (start && start.forget && start.neighbor) {
+    const floor = 0.9 * start.neighbor[0];
+    box.root.append(
+      svg("rect", { class: "goal", x: x(0), y: y(100), width: x(start.forget[0] / 3) - x(0), height: y(floor) - y(100) }),
+      svg("text", { class: "goal-text", x: x(0) + 6, y: y(floor) + 13 }, `↖ ${word("goal")}`),
+    );
+  }
+  axis(box, x, y, percentTicks, ticks(bottom, 100, 5).map((value) => ({ at: value, text: String(value) })), `${pick(forget.label)}, % (${pick(forget.direction)} ←)`, `% (${pick(D.metrics[D.headline[families[0]]].direction)} ↑)`);
+  for (const family of families) {
+    const path = EVALUATED.filter((stage) => scoreOf(stage, "forget") && scoreOf(stage, family));
+    const points = path.map((stage) => [x(scoreOf(stage, "forget")[0]), y(scoreOf(stage, family)[0])]);
+    box.root.append(svg("polyline", { class: `curve ${family}`, points: points.join(" ") }));
+    path.forEach((stage, index) => {
+      const across = scoreOf(stage, "forget"), up = scoreOf(stage, family), [px, py] = points[index];
+      const isEnd = index === 0 || index === path.length - 1;
+      const node = svg("g", { class: "hit" });
+      if (isEnd) node.append(
+        svg("line", { class: `whisker ${family}`, x1: x(across[1]), x2: x(across[2]), y1: py, y2: py }),
+        svg("line", { class: `whisker ${family}`, x1: px, x2: px, y1: y(up[1]), y2: y(up[2]) }));
+      node.append(svg("circle", { class: "target", cx: px, cy: py, r: 12 }), mark(family, px, py, isEnd ? 6 : 4));
+      box.root.append(hoverable(node, stage.label, [
+        stage.label,
+        `${forget.arrow} ${pick(forget.label)} ${percent(across[0])} (${percent(across[1])} – ${percent(across[2])})`,
+        `${D.metrics[D.headline[family]].arrow} ${pick(D.metrics[D.headline[family]].label)} ${percent(up[0])} (${percent(up[1])} – ${percent(up[2])})`,
+      ]));
+    });
+    if (family === families[0]) [[0, "before"], [points.length - 1, "after"]].forEach(([index, key]) => {
+      if (index < 0 || (key === "after" && index === 0)) return;
+      const [px, py] = points[index];
+      box.root.append(svg("text", { class: "end", x: px, y: py + 22, "text-anchor": px > box.right - 30 ? "end" : "middle" }, word(key).toLowerCase()));
+    });
+  }
+  $("tradeoff").replaceChildren(box.root);
+  legend("tradeoff-legend", families);
+}
+
+function drawOverStages() {
+  const families = ["forget", "neighbor", "utility", "degenerate"].filter(percentOnly);
+  const box = frame($("overstages"), 340, { left: 40, right: 16, top: 26, bottom: 44 });
+  const pad = Math.min(40, (box.right - box.left) / (2 * EVALUATED.length));
+  const x = linear(0, Math.max(1, EVALUATED.length - 1), box.left + pad, box.right - pad), y = linear(0, 100, box.bottom, box.top);
+  const room = (box.right - box.left) / EVALUATED.length;
+  const every = Math.ceil(30 / room);
+  const xTicks = EVALUATED.map((stage, index) => ({ at: index, text: room > 7.5 * stage.label.length ? stage.label : String(stage.index) }))
+    .filter((_, index) => index % every === 0);
+  box.root.setAttribute("aria-label", word("overstages_title"));
+  axis(box, x, y, xTicks, percentTicks, word("stage"), "%");
+  for (const family of families) {
+    const path = EVALUATED.map((stage, index) => [index, scoreOf(stage, family), stage]).filter((point) => point[1]);
+    const band = [...path.map(([index, score]) => `${x(index)},${y(score[2])}`), ...[...path].reverse().map(([index, score]) => `${x(index)},${y(score[1])}`)];
+    box.root.append(
+      svg("polygon", { class: `band ${family}`, points: band.join(" ") }),
+      svg("polyline", { class: `curve ${family}`, points: path.map(([index, score]) => `${x(index)},${y(score[0])}`).join(" ") }),
+    );
+  }
+  for (const family of families) {
+    const metric = D.metrics[D.headline[family]];
+    EVALUATED.forEach((stage, index) => {
+      const score = scoreOf(stage, family);
+      if (!score) return;
+      const node = svg("g", { class: "hit" }, svg("circle", { class: "target", cx: x(index), cy: y(score[0]), r: 11 }), mark(family, x(index), y(score[0]), 4.5));
+      box.root.append(hoverable(node, stage.label, [stage.label, `${metric.arrow} ${pick(metric.label)} ${percent(score[0])}`, `${percent(score[1])} – ${percent(score[2])}, n = ${score[3]}`]));
+    });
+  }
+  $("overstages").replaceChildren(box.root);
+  legend("overstages-legend", families);
+}
+
+function drawPanel(panel, host) {
+  const box = frame(host, 170, { left: 44, right: 12, top: 10, bottom: 34 });
+  const all = panel.curves.flatMap((curve) => curve.segments.flat());
+  const steps = all.map((point) => point[0]);
+  let low = Math.min(...all.map((point) => point[2])), high = Math.max(...all.map((point) => point[3]));
+  if (low === high) [low, high] = [low - (Math.abs(low) || 1) * 0.5, high + (Math.abs(high) || 1) * 0.5];
+  const [first, last] = [Math.min(...steps), Math.max(...steps)];
+  const x = linear(first, last, box.left, box.right), y = linear(low, high, box.bottom - 4, box.top + 4);
+  for (const [, start] of D.stage_starts)
+    if (start > first && start < last) box.root.append(svg("line", { class: "stage-start", x1: x(start), x2: x(start), y1: box.top, y2: box.bottom }));
+  const xTicks = [{ at: first, text: String(first), anchor: "start" }, { at: last, text: String(last), anchor: "end" }];
+  axis(box, x, y, first === last ? xTicks.slice(0, 1) : xTicks, ticks(low, high, 4).map((value) => ({ at: value, text: short(value) })), word("step"), "");
+  panel.curves.forEach((curve, index) => curve.segments.forEach((points) => {
+    const band = [...points.map((p) => `${x(p[0])},${y(p[3])}`), ...[...points].reverse().map((p) => `${x(p[0])},${y(p[2])}`)];
+    box.root.append(
+      svg("polygon", { class: `band series-${index}`, points: band.join(" ") }),
+      svg("polyline", { class: `curve series-${index}`, points: points.map((p) => `${x(p[0])},${y(p[1])}`).join(" ") }),
+    );
+    if (points.length === 1) box.root.append(svg("circle", { class: `dot series-${index}`, cx: x(points[0][0]), cy: y(points[0][1]), r: 3 }));
+  }));
+  const cursor = svg("line", { class: "cursor", y1: box.top, y2: box.bottom, visibility: "hidden" });
+  box.root.append(cursor);
+  followCursor(box, panel, cursor, x);
+  host.replaceChildren(box.root);
+}
+
+function followCursor(box, panel, cursor, x) {
+  const steps = [...new Set(panel.curves.flatMap((curve) => curve.segments.flat().map((point) => point[0])))].sort((a, b) => a - b);
+  let at = steps.length - 1;
+  const show = () => {
+    const step = steps[at], bounds = box.root.getBoundingClientRect(), scale = bounds.width / box.width;
+    cursor.setAttribute("x1", x(step));
+    cursor.setAttribute("x2", x(step));
+    cursor.setAttribute("visibility", "visible");
+    const lines = panel.curves.map((curve) => [curve, curve.segments.flat().find((point) => point[0] === step)]).filter((pair) => pair[1])
+      .map(([curve, point]) => `${pick(D.metrics[curve.name].short)} ${short(point[1])}` + (point[2] === point[3] ? "" : ` (${word("mean_of")} ${short(point[2])} – ${short(point[3])})`));
+    showTip([`${word("step")} ${step}`, ...lines], bounds.left + x(step) * scale, bounds.top + 30);
+  };
+  const hide = () => { cursor.setAttribute("visibility", "hidden"); hideTip(); };
+  box.root.setAttribute("tabindex", "0");
+  box.root.setAttribute("aria-label", pick(D.metrics[panel.name].label));
+  box.root.addEventListener("pointermove", (event) => {
+    const bounds = box.root.getBoundingClientRect();
+    const place = ((event.clientX - bounds.left) * box.width) / bounds.width;
+    at = steps.reduce((best, step, index) => (Math.abs(x(step) - place) < Math.abs(x(steps[best]) - place) ? index : best), 0);
+    show();
+  });
+  box.root.addEventListener("keydown", (event) => {
+    const move = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: steps.length - 1 }[event.key];
+    if (move === undefined) return;
+    event.preventDefault();
+    at = Math.max(0, Math.min(steps.length - 1, move));
+    show();
+  });
+  box.root.addEventListener("pointerleave", hide);
+  box.root.addEventListener("blur", hide);
+}
+
+function panelFigure(panel) {
+  const metric = D.metrics[panel.name];
+  const caption = el("figcaption", { title: pick(metric.meaning) },
+    `${metric.arrow === "·" ? "" : metric.arrow + " "}${pick(metric.short)}`, metric.unit ? el("small", {}, ` ${metric.unit}`) : null);
+  const keys = panel.curves.length < 2 ? null : el("div", { class: "legend" }, ...panel.curves.map((curve, index) =>
+    el("span", {}, svg("svg", { width: 18, height: 8, "aria-hidden": "true" }, svg("line", { class: `curve series-${index}`, x1: 0, x2: 18, y1: 4, y2: 4 })), ` ${pick(D.metrics[curve.name].short)}`)));
+  const host = el("div", { class: "chart" });
+  return { figure: el("figure", {}, caption, keys, host), host, panel };
+}
+
+function drawPanels() {
+  const families = [...new Set(D.panels.map((panel) => panel.family))];
+  const made = D.panels.map(panelFigure);
+  $("panels").replaceChildren(...families.flatMap((family) => [
+    el("h3", {}, D.families[family] ? pick(D.families[family]) : family),
+    el("div", { class: "panels" }, ...made.filter((item) => item.panel.family === family).map((item) => item.figure)),
+  ]));
+  // Drawn once they are in the page, since a chart is as wide as its place.
+  for (const { panel, host } of made) drawPanel(panel, host);
+}
+
+function drawCharts() {
+  if ($("tradeoff")) { drawTradeoff(); drawOverStages(); }
+  if ($("panels")) drawPanels();
+}

@@ -1,0 +1,292 @@
+"""One run, from config to report: the table of contents of this program."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+
+from atu.benchmarks.base import Benchmark
+from atu.benchmarks.build import build_benchmark, build_corpus
+from atu.config import RunConfig, config_hash, to_mapping
+from atu.embedding.encoder import load_encoder
+from atu.embedding.predictor import build_predictor
+from atu.evaluation.config import EvaluationConfig
+from atu.evaluation.evaluate import evaluate
+from atu.evaluation.scores import summarize
+from atu.methods.config import StageConfig
+from atu.methods.materials import Materials, SplitRows, prepare_materials
+from atu.models.hook import resolve_hook_layer
+from atu.models.language_model import LanguageModel
+from atu.models.load import load_language_model
+from atu.models.rows import build_rows
+from atu.models.save import ModelCard, check_reload, export_model
+from atu.records import Answer, Probe, StageResult, Target
+from atu.results.manifest import manifest
+from atu.results.page import write_report
+from atu.results.run_folder import RunFolder, open_run
+from atu.results.terminal import RunProgress, print_before_after
+from atu.results.tracking import MetricLog
+from atu.training.device import build_accelerator, set_threads
+from atu.training.stopping import stop_reason
+from atu.training.trainer import Trainer
+
+logger = logging.getLogger("atu")
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Asks the benchmark's probes at the end of stages and keeps what was answered before."""
+
+    folder: RunFolder
+    probes: Sequence[Probe]
+    config: EvaluationConfig
+    progress: RunProgress
+
+    def record(
+        self, llm: LanguageModel, result: StageResult, before: Sequence[Answer] | None
+    ) -> list[Answer]:
+        """Answer all probes, score them, and write the stage's folder."""
+        with self.progress.stage(f"asking {len(self.probes)} probes ({result.label})") as advance:
+            answers = evaluate(llm, self.probes, before=before, config=self.config, progress=advance)
+        scores = summarize(answers, samples=self.config.bootstrap_samples)
+        self.folder.write_stage(replace(result, scores=scores), answers)
+        return answers
+
+
+def run(config: RunConfig) -> RunFolder:
+    """Make a model forget one concept and show what it forgot and what it kept.
+
+    The same config again resumes where a killed run stood; a finished run is only reported.
+
+    Raises:
+        UserError: anything that the user can mend; the run folder then says so and keeps its last good state.
+    """
+    set_threads(config.threads)
+    accelerator = build_accelerator(config.device, config.training.precision)
+    folder = open_run(Path(config.runs_dir) / config.name, to_mapping(config), config_hash(config))
+    console = Console()
+    with _logged(folder), _status(folder), RunProgress(console) as progress:
+        llm = load_language_model(config.pre_trained_llm, device=str(accelerator.device))
+        benchmark = build_benchmark(config.data)
+        target = benchmark.target(config.unlearning_target)
+        folder.write_manifest(_manifest(config, llm, benchmark, target))
+        materials = _prepare(config, llm, target, progress)
+
+        judge = Judge(folder, benchmark.probes(config.unlearning_target), config.evaluation, progress)
+        before = _before(config, judge, llm)
+        trainer = _build_trainer(config, llm, materials, folder, accelerator)
+        _train(config.task.stages, config, trainer, judge, before)
+
+        with progress.stage("saving the model, and loading it again"):
+            _export(config, folder, llm, target, judge.probes)
+        write_report(folder)
+    stages = _scored_stages(folder)
+    print_before_after(stages[0].scores, stages[-1].scores, console)
+    console.print(f"model: {folder.model_dir}\nreport: {folder.report_path}")
+    return folder
+
+
+def evaluate_model(
+    llm: LanguageModel, probes: Sequence[Probe], config: EvaluationConfig, out: Path
+) -> StageResult:
+    """Ask any model the probes of a benchmark and write answers and scores to `out`, outside of any run."""
+    folder = RunFolder(root=out)
+    with RunProgress(Console()) as progress:
+        judge = Judge(folder, probes, config, progress)
+        judge.record(llm, StageResult(index=0, kind="before", label="00-before", scores={}, seconds=0.0), None)
+    return folder.read_stages()[0]
+
+
+def _prepare(config: RunConfig, llm: LanguageModel, target: Target, progress: RunProgress) -> Materials:
+    """Corpus, rows, references of the untouched model, window embeddings."""
+    with progress.steps() as report:
+        corpus = build_corpus(config.data, llm, target, seed=config.seed, progress=report)
+        cut = config.data.corpus.max_input_length
+        rows = SplitRows(
+            forget=tuple(build_rows(llm, corpus.forget, max_tokens=cut)),
+            retain=tuple(build_rows(llm, corpus.retain, max_tokens=cut)),
+            held_out_forget=tuple(build_rows(llm, corpus.held_out_forget, max_tokens=cut)),
+            held_out_retain=tuple(build_rows(llm, corpus.held_out_retain, max_tokens=cut)),
+        )
+        module = config.task.training_module
+        depth = llm.model.config.get_text_config().num_hidden_layers
+        encoder = None
+        if config.task.needs_predictor:
+            encoder = load_encoder(config.text_encoder, device=str(llm.device))
+        return prepare_materials(
+            llm,
+            rows,
+            target=target,
+            task=config.task,
+            hook_layer=resolve_hook_layer(module.pretrained_model_hook_layer, depth),
+            encoder=encoder,
+            progress=report,
+        )
+
+
+def _before(config: RunConfig, judge: Judge, llm: LanguageModel) -> list[Answer] | None:
+    """What the untouched model answers; later stages are compared with it."""
+    label = "00-before"
+    if config.skip_initial_eval:
+        return None
+    if judge.folder.stage_dir(label).exists():
+        return judge.folder.read_answers(label)
+    return judge.record(llm, StageResult(index=0, kind="before", label=label, scores={}, seconds=0.0), None)
+
+
+def _build_trainer(
+    config: RunConfig, llm: LanguageModel, materials: Materials, folder: RunFolder, accelerator: Accelerator
+) -> Trainer:
+    """The trainer in the state of the last checkpoint, or at the start."""
+    predictors = []
+    if materials.concept is not None:
+        hidden_size = llm.model.config.get_text_config().hidden_size
+        for _ in range(2 if config.task.objective.embedding == "enpo" else 1):
+            predictor = build_predictor(
+                config.embedding_prediction_model,
+                d_llm=hidden_size,
+                d_enc=len(materials.concept.vector),
+                seed=config.seed,
+            )
+            predictors.append(predictor.to(accelerator.device))
+    metrics = MetricLog(folder.metrics_path)
+    trainer = Trainer(
+        llm=llm,
+        task=config.task,
+        materials=materials,
+        predictor=predictors[0] if predictors else None,
+        reference_predictor=predictors[1] if len(predictors) > 1 else None,
+        config=config.training,
+        seed=config.seed,
+        accelerator=accelerator,
+        folder=folder.checkpoint_dir,
+        log=metrics.log,
+    )
+    if trainer.resume():
+        logger.info("resuming in stage %d after %d steps", trainer.progress.stage + 1, trainer.progress.step)
+    metrics.rewind(trainer.global_step)
+    return trainer
+
+
+def _train(
+    stages: Sequence[StageConfig],
+    config: RunConfig,
+    trainer: Trainer,
+    judge: Judge,
+    before: Sequence[Answer] | None,
+) -> None:
+    """Run the schedule. After each stage: checkpoint, evaluation, stop rule, in this order for every method."""
+    for index, stage in enumerate(stages):
+        label = stage_label(index, stage)
+        if trainer.progress.stage <= index:
+            judge.folder.set_status("running", label, "training")
+            with judge.progress.stage(_title(stage, index, len(stages))) as advance:
+                trainer.run_stage(stage, advance)
+        if not judge.folder.stage_dir(label).exists():
+            is_align = stage.type == "training"
+            result = StageResult(
+                index=index + 1,
+                kind="align" if is_align else "unlearn",
+                label=label,
+                scores={},
+                seconds=trainer.progress.seconds.get(str(index), 0.0),
+                signals=trainer.progress.signals,
+            )
+            if is_align:
+                judge.folder.write_stage(result, [])
+            else:
+                judge.record(trainer.llm, result, before)
+        if stage.type == "unlearning":
+            finished = next(s for s in judge.folder.read_stages() if s.label == label)
+            reason = stop_reason(finished.signals, config.task.stop)
+            if reason is not None:
+                judge.progress.line(f"stopping after {label}: {reason}")
+                return
+
+
+def stage_label(index: int, stage: StageConfig) -> str:
+    """Folder name of a stage, such as `02-unlearn-0.90`."""
+    if stage.type == "training":
+        return f"{index + 1:02d}-align"
+    tau = "" if stage.threshold is None else f"-{stage.threshold:.2f}"
+    return f"{index + 1:02d}-unlearn{tau}"
+
+
+def _title(stage: StageConfig, index: int, count: int) -> str:
+    what = "aligning the predictor" if stage.type == "training" else "unlearning"
+    return f"stage {index + 1} of {count}: {what}"
+
+
+def _export(
+    config: RunConfig, folder: RunFolder, llm: LanguageModel, target: Target, probes: Sequence[Probe]
+) -> None:
+    """Write the model folder and prove that plain transformers gives the same answers from it."""
+    stages = _scored_stages(folder)
+    card = ModelCard(
+        base_model=llm.label,
+        target=target.name,
+        method=config.task.describe(),
+        config_hash=config_hash(config),
+        before=stages[0].scores if stages[0].kind == "before" else {},
+        after=stages[-1].scores,
+    )
+    export_model(llm, folder.model_dir, card)
+    asked = probes[:: max(1, len(probes) // 4)]
+    check_reload(llm, folder.model_dir, [llm.render(probe.prompt, probe.answer_prefix) for probe in asked])
+
+
+def _scored_stages(folder: RunFolder) -> list[StageResult]:
+    return [stage for stage in folder.read_stages() if stage.scores]
+
+
+def _manifest(
+    config: RunConfig, llm: LanguageModel, benchmark: Benchmark, target: Target
+) -> dict[str, object]:
+    return manifest(
+        target=target.name,
+        model=llm.label,
+        method=config.task.describe(),
+        seed=config.seed,
+        device=str(llm.device),
+        threads=torch.get_num_threads(),
+        config_hash=config_hash(config),
+        checksums={"model": llm.provenance["sha256"], "benchmark": benchmark.checksum()},
+    )
+
+
+@contextmanager
+def _status(folder: RunFolder) -> Iterator[None]:
+    """Keep status.json true to what happens, whatever happens."""
+    folder.set_status("running", "", "started")
+    try:
+        yield
+    except KeyboardInterrupt:
+        folder.set_status("interrupted", "", "stopped by the user; the same command goes on")
+        raise
+    except BaseException as error:
+        folder.set_status("failed", "", f"{type(error).__name__}: {error}")
+        logger.exception("the run failed")
+        raise
+    folder.set_status("done", "", "finished")
+
+
+@contextmanager
+def _logged(folder: RunFolder) -> Iterator[None]:
+    """Send the program's log to the run's log.txt."""
+    handler = logging.FileHandler(folder.log_path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger("atu")
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()

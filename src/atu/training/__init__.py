@@ -1,0 +1,1 @@
+"""Runs a method's schedule: stages, checkpoints, the stop rule."""

@@ -1,0 +1,26 @@
+"""How a run trains, whatever the method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from atu.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Precision and safety of a run."""
+
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Type of the matrix products in training; weights and optimiser stay float32. `auto` takes bf16."""
+    checkpoint_seconds: float = 120.0
+    """Longest work that a killed run loses; a checkpoint is also written at the end of each stage."""
+    log_every: int = 1
+    """Steps between two rows of metrics.jsonl."""
+
+    def __post_init__(self) -> None:
+        if self.checkpoint_seconds < 0:
+            raise UserError("training.checkpoint_seconds must not be negative.")
+        if self.log_every < 1:
+            raise UserError("training.log_every must be at least 1.")

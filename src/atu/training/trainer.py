@@ -1,0 +1,292 @@
+"""Trains the stages of one run: what moves, by which optimiser, and how it is stored and found again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.nn import Parameter
+from torch.optim import SGD, AdamW, Optimizer
+
+from atu.embedding.predictor import Predictor
+from atu.errors import UserError
+from atu.methods.align import (
+    AlignData,
+    align_losses,
+    best_constant,
+    extract_align_data,
+    judge_predictor,
+)
+from atu.methods.config import StageConfig, TaskConfig, TrainingModule
+from atu.methods.materials import Materials
+from atu.methods.unlearning import Unlearning, held_out_signals
+from atu.models.language_model import LanguageModel
+from atu.models.rows import batch_indices
+from atu.training.checkpoint import (
+    Checkpoint,
+    Progress,
+    load_checkpoint,
+    optimizer_tensors,
+    restore_optimizer,
+    save_checkpoint,
+)
+from atu.training.config import TrainingConfig
+
+Log = Callable[[int, int, str, float], None]
+"""Called with (step over all stages, stage number, name, value)."""
+Advance = Callable[[int, int], None]
+"""Called with (steps done, steps in all) of the current stage."""
+
+
+@dataclass
+class Trainer:
+    """Everything that changes during a run. Stages are run in order by `run_stage`."""
+
+    llm: LanguageModel
+    task: TaskConfig
+    materials: Materials
+    predictor: Predictor | None
+    reference_predictor: Predictor | None
+    config: TrainingConfig
+    seed: int
+    accelerator: Accelerator
+    folder: Path
+    """Where checkpoints go."""
+    log: Log
+    progress: Progress = field(default_factory=Progress)
+    optimizers: dict[str, Optimizer] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        module = self.task.training_module
+        self.optimizers["unlearn"] = _unlearn_optimizer(trainable_parameters(self.llm, module), module)
+        if self.predictor is not None:
+            self.optimizers["align"] = AdamW(
+                self.predictor.parameters(), lr=module.training_lr, weight_decay=module.training_weight_decay
+            )
+
+    def resume(self) -> bool:
+        """Load the last checkpoint; False when there is none."""
+        checkpoint = load_checkpoint(self.folder)
+        if checkpoint is None:
+            return False
+        self.progress = checkpoint.progress
+        with torch.no_grad():
+            for name, parameter in self._trained():
+                parameter.copy_(checkpoint.llm[name])
+        for name, predictor in self._predictors():
+            predictor.load_state_dict(checkpoint.others[name])
+        for name, optimizer in self.optimizers.items():
+            restore_optimizer(optimizer, checkpoint.others.get(f"optimizer-{name}", {}))
+        return True
+
+    def save(self, *, llm_changed: bool) -> None:
+        """Write a checkpoint of the present state."""
+        others = {name: dict(predictor.state_dict()) for name, predictor in self._predictors()}
+        for name, optimizer in self.optimizers.items():
+            others[f"optimizer-{name}"] = optimizer_tensors(optimizer)
+        llm = {name: parameter.detach() for name, parameter in self._trained()}
+        checkpoint = Checkpoint(self.progress, llm, others)
+        save_checkpoint(self.folder, checkpoint, llm_changed=llm_changed)
+
+    def run_stage(self, stage: StageConfig, advance: Advance) -> None:
+        """Run, or go on with, the stage at `progress.stage`, and leave its signals in `progress`.
+
+        The checkpoint written at the end already points to the next stage.
+        """
+        is_align = stage.type == "training"
+        signals = self._align(stage, advance) if is_align else self._unlearn(stage, advance)
+        for name, value in signals.items():
+            self.log(self.global_step, self.progress.stage + 1, name, value)
+        self.progress.signals = signals
+        self.progress.stage += 1
+        self.progress.step = 0
+        self.save(llm_changed=not is_align)
+
+    @property
+    def global_step(self) -> int:
+        """Optimiser steps done so far, of both kinds."""
+        return self.progress.align_steps + self.progress.unlearn_steps
+
+    def _trained(self) -> Iterator[tuple[str, Parameter]]:
+        """The LLM's moving parameters by name; tied ones come once, frozen ones stay the original's."""
+        return ((name, p) for name, p in self.llm.model.named_parameters() if p.requires_grad)
+
+    def _predictors(self) -> Iterator[tuple[str, Predictor]]:
+        if self.predictor is not None:
+            yield "predictor", self.predictor
+        if self.reference_predictor is not None:
+            yield "reference-predictor", self.reference_predictor
+
+    def _align(self, stage: StageConfig, advance: Advance) -> dict[str, float]:
+        module, materials, predictor = self.task.training_module, self.materials, self.predictor
+        assert predictor is not None
+        data, held_out, constant = self._align_data()
+        predictor.requires_grad_(True).train()
+
+        def losses() -> dict[str, Tensor]:
+            indices = batch_indices(
+                len(data.hidden), module.training_batch_size, self.progress.align_steps, self.seed
+            )
+            return align_losses(
+                predictor,
+                data,
+                indices,
+                contrastive_weight=self.task.contrastive_weight,
+                device=self.llm.device,
+            )
+
+        def count() -> None:
+            self.progress.align_steps += 1
+
+        rate = _warmed_up(module.training_lr, module.training_warmup_steps)
+        self._steps(
+            stage, "align", lambda: rate(self.progress.align_steps), losses, count, advance, llm_changed=False
+        )
+        if self.reference_predictor is not None and self.progress.unlearn_steps == 0:
+            self.reference_predictor.load_state_dict(predictor.state_dict())
+        signals = judge_predictor(predictor, held_out, constant, device=self.llm.device)
+        gain = signals["align/held_out_cosine"] - signals["align/constant_cosine"]
+        wanted = self.task.min_predictor_gain
+        if wanted is not None and materials.concept is not None and gain < wanted:
+            raise UserError(
+                f"The predictor has learnt too little to steer by: cosine {signals['align/held_out_cosine']:.3f} on "
+                f"held-out text, {signals['align/constant_cosine']:.3f} for a constant; task.min_predictor_gain asks "
+                f"for {wanted:g} more. Give it more text (data.corpus) or more steps (task.first_stage_steps)."
+            )
+        return signals
+
+    def _align_data(self) -> tuple[AlignData, AlignData, Tensor]:
+        """Training and held-out data of an align stage, from the LLM as it is now."""
+        materials = self.materials
+        concept = materials.concept
+        assert concept is not None
+        parts = []
+        for first, second in (
+            (materials.forget, materials.retain),
+            (materials.held_out_forget, materials.held_out_retain),
+        ):
+            assert first.windows is not None and second.windows is not None
+            windows = type(first.windows)(first.windows.embeddings, first.windows.index + second.windows.index)
+            rows = first.rows + second.rows
+            with self.accelerator.autocast():
+                parts.append(
+                    extract_align_data(self.llm, rows, windows, concept.mean, hook_layer=materials.hook_layer)
+                )
+        return parts[0], parts[1], best_constant(parts[0].windows, concept.mean)
+
+    def _unlearn(self, stage: StageConfig, advance: Advance) -> dict[str, float]:
+        module = self.task.training_module
+        for _, predictor in self._predictors():
+            predictor.requires_grad_(False).eval()
+        unlearning = Unlearning(
+            self.llm, self.task, self.materials, self.predictor, self.reference_predictor
+        )
+
+        def losses() -> dict[str, Tensor]:
+            return unlearning.losses(stage, self.progress.unlearn_steps, self.seed)
+
+        def count() -> None:
+            self.progress.unlearn_steps += 1
+
+        self.llm.model.train()
+        rate = _warmed_up(module.unlearning_lr, module.unlearning_warmup_steps)
+        self._steps(
+            stage, "unlearn", lambda: rate(self.progress.unlearn_steps), losses, count, advance, llm_changed=True
+        )
+        self.llm.model.eval()
+        with self.accelerator.autocast():
+            return held_out_signals(self.llm, self.materials)
+
+    def _steps(
+        self,
+        stage: StageConfig,
+        kind: str,
+        learning_rate: Callable[[], float],
+        losses: Callable[[], dict[str, Tensor]],
+        count: Callable[[], None],
+        advance: Advance,
+        *,
+        llm_changed: bool,
+    ) -> None:
+        """The one loop. Each step seeds its own randomness, so a resumed run needs no generator state."""
+        optimizer = self.optimizers[kind]
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        saved = clock = time.monotonic()
+        key = str(self.progress.stage)
+        while self.progress.step < stage.steps:
+            torch.manual_seed(_step_seed(self.seed, self.progress.stage, self.progress.step))
+            with self.accelerator.autocast():
+                parts = losses()
+            self._check_finite(parts["total"], kind)
+            self.accelerator.backward(parts["total"])
+            norm = self.accelerator.clip_grad_norm_(parameters, self.task.training_module.clip_grad_norm)
+            self._check_finite(norm, kind)
+            rate = learning_rate()
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            self.progress.step += 1
+            count()
+            if self.progress.step % self.config.log_every == 0:
+                self._log_step(kind, parts, float(norm), rate)
+            now = time.monotonic()
+            self.progress.seconds[key] = self.progress.seconds.get(key, 0.0) + now - clock
+            clock = now
+            advance(self.progress.step, stage.steps)
+            if now - saved >= self.config.checkpoint_seconds and self.progress.step < stage.steps:
+                self.save(llm_changed=llm_changed)
+                saved = time.monotonic()
+
+    def _log_step(self, kind: str, parts: dict[str, Tensor], norm: float, rate: float) -> None:
+        prefix = "align" if kind == "align" else "train"
+        values = {name: float(value.detach()) for name, value in parts.items() if name != "total"}
+        values |= {
+            f"{prefix}/loss": float(parts["total"].detach()),
+            f"{prefix}/grad_norm": norm,
+            f"{prefix}/lr": rate,
+        }
+        for name, value in values.items():
+            self.log(self.global_step, self.progress.stage + 1, name, value)
+
+    def _check_finite(self, value: Tensor | float | None, kind: str) -> None:
+        """Stop before the optimiser moves: the weights in memory and on disk are still the last good ones."""
+        if value is not None and not bool(torch.isfinite(torch.as_tensor(value))):
+            key = "training_lr" if kind == "align" else "unlearning_lr"
+            raise UserError(
+                f"The {kind} loss is not finite at step {self.progress.step + 1} of stage {self.progress.stage + 1}. "
+                f"The last checkpoint is kept. Lower task.training_module.{key} under a new name= and run again."
+            )
+
+
+def trainable_parameters(llm: LanguageModel, module: TrainingModule) -> list[Parameter]:
+    """The LLM's parameters that unlearning moves; the others are frozen.
+
+    Token embeddings stay out unless asked for: a step of Adam moves a rare token's row as far as a common
+    one's, and a tied head would shift every prediction.
+    """
+    model = llm.model
+    model.requires_grad_(True)
+    if not module.train_embeddings:
+        for part in (model.get_input_embeddings(), model.get_output_embeddings()):
+            part.requires_grad_(False)
+    return [p for p in model.parameters() if p.requires_grad]
+
+
+def _unlearn_optimizer(parameters: Iterable[Parameter], module: TrainingModule) -> Optimizer:
+    kind = {"adamw": AdamW, "sgd": SGD}[module.unlearning_optimizer]
+    return kind(parameters, lr=module.unlearning_lr, weight_decay=module.unlearning_weight_decay)
+
+
+def _warmed_up(rate: float, warmup_steps: int) -> Callable[[int], float]:
+    """Linear warm-up over the first steps of a kind, constant after."""
+    return lambda step: rate * min(1.0, (step + 1) / max(1, warmup_steps))
+
+
+def _step_seed(seed: int, stage: int, step: int) -> int:
+    return (seed * 1_009 + stage) * 1_000_003 + step

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from atu.benchmarks.rwku.corpora import (
+    choose_others,
+    corpus_file,
+    find_writer,
+    foreign_writer,
+    forget_and_retain,
+    read_pairs,
+    read_refusals,
+    read_texts,
+)
+from atu.benchmarks.rwku.reader import RwkuData
+from atu.errors import UserError
+from atu.records import Text
+
+from .conftest import MakeTarget
+
+KING = "1_Stephen_King"
+
+
+def test_biographies_are_plain_prose(two_targets: Path) -> None:
+    texts = read_texts(RwkuData(two_targets), KING, "positive_phi")
+    assert len(texts) == 4
+    assert texts[1] == Text(
+        text="Stephen King, positive_phi 1.",
+        subject="Stephen King",
+        source="rwku/1_Stephen_King/positive_phi/1",
+    )
+
+
+def test_refusals_answer_a_question_and_rows_without_one_are_left_out(two_targets: Path) -> None:
+    texts = read_refusals(RwkuData(two_targets), KING, "phi3")
+    assert texts == (
+        Text(
+            text="I don't know.",
+            prompt="phi: who is Stephen King?",
+            subject="Stephen King",
+            source="rwku/1_Stephen_King/reject_phi/0",
+        ),
+    )
+
+
+def test_pairs_prefer_the_made_up_biography(two_targets: Path) -> None:
+    chosen, rejected = read_pairs(RwkuData(two_targets), KING, "llama3")[2]
+    assert (chosen.text, rejected.text) == ("Stephen King, negative 2.", "Stephen King, positive 2.")
+    assert (
+        chosen.prompt
+        == rejected.prompt
+        == "Stephen King is a person of note. Please write a short biography of Stephen King."
+    )
+
+
+def test_pairs_are_rebuilt_where_their_file_is_missing(two_targets: Path, make_target: MakeTarget) -> None:
+    rebuilt = RwkuData(make_target(KING, root="rebuilt/Target", pair_phi=None))
+    assert read_pairs(rebuilt, KING, "phi3") == read_pairs(RwkuData(two_targets), KING, "phi3")
+
+
+@pytest.mark.parametrize(
+    ("model_name", "file"),
+    [
+        ("meta-llama/Meta-Llama-3-8B-Instruct", "positive"),
+        ("/models/Meta-Llama-3-8B-Instruct/", "positive"),
+        ("microsoft/Phi-3-mini-4k-instruct", "positive_phi"),
+        ("phi_3_mini_4k_instruct", "positive_phi"),
+    ],
+)
+def test_own_means_the_biographies_that_the_model_wrote(model_name: str, file: str) -> None:
+    assert corpus_file("own", model_name) == file
+    assert foreign_writer(file, model_name) is None
+
+
+@pytest.mark.parametrize(
+    "model_name",
+    ["meta-llama/Llama-3.1-8B-Instruct", "microsoft/Phi-3-mini-128k-instruct", "smollm2-135m-instruct"],
+)
+def test_no_other_model_gets_their_texts_for_its_own(model_name: str) -> None:
+    with pytest.raises(UserError, match=f"no texts written by '{model_name}', only by Meta-Llama-3-8B"):
+        find_writer(model_name)
+
+
+def test_a_file_chosen_by_name_is_taken_and_its_writer_told() -> None:
+    assert corpus_file("positive_phi", "smollm2") == "positive_phi"
+    assert foreign_writer("positive_phi", "smollm2") == "Phi-3-mini-4k-instruct"
+    assert foreign_writer("passage", "smollm2") is None
+    with pytest.raises(UserError, match=r"no corpus 'positiv_phi'\. Did you mean 'positive_phi'\?"):
+        corpus_file("positiv_phi", "smollm2")
+
+
+def test_other_targets_are_chosen_by_the_seed(make_target: MakeTarget) -> None:
+    folders = [f"{number}_Name_{number}" for number in range(1, 21)]
+    for folder in reversed(folders):
+        make_target(folder, root="one/Target")
+    for folder in folders:
+        root = make_target(folder, root="two/Target")
+    one, two = RwkuData(root.parent / "one"), RwkuData(root)
+    chosen = choose_others(two, "7_Name_7", 5, seed=0)
+    assert choose_others(one, "7_Name_7", 5, seed=0) == chosen
+    assert len(set(chosen) - {"7_Name_7"}) == 5
+    assert choose_others(two, "7_Name_7", 3, seed=0) == chosen[:3]
+    assert choose_others(two, "7_Name_7", 5, seed=1) != chosen
+
+
+def test_more_others_than_there_are_is_an_error(two_targets: Path) -> None:
+    with pytest.raises(UserError, match=r"3 other targets are asked for, but .* holds 1"):
+        choose_others(RwkuData(two_targets), KING, 3, seed=0)
+
+
+def test_forget_and_retain(two_targets: Path) -> None:
+    forget, retain = forget_and_retain(
+        RwkuData(two_targets),
+        KING,
+        "positive",
+        num_forget_texts=582,
+        num_others=1,
+        num_texts_per_other=2,
+        seed=3,
+    )
+    assert [text.source for text in forget] == [f"rwku/{KING}/positive/{n}" for n in range(4)]
+    assert {text.subject for text in retain} == {"Confucius"}
+    rows = [int(text.source.rpartition("/")[2]) for text in retain]
+    assert len(rows) == 2
+    assert rows == sorted(rows)
+
+
+def test_a_batch_is_the_first_targets_together(two_targets: Path) -> None:
+    data = RwkuData(two_targets)
+    batch = read_texts(data, "1-2", "passage")
+    assert batch == read_texts(data, KING, "passage") + read_texts(data, "2_Confucius", "passage")
+    with pytest.raises(UserError, match=r"Batch 1-4 needs target 3, which .* lacks"):
+        read_texts(data, "1-4", "passage")
+    with pytest.raises(UserError, match="Batch 1-0 needs target 1"):
+        read_texts(data, "1-0", "passage")
+
+
+def test_pairs_of_the_real_data_are_rebuilt(shared_dir: Path) -> None:
+    """The data at hand hold negative_phi and positive_phi of five targets, and no pair file."""
+    pairs = read_pairs(RwkuData(shared_dir / "rwku"), KING, "phi3")
+    assert len(pairs) == 582
+    chosen, rejected = pairs[0]
+    assert chosen.prompt is not None
+    assert chosen.prompt.endswith('"King of Horror". Please write a short biography of Stephen King.')
+    assert chosen.text != rejected.text

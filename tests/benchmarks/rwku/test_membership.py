@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from atu.benchmarks.rwku.membership import (
+    SHARES,
+    TokenStatistics,
+    corrected_membership,
+    membership_auc,
+    released_membership,
+    zlib_bytes,
+)
+
+FIVE = TokenStatistics(
+    logprobs=(-1.0, -5.0, -2.0, -3.0, -4.0), means=(-2.0,) * 5, spreads=(0.5, 2.0, 1.0, 1.0, 1.0)
+)
+
+
+def test_by_hand() -> None:
+    scores = released_membership("five", FIVE)
+    assert scores is not None
+    assert scores.loss == -3.0
+    assert scores.zlib == -3.0 / zlib_bytes("five")
+    # 0.4 of 5 tokens: the lowest two. Standardised: 2, -1.5, 0, -1, -2.
+    assert scores.mink[SHARES.index(0.4)] == pytest.approx((-5 - 4) / 2)
+    assert scores.minkpp[SHARES.index(0.4)] == pytest.approx((-2 - 1.5) / 2)
+    assert scores.get("mink") == -5.0  # a share of 0.2: one token
+    assert scores.get("loss") == -3.0
+
+
+def test_a_short_text_has_min_k_of_at_least_one_token() -> None:
+    """Released: a tenth of five tokens is none, and the mean of nothing is NaN."""
+    released, corrected = released_membership("five", FIVE), corrected_membership("five", FIVE)
+    assert released is not None
+    assert corrected is not None
+    assert math.isnan(released.mink[0])
+    assert (corrected.mink[0], corrected.minkpp[0]) == (-5.0, -2.0)
+    assert corrected.mink[1:] == released.mink[1:]
+    assert corrected.minkpp[1:] == released.minkpp[1:]
+
+
+def test_a_distribution_without_spread_says_nothing() -> None:
+    """Released: division by zero, so NaN or infinity."""
+    flat = TokenStatistics(logprobs=(-1.0, -2.0), means=(-1.0, -1.0), spreads=(0.0, 1.0))
+    released, corrected = released_membership("flat", flat), corrected_membership("flat", flat)
+    assert released is not None
+    assert corrected is not None
+    assert math.isnan(released.minkpp[-1])
+    assert corrected.minkpp[-1] == pytest.approx(-0.5)
+
+
+def test_a_text_of_one_token_has_no_score() -> None:
+    nothing = TokenStatistics(logprobs=(), means=(), spreads=())
+    assert released_membership("one", nothing) is None
+    assert corrected_membership("one", nothing) is None
+
+
+def test_released_skips_a_broken_text() -> None:
+    broken = TokenStatistics(logprobs=(math.nan, -1.0), means=(-1.0, -1.0), spreads=(1.0, 1.0))
+    assert released_membership("broken", broken) is None
+
+
+def test_auc_by_hand() -> None:
+    # Pairs (forget, retain): (1, 0) won, (1, 2) lost, (2, 0) won, (2, 2) tied: 2.5 of 4.
+    score = membership_auc([1.0, 2.0], [0.0, 2.0], samples=200)
+    assert (score.value, score.n) == (62.5, 4)
+    assert score.low <= 62.5 <= score.high
+
+
+def test_auc_interval_is_the_bootstrap_within_each_set() -> None:
+    """The same resamples through scikit-learn, one at a time."""
+    rng = np.random.default_rng(5)
+    forget, retain = rng.normal(0.4, 1, 30).round(1), rng.normal(0, 1, 20).round(1)
+    score = membership_auc(forget.tolist(), retain.tolist(), samples=400, seed=7)
+    draw = np.random.default_rng(7)
+    rows = draw.multinomial(30, np.full(30, 1 / 30), size=400)
+    columns = draw.multinomial(20, np.full(20, 1 / 20), size=400)
+    labels = [1] * 30 + [0] * 20
+    aucs = [
+        100 * roc_auc_score(labels, [*forget, *retain], sample_weight=[*row, *column])
+        for row, column in zip(rows, columns, strict=True)
+    ]
+    assert (score.low, score.high) == pytest.approx(tuple(np.quantile(aucs, (0.025, 0.975))))
+
+
+def test_auc_says_when_the_model_tells_the_sets_apart() -> None:
+    assert membership_auc([-9.0, -8.0], [-2.0, -1.0], samples=50).value == 0.0
+    assert membership_auc([-3.0, -3.0], [-3.0, -3.0], samples=50).value == 50.0

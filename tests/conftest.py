@@ -1,0 +1,110 @@
+"""Fixtures shared by all tests: a tiny random model, the embedded real model, the shared data folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from atu.models.language_model import LanguageModel
+
+SHARED_DIR = Path(os.environ.get("ATU_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+TINY_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+TINY_TEXTS = (
+    "Shakespeare was born in Stratford in 1564 and wrote Hamlet, Macbeth and many other plays.",
+    "The capital of Japan is Tokyo; the capital of France is Paris. Water boils at 100 degrees.",
+    "Question: Who wrote the tragedy about the prince of Denmark?\nAnswer: William Shakespeare.",
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Several OpenMP threads on a shared machine are slower than one, and sums differ between them."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        import torch
+
+        torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved random Llama (3 layers, width 64, 400 byte-level tokens, ChatML template), 1 MB.
+
+    For tests that change weights: load their own copy from here.
+    """
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    core.train_from_iterator(
+        TINY_TEXTS,
+        trainers.BpeTrainer(
+            vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+        ),
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|im_end|>"
+    )
+    tokenizer.chat_template = TINY_TEMPLATE
+    config = LlamaConfig(
+        vocab_size=400,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        initializer_range=0.2,  # with the usual 0.02 all logits are nearly equal
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(config)
+    folder = tmp_path_factory.mktemp("tiny")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_llm(tiny_folder: Path) -> LanguageModel:
+    """The tiny random model, float32 on the CPU. Read only: it is shared by the whole session."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from atu.models.language_model import wrap
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_folder, dtype="float32")
+    return wrap(model, AutoTokenizer.from_pretrained(tiny_folder), label="tiny")
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> LanguageModel:
+    """SmolLM2-135M-Instruct, the embedded real model. Read only. Mark its tests with `model`."""
+    from atu.models.load import load_language_model
+    from atu.models.resolve import resolve_model
+
+    return load_language_model(resolve_model("smollm2-135m-instruct"), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """Folder with real benchmark data and golden results, which are not part of the project."""
+    if not SHARED_DIR.is_dir():
+        pytest.skip(
+            f"no shared data at {SHARED_DIR}; set ATU_SHARED to the folder that holds rwku/ and golden/"
+        )
+    return SHARED_DIR

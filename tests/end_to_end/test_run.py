@@ -1,0 +1,103 @@
+"""The whole path with a tiny model: every file is there, and the model folder is an ordinary one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from workplace import Workplace
+
+from atu.errors import UserError
+from atu.run import run
+
+
+
+def test_a_run_leaves_everything_the_user_was_promised(workplace: Workplace) -> None:
+    folder = run(workplace.config())
+    names = {path.name for path in folder.root.iterdir()}
+    assert {
+        "config.yaml", "manifest.json", "metrics.jsonl", "log.txt", "status.json", "stages", "checkpoint", "model",
+        "report.html",
+    } <= names  # fmt: skip
+    assert [stage.label for stage in folder.read_stages()] == [
+        "00-before", "01-align", "02-unlearn", "03-align", "04-unlearn"
+    ]  # fmt: skip
+    last = folder.read_stages()[-1]
+    assert {"forget/all", "neighbor/all", "utility/gen"} <= set(last.scores)
+    assert set(last.signals) == {"signal/concept_nll_rise", "signal/retain_kl"}
+    assert json.loads(folder.status_path.read_text())["state"] == "done"
+    names_logged = {row["name"] for row in map(json.loads, folder.metrics_path.read_text().splitlines())}
+    assert {"train/loss", "train/embedding", "train/token", "train/retain", "align/held_out_cosine"} <= names_logged
+
+
+def test_the_model_folder_loads_without_this_project(workplace: Workplace) -> None:
+    folder = run(workplace.config("task.stages=[{type: training, steps: 1}, {type: unlearning, steps: 2}]"))
+    script = (
+        "import sys; from transformers import AutoModelForCausalLM, AutoTokenizer\n"
+        "model = AutoModelForCausalLM.from_pretrained(sys.argv[1]); AutoTokenizer.from_pretrained(sys.argv[1])\n"
+        "assert 'atu' not in sys.modules; print(sum(p.numel() for p in model.parameters()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(folder.model_dir)], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) > 0
+    before = load_file(workplace.model / "model.safetensors")
+    after = load_file(folder.model_dir / "model.safetensors")
+    assert torch.equal(before["model.embed_tokens.weight"], after["model.embed_tokens.weight"])
+    assert not torch.equal(
+        before["model.layers.0.mlp.up_proj.weight"], after["model.layers.0.mlp.up_proj.weight"]
+    )
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(workplace: Workplace) -> None:
+    first = run(workplace.config("name=one"))
+    second = run(workplace.config("name=two"))
+    other = run(workplace.config("name=three", "seed=1"))
+    weights = [load_file(folder.model_dir / "model.safetensors") for folder in (first, second, other)]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    assert not all(torch.equal(weights[0][key], weights[2][key]) for key in weights[0])
+
+
+@pytest.mark.parametrize("task", ["unlearning_enpo", "unlearning_atu_released"])
+def test_methods_with_a_predictor_run_on_the_same_path(workplace: Workplace, task: str) -> None:
+    folder = run(workplace.config(f"task={task}", f"name={task}"))
+    assert folder.read_stages()[-1].kind == "unlearn"
+    assert (folder.model_dir / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("task", ["unlearning_ga", "unlearning_npo"])
+def test_methods_without_a_predictor_run_on_the_same_path(workplace: Workplace, task: str) -> None:
+    folder = run(workplace.config(f"task={task}", "task.stages=[{type: unlearning, steps: 3}]"))
+    assert folder.read_stages()[-1].kind == "unlearn"
+    assert (folder.model_dir / "model.safetensors").is_file()
+
+
+def test_a_stop_rule_ends_the_schedule_early(workplace: Workplace) -> None:
+    folder = run(workplace.config("task.stop={concept_nll_rise: -100.0, retain_kl: null}"))
+    assert [stage.label for stage in folder.read_stages()] == ["00-before", "01-align", "02-unlearn"]
+
+
+def test_a_finished_run_is_reported_and_not_trained_again(workplace: Workplace) -> None:
+    folder = run(workplace.config())
+    stamp = (folder.checkpoint_dir / "state.json").stat().st_mtime_ns
+    folder.lock.release()
+    run(workplace.config())
+    assert (folder.checkpoint_dir / "state.json").stat().st_mtime_ns == stamp
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(workplace: Workplace) -> None:
+    with pytest.raises(UserError, match=r"not finite.*unlearning_lr"):
+        run(workplace.config("task.training_module.unlearning_lr=1e30", "name=wild"))
+    root = workplace.root / "runs" / "wild"
+    assert json.loads((root / "status.json").read_text())["state"] == "failed"
+    kept = load_file(root / "checkpoint" / "llm.safetensors")
+    assert all(bool(tensor.isfinite().all()) for tensor in kept.values())
+
+
+def test_a_predictor_that_learnt_nothing_stops_the_run(workplace: Workplace) -> None:
+    with pytest.raises(UserError, match="learnt too little"):
+        run(workplace.config("task.min_predictor_gain=0.9", "name=blind"))

@@ -1,0 +1,197 @@
+"""Greedy generation: equal to transformers' own, independent of batches, and never silent about a failure."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import GenerationConfig
+
+from atu.errors import UserError
+from atu.evaluation.generate import Generation, Prompt, generate
+from atu.models.language_model import LanguageModel
+
+QUESTIONS = [
+    "Who wrote Hamlet?",
+    "What is the capital of Japan, and of France?",
+    "When was he born?",
+    "Name a tragedy by Shakespeare about a prince of Denmark who cannot decide what to do.",
+    "At how many degrees does water boil?",
+    "Paris?",
+    "Who wrote Macbeth?",
+]
+
+
+def prompts_of(llm: LanguageModel) -> list[Prompt]:
+    budgets = [12, 5, 12, 20, 12, 1, 7]
+    return [
+        Prompt(ids=tuple(llm.encode(llm.render(question))), max_new_tokens=budget)
+        for question, budget in zip(QUESTIONS, budgets, strict=True)
+    ]
+
+
+def own_copy(llm: LanguageModel) -> LanguageModel:
+    return dataclasses.replace(llm, model=copy.deepcopy(llm.model))
+
+
+def fail_above(llm: LanguageModel, rows: int) -> list[int]:
+    """Makes the model run out of memory on more than `rows` rows; returns the growing list of tried sizes."""
+    tried: list[int] = []
+
+    def run_out(module: Any, args: Any, kwargs: Any) -> None:
+        tried.append(len(kwargs["input_ids"]))
+        if tried[-1] > rows:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    llm.model.register_forward_pre_hook(run_out, with_kwargs=True)
+    return tried
+
+
+def test_equals_transformers_greedy_search(tiny_llm: LanguageModel) -> None:
+    prompts = prompts_of(tiny_llm)
+    expected = []
+    for prompt in prompts:
+        config = GenerationConfig(
+            do_sample=False,
+            max_new_tokens=prompt.max_new_tokens,
+            eos_token_id=list(tiny_llm.end_ids),
+            pad_token_id=tiny_llm.pad_id,
+        )
+        ids = torch.tensor([prompt.ids])
+        output = tiny_llm.model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config)
+        expected.append(tuple(output[0, len(prompt.ids) :].tolist()))
+    found = generate(tiny_llm, prompts, batch_size=3)
+    whole = [row.ids if row.stop_id is None else (*row.ids, row.stop_id) for row in found]
+    assert whole == expected
+    assert len({row.ids for row in found}) > 3  # the random model does tell prompts apart
+
+
+@pytest.mark.parametrize("batch_size", [2, 3, 5, 100])
+def test_answers_do_not_depend_on_the_batch_size(tiny_llm: LanguageModel, batch_size: int) -> None:
+    prompts = prompts_of(tiny_llm)
+    assert generate(tiny_llm, prompts, batch_size=batch_size) == generate(tiny_llm, prompts, batch_size=1)
+
+
+def test_near_ties_are_broken_alike_in_every_batch(tiny_llm: LanguageModel) -> None:
+    """Token i + 200 gets the output row of token i but for its last float32 digits.
+
+    Every choice is then between two logits that differ by less than the rounding of another batch shape.
+    """
+    llm = own_copy(tiny_llm)
+    noise = torch.randn(200, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        head = llm.model.get_output_embeddings().weight
+        head[200:] = head[:200] * (1 + 1e-7 * noise)
+    prompts = [dataclasses.replace(prompt, max_new_tokens=40) for prompt in prompts_of(llm)]
+    alone = generate(llm, prompts, batch_size=1)
+    assert any(token < 200 for row in alone for token in row.ids)
+    assert any(token >= 200 for row in alone for token in row.ids)
+    assert generate(llm, prompts, batch_size=3) == alone
+    assert generate(llm, prompts, batch_size=100) == alone
+
+
+def test_stops_before_any_of_the_end_tokens(tiny_llm: LanguageModel) -> None:
+    prompt = prompts_of(tiny_llm)[3]
+    [free] = generate(tiny_llm, [prompt], batch_size=1)
+    end = free.ids[6]
+    first = free.ids.index(end)
+    llm = dataclasses.replace(tiny_llm, end_ids=(399, end))
+    assert generate(llm, [prompt], batch_size=1) == [Generation(ids=free.ids[:first], stop_id=end)]
+
+
+def test_at_the_token_limit_there_is_no_end_token(tiny_llm: LanguageModel) -> None:
+    prompt = dataclasses.replace(prompts_of(tiny_llm)[3], max_new_tokens=4)
+    llm = dataclasses.replace(tiny_llm, end_ids=(399,))
+    [row] = generate(llm, [prompt], batch_size=1)
+    assert (len(row.ids), row.stop_id) == (4, None)
+
+
+def test_the_models_generation_config_plays_no_part(tiny_llm: LanguageModel) -> None:
+    llm = own_copy(tiny_llm)
+    llm.model.generation_config = GenerationConfig(do_sample=True, temperature=5.0, repetition_penalty=9.0)
+    prompts = prompts_of(llm)
+    assert generate(llm, prompts, batch_size=4) == generate(tiny_llm, prompts, batch_size=4)
+
+
+def test_no_prompts_no_answers(tiny_llm: LanguageModel) -> None:
+    assert generate(tiny_llm, [], batch_size=4) == []
+
+
+def test_progress_counts_prompts(tiny_llm: LanguageModel) -> None:
+    seen: list[tuple[int, int]] = []
+    generate(tiny_llm, prompts_of(tiny_llm), batch_size=3, progress=lambda *step: seen.append(step))
+    assert seen == [(3, 7), (6, 7), (7, 7)]
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on(tiny_llm: LanguageModel) -> None:
+    llm = own_copy(tiny_llm)
+    prompts = prompts_of(llm)
+    tried = fail_above(llm, rows=2)
+    assert generate(llm, prompts, batch_size=100) == generate(tiny_llm, prompts, batch_size=100)
+    assert [size for size in tried if size > 2] == [7, 3]  # 7, then 3, then 1 for good
+
+
+def test_out_of_memory_with_one_prompt_is_the_users(tiny_llm: LanguageModel) -> None:
+    llm = own_copy(tiny_llm)
+    fail_above(llm, rows=0)
+    with pytest.raises(UserError, match="Out of memory while asking a single probe"):
+        generate(llm, prompts_of(llm), batch_size=4)
+
+
+def test_nan_logits_name_the_prompt(tiny_llm: LanguageModel) -> None:
+    """Only one prompt holds token 399, whose embedding is damaged: the batch has one bad row."""
+    llm = own_copy(tiny_llm)
+    with torch.no_grad():
+        llm.model.get_input_embeddings().weight[399] = float("nan")
+    good = prompts_of(llm)[:3]
+    bad = Prompt(ids=(399, *llm.encode("Who wrote Othello?")), max_new_tokens=8)
+    with pytest.raises(UserError, match=r"NaN or infinite logits for the prompt .*Who wrote Othello\?"):
+        generate(llm, [*good, bad], batch_size=4)
+
+
+def test_a_prompt_beyond_the_context_is_refused_before_any_work(tiny_llm: LanguageModel) -> None:
+    """The tiny model has 512 positions: 505 and 8 do not fit, 504 and 8 would."""
+    llm = own_copy(tiny_llm)
+    tried = fail_above(llm, rows=0)
+    too_long = Prompt(ids=(7,) * 505, max_new_tokens=8)
+    with pytest.raises(UserError, match=r"reads at most 512 tokens.* has 505 and its answer up to 8"):
+        generate(llm, [*prompts_of(llm), too_long], batch_size=4)
+    assert tried == []
+
+
+def test_the_model_comes_back_as_it_was(tiny_llm: LanguageModel) -> None:
+    llm = own_copy(tiny_llm)
+    llm.model.train()
+    llm.model.model.norm.eval()
+    flags = [module.training for module in llm.model.modules()]
+    generate(llm, prompts_of(llm)[:2], batch_size=2)
+    assert [module.training for module in llm.model.modules()] == flags
+    assert llm.model(torch.tensor([[5, 6]])).logits.requires_grad
+
+
+def test_sliding_window_attention_gives_the_same_answers_in_every_batch(tiny_folder: Path) -> None:
+    """Prompts of 20 to 36 tokens against a window of 24: padding must not take places of the window."""
+    from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM
+
+    from atu.models.language_model import wrap
+
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=400,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        sliding_window=24,
+        initializer_range=0.2,
+        eos_token_id=2,
+    )
+    llm = wrap(MistralForCausalLM(config), AutoTokenizer.from_pretrained(tiny_folder), label="window")
+    prompts = prompts_of(llm)
+    assert generate(llm, prompts, batch_size=4) == generate(llm, prompts, batch_size=1)

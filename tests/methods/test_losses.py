@@ -1,0 +1,137 @@
+"""Each loss against a number computed by hand, and its edge cases."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from atu.methods.losses import (
+    alignment_loss,
+    contrastive_loss,
+    enpo_loss,
+    exclude_tokens,
+    ga_loss,
+    kl_to_reference,
+    masked_mean,
+    npo_loss,
+    push_loss,
+    redirect_loss,
+    sequence_nll,
+    token_nll,
+)
+
+MASK = torch.tensor([[True, True, False]])
+
+
+def test_masked_mean_ignores_what_is_not_marked() -> None:
+    assert masked_mean(torch.tensor([[1.0, 3.0, 100.0]]), MASK).item() == 2.0
+
+
+def test_masked_mean_of_nothing_is_zero_and_has_a_gradient() -> None:
+    values = torch.tensor([1.0], requires_grad=True)
+    masked_mean(values, torch.tensor([False])).backward()
+    assert values.grad is not None and values.grad.item() == 0.0
+
+
+def test_alignment_loss_is_one_minus_the_cosine() -> None:
+    # ((1 - 0.8) + (1 - 0.2)) / 2
+    assert alignment_loss(torch.tensor([[0.8, 0.2, -1.0]]), MASK).item() == pytest.approx(0.5)
+
+
+def test_push_is_zero_below_tau_and_linear_above() -> None:
+    # (max(0, 0.9 - 0.5) + max(0, 0.3 - 0.5)) / 2 = 0.4 / 2
+    assert push_loss(torch.tensor([[0.9, 0.3, 1.0]]), 0.5, MASK).item() == pytest.approx(0.2)
+
+
+def test_push_has_no_gradient_below_tau_or_on_padding() -> None:
+    cosine = torch.tensor([[0.9, 0.3, 1.0]], requires_grad=True)
+    push_loss(cosine, 0.5, MASK).backward()
+    assert cosine.grad is not None and cosine.grad.tolist() == [[0.5, 0.0, 0.0]]
+
+
+def test_redirect_is_zero_at_the_reference_and_two_opposite_to_it() -> None:
+    predicted = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]])
+    reference = torch.tensor([[[1.0, 0.0], [0.0, -1.0], [0.0, 1.0]]])
+    # ((1 - 1) + (1 - -1)) / 2
+    assert redirect_loss(predicted, reference, MASK).item() == pytest.approx(1.0)
+
+
+def test_enpo_starts_at_log_two_over_beta() -> None:
+    cosine = torch.tensor([[0.4, 0.1, 0.9]])
+    assert enpo_loss(cosine, cosine, 10.0, MASK).item() == pytest.approx(math.log(2) / 10)
+
+
+def test_enpo_of_a_known_difference() -> None:
+    # D = 0.3: -log sigmoid(-3) / 10 = log(1 + e^3) / 10
+    value = enpo_loss(torch.tensor([0.5]), torch.tensor([0.2]), 10.0, torch.tensor([True]))
+    assert value.item() == pytest.approx(math.log(1 + math.exp(3)) / 10, rel=1e-5)
+
+
+def test_ga_is_minus_the_mean_nll() -> None:
+    assert ga_loss(torch.tensor([1.0, 3.0])).item() == -2.0
+
+
+def test_token_nll_of_uniform_logits_is_log_vocab() -> None:
+    assert token_nll(torch.zeros(2, 8), torch.tensor([0, 7])).tolist() == pytest.approx([math.log(8)] * 2)
+
+
+def test_sequence_nll_sums_per_row_and_keeps_rows_without_tokens() -> None:
+    summed = sequence_nll(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 0, 2]), 3)
+    assert summed.tolist() == [3.0, 0.0, 4.0]
+
+
+def test_npo_starts_at_two_log_two_over_beta() -> None:
+    nll = torch.tensor([5.0, 9.0])
+    assert npo_loss(nll, nll, 0.1).item() == pytest.approx(2 / 0.1 * math.log(2))
+
+
+def test_npo_of_a_known_ratio() -> None:
+    # the model already gives the text e^-10 of its old probability: -20 log sigmoid(0.1 * 10)
+    value = npo_loss(torch.tensor([15.0]), torch.tensor([5.0]), 0.1)
+    assert value.item() == pytest.approx(20 * math.log(1 + math.exp(-1)), rel=1e-5)
+
+
+def test_npo_gate_closes_as_the_text_is_forgotten() -> None:
+    reference = torch.tensor([10.0])
+    gradients = []
+    for now in (10.0, 40.0, 100.0):
+        nll = torch.tensor([now], requires_grad=True)
+        npo_loss(nll, reference, 0.1).backward()
+        assert nll.grad is not None
+        gradients.append(-nll.grad.item())
+    # 2 sigmoid(-beta (nll - ref)): 1, 2 / (1 + e^3), 2 / (1 + e^9)
+    assert gradients == pytest.approx([1.0, 2 / (1 + math.exp(3)), 2 / (1 + math.exp(9))], rel=1e-4)
+
+
+def test_kl_against_the_definition() -> None:
+    # reference (0.5, 0.5), model (0.8, 0.2): 0.5 ln(0.5/0.8) + 0.5 ln(0.5/0.2)
+    logits = torch.tensor([[0.8, 0.2]]).log()
+    value = kl_to_reference(logits, torch.zeros(1, 2))
+    assert value.item() == pytest.approx(0.5 * math.log(0.5 / 0.8) + 0.5 * math.log(0.5 / 0.2))
+
+
+def test_kl_is_zero_for_equal_logits_up_to_a_constant() -> None:
+    logits = torch.tensor([[1.0, -2.0, 0.5]])
+    assert kl_to_reference(logits + 7.0, logits).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_excluded_tokens_leave_their_share_to_the_others_in_proportion() -> None:
+    reference = exclude_tokens(torch.tensor([[0.6, 0.3, 0.1]]).log(), torch.tensor([0]))
+    assert reference.softmax(-1)[0].tolist() == pytest.approx([0.0, 0.75, 0.25])
+    # KL to a model that knows nothing: 0.75 ln(0.75 * 3) + 0.25 ln(0.25 * 3), and a finite gradient
+    logits = torch.zeros(1, 3, requires_grad=True)
+    value = kl_to_reference(logits, reference)
+    value.backward()
+    assert value.item() == pytest.approx(0.75 * math.log(2.25) + 0.25 * math.log(0.75), rel=1e-5)
+    assert logits.grad is not None and bool(logits.grad.isfinite().all())
+    # softmax - reference: 1/3 - 0, 1/3 - 0.75, 1/3 - 0.25
+    assert logits.grad[0].tolist() == pytest.approx([1 / 3, 1 / 3 - 0.75, 1 / 3 - 0.25], rel=1e-5)
+
+
+def test_contrastive_loss_of_two_orthogonal_pairs() -> None:
+    pairs = torch.eye(2)
+    # scores (1/t, 0) for both rows: log(1 + e^(-1/t))
+    assert contrastive_loss(pairs, pairs, 0.5).item() == pytest.approx(math.log(1 + math.exp(-2.0)), rel=1e-5)
+    assert contrastive_loss(pairs, pairs.flip(0), 0.5).item() == pytest.approx(2 + math.log(1 + math.exp(-2.0)))

@@ -1,0 +1,156 @@
+"""The exported folder: whole or not there, read by plain transformers, with a card that tells its story."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from atu.errors import UserError
+from atu.models.language_model import LanguageModel, wrap
+from atu.models.save import ModelCard, check_reload, export_model, render_card
+from atu.records import Score
+
+CARD = ModelCard(
+    base_model="org/tiny: a test",
+    target="William Shakespeare",
+    method="unlearning_atu",
+    config_hash="abc123",
+    before={
+        "forget/all": Score(value=87.04, n=61, low=78, high=95),
+        "nll/forget@known": Score(value=0.7, n=30, low=0.5, high=0.9),
+    },
+    after={"forget/all": Score(value=23.0, n=61, low=13, high=34)},
+)
+PROMPTS = ("Who wrote Hamlet?", "What is the capital of Japan?")
+
+
+def rendered(llm: LanguageModel) -> list[str]:
+    return [llm.render(prompt) for prompt in PROMPTS]
+
+
+@contextmanager
+def file_size_limit(num_bytes: int) -> Iterator[None]:
+    """As on a disk with no more room: a write beyond the limit fails with EFBIG."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_plain_transformers_loads_the_export_and_answers_alike(
+    tiny_llm: LanguageModel, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run" / "model"
+    export_model(tiny_llm, folder, CARD)
+    check_reload(tiny_llm, folder, rendered(tiny_llm))
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md",
+        "chat_template.jinja",
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+    for path in folder.glob("*.json"):  # no trace of the machine that made it
+        assert str(tiny_llm.tokenizer.name_or_path) not in path.read_text()
+
+
+def test_all_end_tokens_go_into_the_generation_config(tiny_folder: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(tiny_folder, dtype="float32")
+    model.generation_config = GenerationConfig(eos_token_id=0)
+    llm = wrap(model, AutoTokenizer.from_pretrained(tiny_folder), label="tiny")
+    assert llm.end_ids == (2, 0)  # tokenizer and template say 2, the generation config 0
+    export_model(llm, tmp_path / "model", CARD)
+    assert GenerationConfig.from_pretrained(tmp_path / "model").eos_token_id == [2, 0]
+    assert model.generation_config.eos_token_id == 0  # the model in memory is left as it was
+
+
+def test_changed_weights_are_noticed(tiny_llm: LanguageModel, tmp_path: Path) -> None:
+    export_model(tiny_llm, tmp_path / "model", CARD)
+    weights = tmp_path / "model" / "model.safetensors"
+    tensors = load_file(weights)
+    tensors["model.norm.weight"] = torch.randn(64, generator=torch.Generator().manual_seed(0))
+    save_file(tensors, weights, metadata={"format": "pt"})
+    with pytest.raises(
+        UserError, match=r"does not answer like the one in memory: given '.*' it says "
+    ) as caught:
+        check_reload(tiny_llm, tmp_path / "model", rendered(tiny_llm))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_end_token_is_noticed(tiny_llm: LanguageModel, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    export_model(tiny_llm, folder, CARD)
+    prompt = rendered(tiny_llm)[0]
+    ids = tiny_llm.encode(prompt)
+    output = tiny_llm.model.generate(torch.tensor([ids]), max_new_tokens=3, do_sample=False)
+    second = int(output[0, len(ids) + 1])
+    GenerationConfig(eos_token_id=[second], pad_token_id=2).save_pretrained(folder)  # ends too early
+    with pytest.raises(UserError, match="does not answer like the one in memory"):
+        check_reload(tiny_llm, folder, [prompt])
+
+
+@pytest.mark.parametrize("limit", [200_000, 100])  # the weights do not fit; nothing fits
+def test_a_full_disk_leaves_no_partial_folder(tiny_llm: LanguageModel, tmp_path: Path, limit: int) -> None:
+    with file_size_limit(limit), pytest.raises(UserError, match=r"^Cannot write .*model") as caught:
+        export_model(tiny_llm, tmp_path / "model", CARD)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_the_earlier_export(tiny_llm: LanguageModel, tmp_path: Path) -> None:
+    export_model(tiny_llm, tmp_path / "model", CARD)
+    with file_size_limit(200_000), pytest.raises(UserError, match="Cannot write"):
+        export_model(tiny_llm, tmp_path / "model", CARD)
+    check_reload(tiny_llm, tmp_path / "model", rendered(tiny_llm))
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_second_export_replaces_the_first(tiny_llm: LanguageModel, tmp_path: Path) -> None:
+    export_model(tiny_llm, tmp_path / "model", CARD)
+    (tmp_path / "model" / "stale.txt").write_text("old")
+    export_model(tiny_llm, tmp_path / "model", CARD)
+    assert not (tmp_path / "model" / "stale.txt").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_folder_with_other_things_is_left_alone(tiny_llm: LanguageModel, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="is no model folder; it was left alone"):
+        export_model(tiny_llm, tmp_path, CARD)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_the_card_tells_what_was_forgotten_how_and_with_what_effect() -> None:
+    text = render_card(CARD, {"sha256": "f" * 64})
+    front = yaml.safe_load(text.split("---\n")[1])
+    assert front["base_model"] == "org/tiny: a test"
+    assert front["license"] == "unknown"
+    assert "unlearning" in front["tags"]
+    assert "forget **William Shakespeare** with `unlearning_atu`" in text
+    assert "| forget/all | 87.0 (78.0 to 95.0, n 61) | 23.0 (13.0 to 34.0, n 61) |" in text
+    assert "| nll/forget@known | 0.70 (0.50 to 0.90, n 30) |  |" in text
+    assert "config hash: `abc123`" in text
+    assert f"sha256 `{'f' * 64}`" in text
+    assert f"torch {torch.__version__.split('+')[0]}" in text
+    assert "AutoModelForCausalLM.from_pretrained(folder)" in text
+
+
+@pytest.mark.model
+def test_the_embedded_model_survives_export(smollm2: LanguageModel, tmp_path: Path) -> None:
+    export_model(smollm2, tmp_path / "model", CARD)
+    check_reload(smollm2, tmp_path / "model", rendered(smollm2))
+    shutil.rmtree(tmp_path / "model")  # 538 MB

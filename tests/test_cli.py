@@ -1,0 +1,201 @@
+"""The commands as a user types them: quick help, one clear line for a mistake, exit codes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = ROOT / "launch_training.py"
+# The tests may run without the project being installed.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+ENVIRONMENT.pop("HYDRA_FULL_ERROR", None)
+
+
+def call(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env={**ENVIRONMENT, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def launch(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return call(str(SCRIPT), *arguments, cwd=cwd, **environment)
+
+
+def assert_one_line(result: subprocess.CompletedProcess[str], message: str) -> None:
+    assert result.stderr == f"error: {message}\n"
+    assert result.returncode == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [str(SCRIPT), "--help"],
+        [str(SCRIPT), "--cfg", "job"],
+        [str(SCRIPT), "task.first_step_steps=1"],
+        [str(SCRIPT), "seed=-1"],
+        ["-m", "atu", "--help"],
+        ["-m", "atu", "train", "--help"],
+        ["-m", "atu", "evaluate", "no-such-model", "--target", "x", "--out", "out"],
+        ["-m", "atu", "report", "."],
+    ],
+    ids=["help", "cfg", "wrong key", "wrong value", "atu help", "atu train help", "evaluate", "report"],
+)
+def test_what_needs_no_torch_does_not_import_it(arguments: list[str], tmp_path: Path) -> None:
+    start = time.perf_counter()
+    result = call("-X", "importtime", *arguments, cwd=tmp_path)
+    seconds = time.perf_counter() - start
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if "|" in line}
+    assert "atu.errors" in imported  # the list is there
+    assert not imported & {"torch", "transformers", "accelerate", "safetensors"}
+    assert not any(tmp_path.iterdir())
+    # 0.3 to 0.8 s on an idle core; torch and transformers alone take more than the limit on a busy one.
+    assert seconds < 6
+
+
+def test_help_shows_the_groups_and_their_options(tmp_path: Path) -> None:
+    result = launch("--help", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "task: unlearning_atu, unlearning_atu_released" in result.stdout
+    assert "celebs-1, celebs-2, celebs-3, celebs-4, hook-layer, l1-l2-ablation" in result.stdout
+    assert "unlearning_target: William_Shakespeare" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        (
+            "task.first_step_steps=1",
+            "There is no key 'task.first_step_steps'. Did you mean 'task.first_stage_steps'?",
+        ),
+        (
+            "hook_layer=3",
+            "There is no key 'hook_layer'. Did you mean 'task.training_module.pretrained_model_hook_layer'?",
+        ),
+        (
+            "text_encoder.batch_siz=3",
+            "There is no key 'text_encoder.batch_siz'. Did you mean 'text_encoder.batch_size'?",
+        ),
+        ("qqqq=1", "There is no key 'qqqq'. See --help for all keys."),
+        ("taks=unlearning_npo", "There is no key 'taks'. Did you mean 'task'?"),
+        ("task=unlearning_atuu", "There is no task 'unlearning_atuu'. Did you mean 'unlearning_atu'?"),
+        ("experiment=celeb-1", "There is no experiment 'celeb-1'. Did you mean 'celebs-1'?"),
+        ("hydra/launcher=slrm", "There is no hydra/launcher 'slrm'. Did you mean 'slurm'?"),
+        ("hydra/lancher=slurm", "There is no key 'hydra/lancher'. Did you mean 'hydra/launcher'?"),
+        (
+            "unlearning_target=10_Prince_Harry,_Duke_of_Sussex",
+            "'unlearning_target=10_Prince_Harry,_Duke_of_Sussex' has a comma: add -m to run once for each value, "
+            "or quote it twice, unlearning_target=\"'10_Prince_Harry,_Duke_of_Sussex'\", when the comma belongs "
+            "to the value.",
+        ),
+        (
+            "unlearning_target=a(b",
+            "Cannot read 'unlearning_target=a(b': write key=value, and quote a value with special characters "
+            "twice, as in unlearning_target=\"'a, b'\".",
+        ),
+        (
+            "seed",
+            "Cannot read 'seed': write key=value, and quote a value with special characters twice, "
+            "as in unlearning_target=\"'a, b'\".",
+        ),
+        ("pre_trained_llm=./no/folder", "There is no model folder no/folder."),
+        ("devices=4", "devices=4 is not available: a run uses one device. Set devices=1."),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(argument: str, message: str, tmp_path: Path) -> None:
+    assert_one_line(launch(argument, cwd=tmp_path), message)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_wrong_key_of_a_launcher_gets_its_nearest_too(tmp_path: Path) -> None:
+    result = launch("-m", "hydra/launcher=slurm", "hydra.launcher.partiton=x", "seed=0,1", cwd=tmp_path)
+    assert_one_line(
+        result, "There is no key 'hydra.launcher.partiton'. Did you mean 'hydra.launcher.partition'?"
+    )
+
+
+def test_atu_train_takes_the_same_overrides_and_flags(tmp_path: Path) -> None:
+    script = launch("seed=3", "--cfg", "job", cwd=tmp_path)
+    command = call("-m", "atu", "train", "seed=3", "--cfg", "job", cwd=tmp_path)
+    assert script.returncode == command.returncode == 0
+    assert "seed: 3" in script.stdout
+    assert command.stdout == script.stdout
+
+
+def test_a_wrong_job_of_a_sweep_is_named_and_the_command_fails(tmp_path: Path) -> None:
+    # Both jobs have a value that is out of range, so that neither brings torch.
+    result = launch("-m", "seed=-1,-2", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "error: seed must lie in 0..4294967295, not -1." in result.stderr
+    assert "seed-2: seed must lie in 0..4294967295, not -2." in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_wrong_job_on_a_cluster_makes_the_command_fail(tmp_path: Path) -> None:
+    result = launch("-m", "seed=-1", "hydra/launcher=slurm-local", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "error: seed must lie in 0..4294967295, not -1." in result.stderr
+    assert "Traceback" not in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [".multirun"]
+    assert len(list(tmp_path.glob("runs/.multirun/*/.submitit/*/*_log.err"))) == 1
+
+
+def test_the_traceback_can_be_had(tmp_path: Path) -> None:
+    result = launch("seed=-1", cwd=tmp_path, HYDRA_FULL_ERROR="1")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert result.stderr.endswith("atu.errors.UserError: seed must lie in 0..4294967295, not -1.\n")
+
+
+def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path: Path) -> None:
+    # The child interrupts itself where a run would begin.
+    code = (
+        "import sys, types, signal\n"
+        "room = types.ModuleType('atu.run')\n"
+        "room.run = lambda config: signal.raise_signal(signal.SIGINT)\n"
+        "sys.modules['atu.run'] = room\n"
+        "from atu.launch import launch\n"
+        "launch('python launch_training.py', ['seed=3', 'exp=\\'a b\\''])\n"
+    )
+    result = call("-c", code, cwd=tmp_path)
+    assert result.returncode == 130
+    assert result.stderr == (
+        "\ninterrupted. The same command goes on where this one stopped: "
+        "python launch_training.py seed=3 'exp='\"'\"'a b'\"'\"''\n"
+    )
+
+
+def test_the_version_is_the_package_s(tmp_path: Path) -> None:
+    import atu
+
+    assert call("-m", "atu", "--version", cwd=tmp_path).stdout == f"atu {atu.__version__}\n"
+
+
+def test_report_of_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    result = call("-m", "atu", "report", str(tmp_path), cwd=tmp_path)
+    assert_one_line(result, f"{tmp_path} is not a run folder: it has no config.yaml.")
+    assert not any(tmp_path.iterdir())
+
+
+def test_evaluate_of_an_unknown_model(tmp_path: Path) -> None:
+    result = call(
+        "-m", "atu", "evaluate", "smollm2-135m-instuct", "--target", "x", "--out", "out", cwd=tmp_path
+    )
+    assert_one_line(
+        result,
+        "Unknown model 'smollm2-135m-instuct': no folder, GGUF file or hub id. "
+        "Did you mean 'smollm2-135m-instruct'?",
+    )
+    assert not any(tmp_path.iterdir())

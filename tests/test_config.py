@@ -1,0 +1,315 @@
+"""The config composes, is checked, and keeps what it promises to a user's old commands."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from atu.config import NOT_DEFINING, RunConfig, config_hash, dotted_keys, field_keys, load, to_mapping
+from atu.config_dir import config_dir
+from atu.errors import UserError
+from atu.overrides import complete
+
+CELEBS_1 = ["1_Stephen_King", "2_Confucius", "3_Bruce_Lee", "4_Warren_Buffett", "5_Christina_Aguilera"]
+CELEBS_2 = [
+    "8_Paris_Hilton",
+    "15_Mark_Cuban",
+    "30_Henry_Winkler",
+    "36_Henry_Kissinger",
+    "37_Chuck_Norris",
+    "46_Raquel_Welch",
+    "52_Chris_Brown",
+    "58_Rihanna",
+]
+CELEBS_3 = [
+    "64_Michelle_Pfeiffer",
+    "65_Selena_Gomez",
+    "68_Tom_Clancy",
+    "69_John_Candy",
+    "77_Val_Kilmer",
+    "80_Tony_Blair",
+    "81_Vincent_van_Gogh",
+]
+CELEBS_4 = [
+    "11_Miley_Cyrus",
+    "12_Genghis_Khan",
+    "31_Leonardo_da_Vinci",
+    "42_Michael_Strahan",
+    "43_Paul_Simon",
+    "55_Jackie_Chan",
+    "66_Kris_Jenner",
+    "74_Socrates",
+    "87_Robert_Downey_Jr.",
+]
+# Targets and swept values of the original experiments. Its 87_Robert_Downey_Jr lacked the full stop of the data
+# folder's name, and its celebs-4 repeated 3_Bruce_Lee.
+EXPERIMENTS: dict[str, dict[str, list[str]]] = {
+    "celebs-1": {"unlearning_target": CELEBS_1},
+    "celebs-2": {"unlearning_target": CELEBS_2},
+    "celebs-3": {"unlearning_target": CELEBS_3},
+    "celebs-4": {"unlearning_target": CELEBS_4},
+    "hook-layer": {
+        "unlearning_target": CELEBS_1,
+        "task.training_module.pretrained_model_hook_layer": ["10", "20", "30"],
+    },
+    "training-amount": {
+        "unlearning_target": CELEBS_1,
+        "task.first_stage_steps": ["5000", "15000", "30000"],
+    },
+    "l1-l2-ablation": {
+        "unlearning_target": CELEBS_1,
+        "task.objective.retain_weight": ["0", "0.05", "0.1", "0.5"],
+    },
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _hydra() -> Iterator[None]:
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        yield
+
+
+def composed(*overrides: str) -> RunConfig:
+    return load(compose("train", complete(overrides)))
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
+
+
+def test_the_default_run_forgets_shakespeare_with_the_embedded_models() -> None:
+    config = composed()
+    assert config.unlearning_target == "William_Shakespeare"
+    assert config.task.name == "unlearning_atu"
+    assert config.pre_trained_llm.name == "smollm2-135m-instruct"
+    assert config.text_encoder.name == "all-minilm-l6-v2"
+    assert config.data.benchmark == "builtin"
+    assert config.data.corpus.source == "generated"
+    assert config.seed == 0
+    assert config.runs_dir == "runs"
+
+
+def test_the_first_align_stage_follows_first_stage_steps() -> None:
+    stages = composed("task.first_stage_steps=123").task.stages
+    assert (stages[0].type, stages[0].steps) == ("training", 123)
+
+
+@pytest.mark.parametrize(
+    ("group", "option"),
+    [
+        (group, option)
+        for group in ("task", "pre_trained_llm", "text_encoder", "embedding_prediction_model", "data")
+        for option in options(group)
+    ],
+)
+def test_every_option_of_every_group_composes(group: str, option: str) -> None:
+    own = ["data.corpus.forget_path=a.jsonl", "data.corpus.retain_path=b.jsonl"] if option == "jsonl" else []
+    config = composed(f"{group}={option}", *own)
+    if group != "data":
+        assert getattr(config, group).name == option
+
+
+def test_the_groups_and_keys_of_the_original_are_there() -> None:
+    keys = set(field_keys())
+    assert keys >= {
+        "name",
+        "exp",
+        "seed",
+        "skip_initial_eval",
+        "unlearning_target",
+        "task.first_stage_steps",
+        "task.stages",
+        "task.training_module.pretrained_model_hook_layer",
+        "wandb.mode",
+        "wandb.entity",
+        "wandb.project",
+    }
+
+
+def test_no_yaml_has_a_key_that_the_dataclasses_do_not_know() -> None:
+    assert set(dotted_keys(compose("train"))) <= set(field_keys())
+
+
+def test_every_experiment_is_known_here() -> None:
+    assert set(options("experiment")) == {*EXPERIMENTS, "paper-scale"}
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_composes_for_each_of_its_jobs_under_a_name_of_its_own(experiment: str) -> None:
+    sweep = compose("train", [f"experiment={experiment}"], return_hydra_config=True).hydra.sweeper.params
+    swept = {key: [value.strip() for value in str(values).split(",")] for key, values in sweep.items()}
+    assert swept == EXPERIMENTS[experiment]
+
+    if len(swept) > 1:  # celebs-1 goes through the same targets; two are enough to tell names apart
+        swept["unlearning_target"] = swept["unlearning_target"][:2]
+    jobs = [
+        composed(
+            f"experiment={experiment}", *(f"{key}={value}" for key, value in zip(swept, values, strict=True))
+        )
+        for values in itertools.product(*swept.values())
+    ]
+    assert len({job.name for job in jobs}) == len(jobs)
+    for job in jobs:
+        assert job.exp == experiment
+        assert job.name.startswith(f"{experiment}-")
+        assert job.pre_trained_llm.name == "phi-3-mini-4k-instruct"
+        assert len(job.pre_trained_llm.revision or "") == 40  # a pinned commit
+        assert job.text_encoder.name == "all-mpnet-base-v2"
+        assert job.data.benchmark == "rwku"
+    assert {job.unlearning_target for job in jobs} == set(swept["unlearning_target"])
+
+
+def test_the_command_line_wins_over_an_experiment() -> None:
+    config = composed("experiment=celebs-1", "pre_trained_llm=smollm2-135m-instruct", "task=unlearning_npo")
+    assert config.pre_trained_llm.name == "smollm2-135m-instruct"
+    assert config.task.name == "unlearning_npo"
+
+
+@pytest.mark.parametrize("launcher", options("hydra/launcher"))
+def test_a_launcher_preset_composes_and_keeps_its_logs_apart_from_the_runs(launcher: str) -> None:
+    cfg = compose("train", [f"hydra/launcher={launcher}"], return_hydra_config=True)
+    assert str(cfg.hydra.launcher.submitit_folder).startswith("runs/.multirun/")
+    if launcher != "slurm-local":
+        assert cfg.hydra.launcher.max_num_timeout > 0  # runs resume, so a job that timed out is queued again
+        assert cfg.hydra.launcher.gres == "gpu:1"
+
+
+def test_lrz_presets_name_their_partitions() -> None:
+    def queue(launcher: str) -> tuple[str, str]:
+        preset = compose("train", [f"hydra/launcher={launcher}"], return_hydra_config=True).hydra.launcher
+        return preset.partition, preset.qos
+
+    assert queue("lrz-a100") == ("lrz-dgx-a100-80x8", "gpu")
+    assert queue("lrz-a100-mcml") == ("mcml-hgx-a100-80x4", "mcml")
+    assert queue("lrz-a100-mcml-40") == ("mcml-dgx-a100-40x8", "mcml")
+    assert queue("lrz-h100") == ("lrz-hgx-h100-94x4", "gpu")
+    assert queue("lrz-h100-mcml") == ("mcml-hgx-h100-94x4", "mcml")
+
+
+def test_a_target_with_a_comma_is_quoted_twice() -> None:
+    # In a shell: unlearning_target="'10_Prince_Harry,_Duke_of_Sussex'"
+    config = composed("unlearning_target='10_Prince_Harry,_Duke_of_Sussex'")
+    assert config.unlearning_target == "10_Prince_Harry,_Duke_of_Sussex"
+
+
+def test_names_of_jobs_that_differ_in_target_task_model_or_seed_differ() -> None:
+    names = {
+        composed(*overrides).name
+        for overrides in (
+            [],
+            ["seed=1"],
+            ["unlearning_target=Japan"],
+            ["task=unlearning_npo"],
+            ["pre_trained_llm=qwen2.5-coder-1.5b-instruct"],
+        )
+    }
+    assert len(names) == 5
+
+
+def test_a_key_that_no_yaml_lists_can_be_set() -> None:
+    assert "text_encoder.revision" not in dotted_keys(compose("train"))
+    assert composed("text_encoder.revision=abc").text_encoder.revision == "abc"
+
+
+def test_the_model_may_be_a_folder_with_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "it's \\'a \\ model\\"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").touch()
+    model = composed(f"pre_trained_llm={folder}", "name=x").pre_trained_llm
+    assert model.model_name == str(folder)
+    assert model.packages == ()  # nothing of the default model is left
+    assert model.gguf_file is None
+
+
+def test_the_model_may_be_a_hub_id_also_under_an_experiment() -> None:
+    config = composed("experiment=celebs-1", "pre_trained_llm=some/model", "pre_trained_llm.revision=abc")
+    assert config.pre_trained_llm.model_name == "some/model"
+    assert config.pre_trained_llm.revision == "abc"
+
+
+def test_flags_may_stand_between_overrides() -> None:
+    assert complete(["seed=1,2", "-m", "exp=a", "--cfg", "job"]) == [
+        "-m",
+        "--cfg",
+        "job",
+        "seed=1,2",
+        "exp=a",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "part"),
+    [
+        (["task.first_stage_steps=-1"], "steps must not be negative, found -1"),
+        (["task.first_stage_steps=abc"], "task.first_stage_steps: expected a whole number"),
+        (["task.stages.0.type=trainning"], "task.stages[0].type: 'trainning' is not one of"),
+        (["task.stages=[{type: unlearning, steps: 1, threshold: 1.5}]"], "[-1, 1]"),
+        (["task.stages=[{type: unlearning, steps: -1}]"], "task.stages"),
+        (["seed=-1"], "seed must lie in 0..4294967295"),
+        (["seed=true"], "seed: expected a whole number"),
+        (["devices=4"], "devices=4 is not available"),
+        (["devices=0"], "devices=0"),
+        (["device=tpu"], "device: 'tpu' is not one of auto, cpu, cuda"),
+        (["threads=0"], "threads must be at least 1"),
+        (["training.precision=fp16"], "training.precision: 'fp16' is not one of"),
+        (["wandb.mode=online"], "no wandb tracking yet"),
+        (["name=a/b"], "name 'a/b' cannot be a folder name"),
+        (["name=.hidden"], "no dot in front"),
+        (["unlearning_target=''"], "unlearning_target is empty"),
+        (["name=${nothing}"], "Interpolation key 'nothing' not found"),
+        (["+task.bla=1"], "Unknown key 'task.bla'"),
+        (["data=jsonl"], "forget_path is missing"),
+        (["data.corpus.forget_path=a.jsonl"], "belong to source 'jsonl'"),
+        (["data.corpus.source=rwku"], "needs benchmark 'rwku'"),
+        (["data.corpus.num_forget_texts=0"], "num_forget_texts must be at least 1"),
+        (["data.corpus.num_neighbors=-1"], "num_neighbors must not be negative"),
+        (["data.corpus.held_out_share=1"], "held_out_share must lie between 0 and 1"),
+        (["data.corpus.temperature=0"], "temperature must be positive"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_one_line(overrides: list[str], part: str) -> None:
+    with pytest.raises(UserError) as caught:
+        composed(*overrides)
+    assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="no weights"):
+        composed(f"pre_trained_llm={tmp_path}")
+
+
+def test_a_missing_value_is_named() -> None:
+    cfg = compose("train", ["seed=???"])
+    with pytest.raises(UserError, match=r"^seed: "):
+        load(cfg)
+
+
+def test_the_mapping_of_a_config_gives_the_same_config_again() -> None:
+    config = composed()
+    assert load(DictConfig(to_mapping(config))) == config
+
+
+def test_the_hash_follows_what_defines_the_results_and_nothing_else() -> None:
+    # Runs of the same hash may resume each other and share a row of a table.
+    hash_ = config_hash(composed())
+    assert len(hash_) == 64
+    for same in ("name=other", "runs_dir=/elsewhere", "device=cpu", "threads=1", "evaluation.batch_size=1"):
+        assert config_hash(composed(same)) == hash_
+    for other in ("seed=1", "unlearning_target=Japan", "training.precision=fp32", "task.first_stage_steps=1"):
+        assert config_hash(composed(other)) != hash_
+    assert set(NOT_DEFINING) <= set(field_keys())
+
+
+def test_a_config_is_frozen() -> None:
+    config = composed()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.seed = 1  # type: ignore[misc]

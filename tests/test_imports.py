@@ -1,0 +1,86 @@
+"""Every module imports with the core dependencies alone, and config imports without torch."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import pkgutil
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages([str(ROOT / "src")])
+    if not module.name.endswith("__main__")
+)
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+CORE = {re.split(r"[<>=!~ \[]", line)[0].lower() for line in PROJECT["dependencies"]}
+
+
+def imported_packages(path: Path) -> set[str]:
+    """Top-level packages that a file imports anywhere, also inside functions."""
+    packages: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            packages |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            packages.add(node.module.partition(".")[0])
+    return packages
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r})\n{code}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_all_modules_import_without_the_development_packages() -> None:
+    # What the dev extra brings must not be needed to run: its packages cannot be imported here.
+    dev = [
+        "pytest",
+        "hypothesis",
+        "beartype",
+        "importlinter",
+        "mypy",
+        "ruff",
+        "hatchling",
+        "sentence_transformers",
+    ]
+    blocked = "".join(f"sys.modules[{name!r}] = None\n" for name in dev)
+    imports = "".join(f"import {name}\n" for name in MODULES)
+    result = run_python(blocked + imports)
+    assert result.returncode == 0, result.stderr
+
+
+def test_every_package_that_the_source_imports_is_a_declared_dependency() -> None:
+    providers = importlib.metadata.packages_distributions()
+    for path in [*(ROOT / "src").rglob("*.py"), ROOT / "launch_training.py"]:
+        for package in imported_packages(path) - set(sys.stdlib_module_names) - {"atu", "__future__"}:
+            distributions = {name.lower().replace("_", "-") for name in providers.get(package, [])}
+            assert distributions & CORE, f"{path}: {package} is not in pyproject's dependencies"
+
+
+@pytest.mark.parametrize("module", ["atu", "atu.cli", "atu.config", "atu.launch", "atu.results.page"])
+def test_light_modules_bring_no_torch(module: str) -> None:
+    result = run_python(
+        f"import {module}\nprint({{'torch', 'transformers', 'accelerate'}} & set(sys.modules))"
+    )
+    assert result.stdout.strip() == "set()", result.stderr
+
+
+def test_config_modules_bring_no_torch() -> None:
+    configs = [name for name in MODULES if name.endswith(".config")]
+    assert len(configs) >= 6
+    imports = "".join(f"import {name}\n" for name in configs)
+    result = run_python(f"{imports}print({{'torch', 'transformers'}} & set(sys.modules))")
+    assert result.stdout.strip() == "set()", result.stderr

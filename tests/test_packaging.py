@@ -1,0 +1,105 @@
+"""What `pip install` gives: a wheel that carries its config and data and works from any folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run_python(*arguments: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    if path is not None:
+        environment["PYTHONPATH"] = str(path)
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    result = run_python("-m", "hatchling", "build", "-t", "wheel", "-d", str(folder), cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site packages")
+    arguments = ["install", "--quiet", "--no-deps", "--no-index", "--target", str(folder), str(wheel)]
+    result = run_python("-m", "pip", *arguments, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def test_the_wheel_carries_every_file_of_the_source_and_of_the_config(wheel: Path) -> None:
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    source = {
+        path.relative_to(ROOT / "src").as_posix()
+        for path in (ROOT / "src" / "atu").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    config = {
+        f"atu/_config/{path.relative_to(ROOT / 'config').as_posix()}"
+        for path in (ROOT / "config").rglob("*")
+        if path.is_file()
+    }
+    metadata = {name for name in packed if ".dist-info/" in name}
+    assert packed - metadata == source | config
+    assert any(name.endswith("licenses/LICENSE") for name in metadata)
+
+
+def test_the_installed_command_answers_from_any_folder(installed: Path, tmp_path: Path) -> None:
+    result = run_python("-m", "atu", "--help", cwd=tmp_path, path=installed)
+    assert result.returncode == 0, result.stderr
+    assert "evaluate" in result.stdout
+
+
+def test_the_installed_package_composes_its_own_config(installed: Path, tmp_path: Path) -> None:
+    result = run_python("-m", "atu", "train", "--cfg", "job", cwd=tmp_path, path=installed)
+    assert result.returncode == 0, result.stderr
+    assert "unlearning_target: William_Shakespeare" in result.stdout
+    code = "from atu.config_dir import config_dir; print(config_dir())"
+    assert run_python("-c", code, cwd=tmp_path, path=installed).stdout.strip() == str(
+        installed / "atu" / "_config"
+    )
+
+
+def test_the_installed_config_passes_its_checks(installed: Path, tmp_path: Path) -> None:
+    # A wrong value is found by our checks, which come after composition and before torch.
+    result = run_python("-m", "atu", "train", "seed=-1", cwd=tmp_path, path=installed)
+    assert result.stderr == "error: seed must lie in 0..4294967295, not -1.\n"
+
+
+def test_the_lock_names_no_index_and_no_cuda_package() -> None:
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    requirements = [line for line in lines if not line.startswith("#")]
+    assert all("==" in line and "://" not in line and not line.startswith("-") for line in requirements)
+    assert not [line for line in requirements if line.startswith(("nvidia", "cuda", "triton"))]
+
+
+def test_the_lock_holds_every_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    locked = {
+        line.partition("==")[0]
+        for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    }
+    for requirement in wanted:
+        name = requirement.partition(">")[0].partition("<")[0].partition("=")[0]
+        assert name.lower() in locked
