@@ -12,14 +12,14 @@ setup: .venv/ready ## Make .venv from the locked versions (CPU build of torch wh
 	@bash tools/setup.sh
 	@touch $@
 
-run: setup ## Forget William Shakespeare with the embedded model, and open the result in runs/.
+run: setup ## Forget William Shakespeare with the embedded model; the result lies in runs/.
 	$(PYTHON_BIN) launch_training.py
 
 check: setup ## Format, lint, types, import contracts.
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	$(PYTHON_BIN) -m mypy
-	.venv/bin/lint-imports
+	.venv/bin/lint-imports --no-logo
 
 test: setup check ## Everything that must hold: check, then all tests.
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2} $(PYTHON_BIN) -m pytest

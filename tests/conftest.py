@@ -50,9 +50,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     core.train_from_iterator(
         TINY_TEXTS,
-        trainers.BpeTrainer(
-            vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-        ),
+        trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False),
     )
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|im_end|>"
@@ -104,7 +102,5 @@ def smollm2() -> LanguageModel:
 def shared_dir() -> Path:
     """Folder with real benchmark data and golden results, which are not part of the project."""
     if not SHARED_DIR.is_dir():
-        pytest.skip(
-            f"no shared data at {SHARED_DIR}; set ATU_SHARED to the folder that holds rwku/ and golden/"
-        )
+        pytest.skip(f"no shared data at {SHARED_DIR}; set ATU_SHARED to the folder that holds rwku/ and golden/")
     return SHARED_DIR

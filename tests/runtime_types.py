@@ -1,4 +1,4 @@
-"""The type checker that tests apply to every call of our code: shapes and dtypes by jaxtyping, the rest by beartype."""
+"""What checks every call of our code in tests: shapes and dtypes by jaxtyping, the rest by beartype."""
 
 from __future__ import annotations
 

@@ -95,9 +95,9 @@ def test_help_shows_the_groups_and_their_options(tmp_path: Path) -> None:
         ("hydra/lancher=slurm", "There is no key 'hydra/lancher'. Did you mean 'hydra/launcher'?"),
         (
             "unlearning_target=10_Prince_Harry,_Duke_of_Sussex",
-            "'unlearning_target=10_Prince_Harry,_Duke_of_Sussex' has a comma: add -m to run once for each value, "
-            "or quote it twice, unlearning_target=\"'10_Prince_Harry,_Duke_of_Sussex'\", when the comma belongs "
-            "to the value.",
+            "'unlearning_target=10_Prince_Harry,_Duke_of_Sussex' has a comma: add -m to run once for each "
+            "value, or quote it twice, unlearning_target=\"'10_Prince_Harry,_Duke_of_Sussex'\", when the "
+            "comma belongs to the value.",
         ),
         (
             "unlearning_target=a(b",
@@ -120,9 +120,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(argument: str, message: str, t
 
 def test_a_wrong_key_of_a_launcher_gets_its_nearest_too(tmp_path: Path) -> None:
     result = launch("-m", "hydra/launcher=slurm", "hydra.launcher.partiton=x", "seed=0,1", cwd=tmp_path)
-    assert_one_line(
-        result, "There is no key 'hydra.launcher.partiton'. Did you mean 'hydra.launcher.partition'?"
-    )
+    assert_one_line(result, "There is no key 'hydra.launcher.partiton'. Did you mean 'hydra.launcher.partition'?")
 
 
 def test_atu_train_takes_the_same_overrides_and_flags(tmp_path: Path) -> None:
@@ -138,7 +136,7 @@ def test_a_wrong_job_of_a_sweep_is_named_and_the_command_fails(tmp_path: Path) -
     result = launch("-m", "seed=-1,-2", cwd=tmp_path)
     assert result.returncode == 2
     assert "error: seed must lie in 0..4294967295, not -1." in result.stderr
-    assert "seed-2: seed must lie in 0..4294967295, not -2." in result.stderr
+    assert "error in the job seed=-2: seed must lie in 0..4294967295, not -2." in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -190,12 +188,9 @@ def test_report_of_a_folder_that_is_no_run(tmp_path: Path) -> None:
 
 
 def test_evaluate_of_an_unknown_model(tmp_path: Path) -> None:
-    result = call(
-        "-m", "atu", "evaluate", "smollm2-135m-instuct", "--target", "x", "--out", "out", cwd=tmp_path
-    )
+    result = call("-m", "atu", "evaluate", "smollm2-135m-instuct", "--target", "x", "--out", "out", cwd=tmp_path)
     assert_one_line(
         result,
-        "Unknown model 'smollm2-135m-instuct': no folder, GGUF file or hub id. "
-        "Did you mean 'smollm2-135m-instruct'?",
+        "Unknown model 'smollm2-135m-instuct': no folder, GGUF file or hub id. Did you mean 'smollm2-135m-instruct'?",
     )
     assert not any(tmp_path.iterdir())

@@ -47,8 +47,8 @@ CELEBS_4 = [
     "74_Socrates",
     "87_Robert_Downey_Jr.",
 ]
-# Targets and swept values of the original experiments. Its 87_Robert_Downey_Jr lacked the full stop of the data
-# folder's name, and its celebs-4 repeated 3_Bruce_Lee.
+# Targets and swept values of the original experiments. Its 87_Robert_Downey_Jr lacked the full stop that the
+# data folder has, and its celebs-4 repeated 3_Bruce_Lee.
 EXPERIMENTS: dict[str, dict[str, list[str]]] = {
     "celebs-1": {"unlearning_target": CELEBS_1},
     "celebs-2": {"unlearning_target": CELEBS_2},
@@ -149,9 +149,7 @@ def test_an_experiment_composes_for_each_of_its_jobs_under_a_name_of_its_own(exp
     if len(swept) > 1:  # celebs-1 goes through the same targets; two are enough to tell names apart
         swept["unlearning_target"] = swept["unlearning_target"][:2]
     jobs = [
-        composed(
-            f"experiment={experiment}", *(f"{key}={value}" for key, value in zip(swept, values, strict=True))
-        )
+        composed(f"experiment={experiment}", *(f"{key}={value}" for key, value in zip(swept, values, strict=True)))
         for values in itertools.product(*swept.values())
     ]
     assert len({job.name for job in jobs}) == len(jobs)

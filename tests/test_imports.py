@@ -15,9 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted(
-    module.name
-    for module in pkgutil.walk_packages([str(ROOT / "src")])
-    if not module.name.endswith("__main__")
+    module.name for module in pkgutil.walk_packages([str(ROOT / "src")]) if not module.name.endswith("__main__")
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CORE = {re.split(r"[<>=!~ \[]", line)[0].lower() for line in PROJECT["dependencies"]}
@@ -72,9 +70,7 @@ def test_every_package_that_the_source_imports_is_a_declared_dependency() -> Non
 
 @pytest.mark.parametrize("module", ["atu", "atu.cli", "atu.config", "atu.launch", "atu.results.page"])
 def test_light_modules_bring_no_torch(module: str) -> None:
-    result = run_python(
-        f"import {module}\nprint({{'torch', 'transformers', 'accelerate'}} & set(sys.modules))"
-    )
+    result = run_python(f"import {module}\nprint({{'torch', 'transformers', 'accelerate'}} & set(sys.modules))")
     assert result.stdout.strip() == "set()", result.stderr
 
 

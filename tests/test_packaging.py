@@ -75,9 +75,7 @@ def test_the_installed_package_composes_its_own_config(installed: Path, tmp_path
     assert result.returncode == 0, result.stderr
     assert "unlearning_target: William_Shakespeare" in result.stdout
     code = "from atu.config_dir import config_dir; print(config_dir())"
-    assert run_python("-c", code, cwd=tmp_path, path=installed).stdout.strip() == str(
-        installed / "atu" / "_config"
-    )
+    assert run_python("-c", code, cwd=tmp_path, path=installed).stdout.strip() == str(installed / "atu" / "_config")
 
 
 def test_the_installed_config_passes_its_checks(installed: Path, tmp_path: Path) -> None:
@@ -96,10 +94,7 @@ def test_the_lock_names_no_index_and_no_cuda_package() -> None:
 def test_the_lock_holds_every_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
-    locked = {
-        line.partition("==")[0]
-        for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    }
+    locked = {line.partition("==")[0] for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()}
     for requirement in wanted:
         name = requirement.partition(">")[0].partition("<")[0].partition("=")[0]
         assert name.lower() in locked

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from atu.errors import UserError, did_you_mean
@@ -32,7 +33,7 @@ def explain(error: Exception, folder: Path, arguments: Sequence[str]) -> UserErr
     if match := re.match(r"Could not override '(.+?)'", lines[0]):
         key = match[1].lstrip("+")
         return UserError(f"There is no key '{key}'.{nearest_key(key, _known_keys(folder, arguments, key))}")
-    if match := re.match(r"Ambiguous value for argument '(.+?)=(.*)'", lines[0]):
+    if match := re.match(r"Ambiguous value for argument '\+*(.+?)=(.*)'", lines[0]):
         key, value = match.groups()
         return UserError(
             f"'{key}={value}' has a comma: add -m to run once for each value, or quote it twice, "
@@ -48,9 +49,7 @@ def nearest_key(wrong: str, known: Iterable[str]) -> str:
     parent, _, leaf = wrong.rpartition(".")
     leaves = {key.rpartition(".")[2]: key for key in reversed(keys)}
     near = (
-        difflib.get_close_matches(
-            wrong, [key for key in keys if key.rpartition(".")[0] == parent], cutoff=0.8
-        )
+        difflib.get_close_matches(wrong, [key for key in keys if key.rpartition(".")[0] == parent], cutoff=0.8)
         or difflib.get_close_matches(wrong, keys, cutoff=0.8)
         or [leaves[name] for name in difflib.get_close_matches(leaf, leaves, cutoff=0.7)]
         or [key for key in keys if leaf in key.rpartition(".")[2]]
@@ -61,14 +60,16 @@ def nearest_key(wrong: str, known: Iterable[str]) -> str:
 def _known_keys(folder: Path, arguments: Sequence[str], wrong: str) -> list[str]:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
 
     from atu.config import dotted_keys, field_keys
 
     groups = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_dir()]
     choices = [text for text in arguments if text.partition("=")[0] in groups and "," not in text]
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(folder), version_base="1.3"):
-        cfg = compose("train", choices, return_hydra_config=True)
-    keys = [*dotted_keys(cfg), *field_keys()]
+    keys = field_keys()
+    # An option that lies in a folder of the user's (--config-dir) is not found here.
+    with suppress(HydraException), initialize_config_dir(str(folder), version_base="1.3"):
+        keys += dotted_keys(compose("train", choices, return_hydra_config=True))
     # Hydra's own keys are many: they only compete when one of them was meant.
     return groups + [key for key in keys if key.startswith("hydra.") == wrong.startswith("hydra.")]

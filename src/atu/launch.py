@@ -68,7 +68,8 @@ def job(cfg: DictConfig) -> None:
     except UserError as error:
         if is_sweep:
             # Hydra keeps it until every job of the sweep has ended, and then shows the first one only.
-            print(f"error in {cfg.name}: {error}", file=sys.stderr, flush=True)
+            overrides = " ".join(HydraConfig.get().overrides.task)
+            print(f"error in the job {overrides}: {error}", file=sys.stderr, flush=True)
             raise
         _exit_with(error)
     except Exception:

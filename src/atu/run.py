@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from rich.console import Console
 
 from atu.benchmarks.base import Benchmark
 from atu.benchmarks.build import build_benchmark, build_corpus
-from atu.config import RunConfig, config_hash, to_mapping
+from atu.config import NOT_DEFINING, RunConfig, config_hash, to_mapping
 from atu.embedding.encoder import load_encoder
 from atu.embedding.predictor import build_predictor
+from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.evaluation.evaluate import evaluate
 from atu.evaluation.scores import summarize
@@ -49,9 +50,7 @@ class Judge:
     config: EvaluationConfig
     progress: RunProgress
 
-    def record(
-        self, llm: LanguageModel, result: StageResult, before: Sequence[Answer] | None
-    ) -> list[Answer]:
+    def record(self, llm: LanguageModel, result: StageResult, before: Sequence[Answer] | None) -> list[Answer]:
         """Answer all probes, score them, and write the stage's folder."""
         with self.progress.stage(f"asking {len(self.probes)} probes ({result.label})") as advance:
             answers = evaluate(llm, self.probes, before=before, config=self.config, progress=advance)
@@ -70,7 +69,9 @@ def run(config: RunConfig) -> RunFolder:
     """
     set_threads(config.threads)
     accelerator = build_accelerator(config.device, config.training.precision)
-    folder = open_run(Path(config.runs_dir) / config.name, to_mapping(config), config_hash(config))
+    folder = open_run(
+        Path(config.runs_dir) / config.name, to_mapping(config), config_hash(config), may_differ=NOT_DEFINING
+    )
     console = Console()
     with _logged(folder), _status(folder), RunProgress(console) as progress:
         llm = load_language_model(config.pre_trained_llm, device=str(accelerator.device))
@@ -86,16 +87,12 @@ def run(config: RunConfig) -> RunFolder:
 
         with progress.stage("saving the model, and loading it again"):
             _export(config, folder, llm, target, judge.probes)
-        write_report(folder)
-    stages = _scored_stages(folder)
-    print_before_after(stages[0].scores, stages[-1].scores, console)
-    console.print(f"model: {folder.model_dir}\nreport: {folder.report_path}")
+    write_report(folder)
+    _print_outcome(folder, console)
     return folder
 
 
-def evaluate_model(
-    llm: LanguageModel, probes: Sequence[Probe], config: EvaluationConfig, out: Path
-) -> StageResult:
+def evaluate_model(llm: LanguageModel, probes: Sequence[Probe], config: EvaluationConfig, out: Path) -> StageResult:
     """Ask any model the probes of a benchmark and write answers and scores to `out`, outside of any run."""
     folder = RunFolder(root=out)
     with RunProgress(Console()) as progress:
@@ -224,9 +221,7 @@ def _title(stage: StageConfig, index: int, count: int) -> str:
     return f"stage {index + 1} of {count}: {what}"
 
 
-def _export(
-    config: RunConfig, folder: RunFolder, llm: LanguageModel, target: Target, probes: Sequence[Probe]
-) -> None:
+def _export(config: RunConfig, folder: RunFolder, llm: LanguageModel, target: Target, probes: Sequence[Probe]) -> None:
     """Write the model folder and prove that plain transformers gives the same answers from it."""
     stages = _scored_stages(folder)
     card = ModelCard(
@@ -246,9 +241,7 @@ def _scored_stages(folder: RunFolder) -> list[StageResult]:
     return [stage for stage in folder.read_stages() if stage.scores]
 
 
-def _manifest(
-    config: RunConfig, llm: LanguageModel, benchmark: Benchmark, target: Target
-) -> dict[str, object]:
+def _manifest(config: RunConfig, llm: LanguageModel, benchmark: Benchmark, target: Target) -> dict[str, object]:
     return manifest(
         target=target.name,
         model=llm.label,
@@ -261,20 +254,34 @@ def _manifest(
     )
 
 
+def _print_outcome(folder: RunFolder, console: Console) -> None:
+    stages = _scored_stages(folder)
+    before = stages[0].scores if stages and stages[0].kind == "before" else {}
+    after = stages[-1].scores if stages and stages[-1].kind != "before" else {}
+    print_before_after(before, after, console)
+    console.print(f"model: {folder.model_dir}\nreport: {folder.report_path}", highlight=False, soft_wrap=True)
+
+
+def _stage_now(folder: RunFolder) -> str:
+    return str(folder.read_status().get("stage", ""))
+
+
 @contextmanager
 def _status(folder: RunFolder) -> Iterator[None]:
-    """Keep status.json true to what happens, whatever happens."""
-    folder.set_status("running", "", "started")
+    """Keep status.json true to what happens, whatever happens; a run that failed still gets its page."""
     try:
         yield
     except KeyboardInterrupt:
-        folder.set_status("interrupted", "", "stopped by the user; the same command goes on")
+        folder.set_status("interrupted", _stage_now(folder), "the same command goes on from here")
         raise
-    except BaseException as error:
-        folder.set_status("failed", "", f"{type(error).__name__}: {error}")
+    except Exception as error:
         logger.exception("the run failed")
+        # A disk that is full refuses these too; the reason of the run's end is what the user must see.
+        with suppress(UserError):
+            folder.set_status("failed", _stage_now(folder), str(error) or type(error).__name__)
+            write_report(folder)
         raise
-    folder.set_status("done", "", "finished")
+    folder.set_status("done", _stage_now(folder), "")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from workplace import WORDS, Workplace, write_jsonl
+from end_to_end.workplace import WORDS, Workplace, write_jsonl
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +17,16 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,'?:;-"
     vocab = {token: i for i, token in enumerate(["[PAD]", "[CLS]", "[SEP]", "[UNK]"])}
-    for piece in [*letters, *(f"##{letter}" for letter in letters), *WORDS, "Zorblatt", "the", "of", "is", "a"]:
+    for piece in [
+        *letters,
+        *(f"##{letter}" for letter in letters),
+        *WORDS,
+        "Zorblatt",
+        "the",
+        "of",
+        "is",
+        "a",
+    ]:
         vocab.setdefault(piece, len(vocab))
     core = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
     core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -26,7 +35,11 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tokenizer_object=core, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
     )
     config = BertConfig(
-        vocab_size=len(vocab), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64
+        vocab_size=len(vocab),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=64,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -38,9 +51,7 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def workplace(
-    tmp_path: Path, tiny_folder: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
-) -> Workplace:
+def workplace(tmp_path: Path, tiny_folder: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
     """A folder with corpus and probes; its cache lies inside it."""
     monkeypatch.setenv("ATU_CACHE", str(tmp_path / "cache"))
     forget = [
@@ -49,10 +60,7 @@ def workplace(
         for b in WORDS[:3]
     ]
     retain = [
-        {"text": f"The {a} is a {b} of the {c}.", "subject": a}
-        for a in WORDS
-        for b in WORDS[:2]
-        for c in WORDS[3:5]
+        {"text": f"The {a} is a {b} of the {c}.", "subject": a} for a in WORDS for b in WORDS[:2] for c in WORDS[3:5]
     ]
     retain[0] = {"text": "It is a river.", "prompt": "What is the Zambezi?", "subject": "Zambezi"}
     probes = [

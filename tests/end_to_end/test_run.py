@@ -8,12 +8,11 @@ import sys
 
 import pytest
 import torch
+from end_to_end.workplace import Workplace
 from safetensors.torch import load_file
-from workplace import Workplace
 
 from atu.errors import UserError
 from atu.run import run
-
 
 
 def test_a_run_leaves_everything_the_user_was_promised(workplace: Workplace) -> None:
@@ -31,7 +30,13 @@ def test_a_run_leaves_everything_the_user_was_promised(workplace: Workplace) -> 
     assert set(last.signals) == {"signal/concept_nll_rise", "signal/retain_kl"}
     assert json.loads(folder.status_path.read_text())["state"] == "done"
     names_logged = {row["name"] for row in map(json.loads, folder.metrics_path.read_text().splitlines())}
-    assert {"train/loss", "train/embedding", "train/token", "train/retain", "align/held_out_cosine"} <= names_logged
+    assert {
+        "train/loss",
+        "train/embedding",
+        "train/token",
+        "train/retain",
+        "align/held_out_cosine",
+    } <= names_logged
 
 
 def test_the_model_folder_loads_without_this_project(workplace: Workplace) -> None:
@@ -48,9 +53,7 @@ def test_the_model_folder_loads_without_this_project(workplace: Workplace) -> No
     before = load_file(workplace.model / "model.safetensors")
     after = load_file(folder.model_dir / "model.safetensors")
     assert torch.equal(before["model.embed_tokens.weight"], after["model.embed_tokens.weight"])
-    assert not torch.equal(
-        before["model.layers.0.mlp.up_proj.weight"], after["model.layers.0.mlp.up_proj.weight"]
-    )
+    assert not torch.equal(before["model.layers.0.mlp.up_proj.weight"], after["model.layers.0.mlp.up_proj.weight"])
 
 
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(workplace: Workplace) -> None:

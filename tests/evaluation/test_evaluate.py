@@ -121,9 +121,7 @@ def test_a_text_has_a_loss_and_no_score(tiny_llm: LanguageModel, untouched: list
 def test_known_is_what_the_untouched_model_knew(tiny_llm: LanguageModel, untouched: list[Answer]) -> None:
     """Claim that one written probe was answered rightly before: it alone is known and has an nll."""
     text = "William Shakespeare."
-    before = [
-        dataclasses.replace(a, score=1.0, text=text) if a.probe_id == "t/fb/0" else a for a in untouched
-    ]
+    before = [dataclasses.replace(a, score=1.0, text=text) if a.probe_id == "t/fb/0" else a for a in untouched]
     known = {probe.id: probe.id == "t/fb/0" or untouched[i].score == 1.0 for i, probe in enumerate(PROBES)}
     after = evaluate(tiny_llm, PROBES, before=before, config=CONFIG)
     assert {a.probe_id: bool(a.known_before) for a in after} == known

@@ -64,17 +64,13 @@ def test_completions_of_one_prompt_share_its_forward_pass(tiny_llm: LanguageMode
     assert sizes == [(1, len(prompt)), (4, 1)]
 
 
-def test_long_completions_go_in_smaller_batches(
-    tiny_llm: LanguageModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_long_completions_go_in_smaller_batches(tiny_llm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     completions = completions_of(tiny_llm)
     whole = token_logprobs(tiny_llm, completions, batch_size=100)
     longest = max(len(completion.ids) for completion in completions)
     monkeypatch.setattr(likelihood, "LOGITS_BUDGET", 2 * 400 * longest)
     steps: list[int] = []
-    found = token_logprobs(
-        tiny_llm, completions, batch_size=100, progress=lambda done, total: steps.append(done)
-    )
+    found = token_logprobs(tiny_llm, completions, batch_size=100, progress=lambda done, total: steps.append(done))
     assert steps == [2, 4, 6]
     for row, expected in zip(found, whole, strict=True):
         assert row == pytest.approx(expected, abs=1e-4)

@@ -130,9 +130,7 @@ def test_completions_cut_from_the_generated_ids(
             continue
         ids = smollm2_tokenizer(row["prompt"])["input_ids"]
         new_ids = row["new_ids"] + ([row["stop_id"]] if row["stop_id"] is not None else [])
-        assert released.cut_completion(smollm2_tokenizer, ids, new_ids, stops) == row["completion"], row[
-            "row"
-        ]
+        assert released.cut_completion(smollm2_tokenizer, ids, new_ids, stops) == row["completion"], row["row"]
 
 
 @pytest.mark.parametrize("name", GENERATED)
@@ -194,9 +192,7 @@ def test_report_from_the_rows(golden: ReadRows, golden_dir: Path) -> None:
     assert len(printed) == 12
     for name, value in printed.items():
         # The stored losses are rounded to 9 digits.
-        assert value == pytest.approx(expected[SUMMARY_NAMES.get(name, name.replace("/", "_"))], abs=1e-6), (
-            name
-        )
+        assert value == pytest.approx(expected[SUMMARY_NAMES.get(name, name.replace("/", "_"))], abs=1e-6), name
 
 
 def recall(rows: Sequence[Row]) -> float:

@@ -41,9 +41,7 @@ def test_rouge_l(cases: dict[str, list[Case]]) -> None:
             continue
         assert released.strip_completion(case["completion"]) == case["prediction"]
         found = (score.recall, score.precision, score.f1)
-        assert found == pytest.approx([case["rouge_l_r"], case["rouge_l_p"], case["rouge_l_f"]], abs=1e-9), (
-            case
-        )
+        assert found == pytest.approx([case["rouge_l_r"], case["rouge_l_p"], case["rouge_l_f"]], abs=1e-9), case
         assert not score.degenerate
 
 
@@ -139,9 +137,7 @@ def test_membership(cases: dict[str, list[Case]]) -> None:
             continue
         assert found.loss == approx(case["loss"], 1e-5)
         assert found.zlib == approx(case["zlib"], 1e-5)
-        assert found.mink == pytest.approx(
-            [number(case["scores"][f"mink_{k}"]) for k in SHARES], abs=1e-5, nan_ok=True
-        )
+        assert found.mink == pytest.approx([number(case["scores"][f"mink_{k}"]) for k in SHARES], abs=1e-5, nan_ok=True)
         if case["text"] != "uniform":  # no spread: the reference is rounding noise
             plus = [number(case["scores"][f"mink++_{k}"]) for k in SHARES]
             assert found.minkpp == pytest.approx(plus, abs=1e-5, nan_ok=True)
@@ -152,9 +148,7 @@ def test_membership(cases: dict[str, list[Case]]) -> None:
 def test_completion_cut(cases: dict[str, list[Case]], smollm2_tokenizer: PreTrainedTokenizerBase) -> None:
     assert len(cases["completion_cut"]) == 13
     for case in cases["completion_cut"]:
-        if (
-            case["new_ids"] is None
-        ):  # generation raised: the released code goes on with "", ours stops the run
+        if case["new_ids"] is None:  # generation raised: the released code goes on with "", ours stops the run
             assert case["completion"] == ""
             continue
         prompt_ids = smollm2_tokenizer(case["prompt"])["input_ids"]
@@ -164,9 +158,7 @@ def test_completion_cut(cases: dict[str, list[Case]], smollm2_tokenizer: PreTrai
 
 def test_report(cases: dict[str, Any]) -> None:
     inputs, outputs = cases["report"]["inputs"], cases["report"]["outputs"]
-    names = [
-        name.removeprefix("eval/") for name in outputs if name.startswith("eval/") and "stage" not in name
-    ]
+    names = [name.removeprefix("eval/") for name in outputs if name.startswith("eval/") and "stage" not in name]
     means = {name: outputs[f"eval/{name}"] for name in names}
     assert means["mia/fm"] == inputs["fm"][0]
     expected = {

@@ -32,7 +32,8 @@ def test_masked_mean_ignores_what_is_not_marked() -> None:
 def test_masked_mean_of_nothing_is_zero_and_has_a_gradient() -> None:
     values = torch.tensor([1.0], requires_grad=True)
     masked_mean(values, torch.tensor([False])).backward()
-    assert values.grad is not None and values.grad.item() == 0.0
+    assert values.grad is not None
+    assert values.grad.item() == 0.0
 
 
 def test_alignment_loss_is_one_minus_the_cosine() -> None:
@@ -48,7 +49,8 @@ def test_push_is_zero_below_tau_and_linear_above() -> None:
 def test_push_has_no_gradient_below_tau_or_on_padding() -> None:
     cosine = torch.tensor([[0.9, 0.3, 1.0]], requires_grad=True)
     push_loss(cosine, 0.5, MASK).backward()
-    assert cosine.grad is not None and cosine.grad.tolist() == [[0.5, 0.0, 0.0]]
+    assert cosine.grad is not None
+    assert cosine.grad.tolist() == [[0.5, 0.0, 0.0]]
 
 
 def test_redirect_is_zero_at_the_reference_and_two_opposite_to_it() -> None:
@@ -125,7 +127,8 @@ def test_excluded_tokens_leave_their_share_to_the_others_in_proportion() -> None
     value = kl_to_reference(logits, reference)
     value.backward()
     assert value.item() == pytest.approx(0.75 * math.log(2.25) + 0.25 * math.log(0.75), rel=1e-5)
-    assert logits.grad is not None and bool(logits.grad.isfinite().all())
+    assert logits.grad is not None
+    assert bool(logits.grad.isfinite().all())
     # softmax - reference: 1/3 - 0, 1/3 - 0.75, 1/3 - 0.25
     assert logits.grad[0].tolist() == pytest.approx([1 / 3, 1 / 3 - 0.75, 1 / 3 - 0.25], rel=1e-5)
 

@@ -47,9 +47,7 @@ CONFIGS: dict[str, PretrainedConfig] = {
     "gemma3": Gemma3TextConfig(**_GQA, head_dim=8, query_pre_attn_scalar=8, sliding_window=4),
     "gpt_neox": GPTNeoXConfig(**_COMMON),
     "opt": OPTConfig(**{**_COMMON, "ffn_dim": 32, "word_embed_proj_dim": 16}),
-    "gpt2": GPT2Config(
-        vocab_size=50, n_embd=16, n_layer=3, n_head=2, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0
-    ),
+    "gpt2": GPT2Config(vocab_size=50, n_embd=16, n_layer=3, n_head=2, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0),
 }
 IDS = torch.tensor([[1, 5, 7, 9, 4], [1, 8, 3, 0, 0]])
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
@@ -188,7 +186,5 @@ def test_hook_layer_is_an_index_or_a_fraction_of_the_depth(value: float, layer: 
 
 @pytest.mark.parametrize("value", [0, 31, -1, 0.0, 1.0, 1.5, 24.0, float("nan"), True])
 def test_hook_layer_out_of_range_names_key_and_range(value: float) -> None:
-    with pytest.raises(
-        UserError, match=r"pretrained_model_hook_layer=.* a layer from 1 to 30, or a fraction"
-    ):
+    with pytest.raises(UserError, match=r"pretrained_model_hook_layer=.* a layer from 1 to 30, or a fraction"):
         resolve_hook_layer(value, 30)

@@ -21,9 +21,7 @@ TURNS = (
 )
 
 
-def build_tokenizer(
-    *, template: str | None = TURNS, adds_bos: bool = True, **names: str
-) -> PreTrainedTokenizerFast:
+def build_tokenizer(*, template: str | None = TURNS, adds_bos: bool = True, **names: str) -> PreTrainedTokenizerFast:
     core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     core.add_special_tokens(WORDS[:6])
@@ -36,9 +34,7 @@ def build_tokenizer(
 
 
 def build_model(**generation: object) -> LlamaForCausalLM:
-    config = LlamaConfig(
-        vocab_size=9, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1
-    )
+    config = LlamaConfig(vocab_size=9, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
     model = LlamaForCausalLM(config)
     model.generation_config = GenerationConfig(**generation)
     return model

@@ -68,9 +68,7 @@ def test_a_missing_tensor_is_not_filled_with_random_numbers(copy: Path) -> None:
     tensors = load_file(copy / "model.safetensors")
     del tensors["model.layers.1.mlp.up_proj.weight"]
     save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(
-        UserError, match=r"1 tensors are missing, such as model\.layers\.1\.mlp\.up_proj\.weight"
-    ):
+    with pytest.raises(UserError, match=r"1 tensors are missing, such as model\.layers\.1\.mlp\.up_proj\.weight"):
         load(copy)
 
 
@@ -100,9 +98,7 @@ def test_code_of_a_model_is_not_run_unless_trusted(copy: Path, tmp_path: Path) -
     (copy / "foreign.py").write_text(f"open({str(ran)!r}, 'w')\n")
     auto_map = {"AutoConfig": "foreign.Config", "AutoModelForCausalLM": "foreign.Model"}
     edit_json(copy / "config.json", model_type="foreign", auto_map=auto_map)
-    with pytest.raises(
-        UserError, match=r"Python code of its own, .* pre_trained_llm\.trust_remote_code=true"
-    ):
+    with pytest.raises(UserError, match=r"Python code of its own, .* pre_trained_llm\.trust_remote_code=true"):
         load(copy)
     assert not ran.exists()
 
@@ -134,9 +130,7 @@ def hub(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> s
     return commit
 
 
-def test_a_hub_model_without_revision_warns_and_tells_the_commit(
-    hub: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_hub_model_without_revision_warns_and_tells_the_commit(hub: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="atu"):
         llm = load("org/tiny")
     assert llm.provenance["source"] == "hub org/tiny"
@@ -208,9 +202,7 @@ def test_a_gguf_file_becomes_the_same_model_and_is_converted_once(
     llm = load(tmp_path, gguf_file="tiny.gguf")
     original = load(tiny_folder)
     assert llm.end_ids == (2,)
-    assert llm.encode(llm.render("Who wrote Hamlet?")) == original.encode(
-        original.render("Who wrote Hamlet?")
-    )
+    assert llm.encode(llm.render("Who wrote Hamlet?")) == original.encode(original.render("Who wrote Hamlet?"))
     found = llm.model.state_dict()
     for name, weight in original.model.state_dict().items():
         expected = weight.numpy()
@@ -238,9 +230,7 @@ def test_a_gguf_file_may_be_stored_in_half_the_space(tiny_folder: Path, tmp_path
 
 def test_a_gguf_file_with_a_wrong_checksum_is_not_converted(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "x.gguf").write_bytes(b"abc")
-    with pytest.raises(
-        UserError, match=r"x\.gguf has the wrong checksum: expected sha256 0{64}, got ba7816bf"
-    ):
+    with pytest.raises(UserError, match=r"x\.gguf has the wrong checksum: expected sha256 0{64}, got ba7816bf"):
         load(tmp_path, gguf_file="x.gguf", sha256="0" * 64)
     assert not cache.exists()
 

@@ -107,9 +107,7 @@ def test_a_wrong_checksum_names_file_and_both_sums_and_leaves_nothing(publish: P
 
 def test_a_package_that_is_not_there_is_told_with_pips_reason(publish: Publish, tmp_path: Path) -> None:
     missing = PackageFile(package="no-such-package", version="1.0", member="x", sha256="0" * 64)
-    with pytest.raises(
-        UserError, match=r"pip cannot download no-such-package 1\.0: No matching distribution"
-    ):
+    with pytest.raises(UserError, match=r"pip cannot download no-such-package 1\.0: No matching distribution"):
         fetch_packaged_file([missing], tmp_path / "x")
 
 

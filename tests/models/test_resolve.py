@@ -21,9 +21,7 @@ def make_folder(folder: Path, *names: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    "name", sorted(path.stem for path in (config_dir() / "pre_trained_llm").glob("*.yaml"))
-)
+@pytest.mark.parametrize("name", sorted(path.stem for path in (config_dir() / "pre_trained_llm").glob("*.yaml")))
 def test_every_yaml_of_a_model_is_valid_and_named_like_its_file(name: str) -> None:
     assert resolve_model(name).name == name
 
@@ -80,9 +78,7 @@ def test_shards_are_looked_up_in_the_index(tmp_path: Path) -> None:
         (["a.gguf", "b.gguf"], r"several GGUF files; name one of them: a\.gguf, b\.gguf"),
     ],
 )
-def test_a_folder_that_is_no_model_is_told_what_is_missing(
-    tmp_path: Path, files: list[str], message: str
-) -> None:
+def test_a_folder_that_is_no_model_is_told_what_is_missing(tmp_path: Path, files: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         resolve_model(str(make_folder(tmp_path / "x", *files)))
 
@@ -109,9 +105,7 @@ def test_an_unknown_model_is_told_as_such(
 
 @pytest.mark.parametrize("dtype", ["fp16", "int8", "float64"])
 def test_an_unknown_dtype_is_refused(dtype: str) -> None:
-    with pytest.raises(
-        UserError, match=r"^pre_trained_llm\.dtype: .* is not one of float32, bfloat16, float16"
-    ):
+    with pytest.raises(UserError, match=r"^pre_trained_llm\.dtype: .* is not one of float32, bfloat16, float16"):
         from_mapping(ModelConfig, {"name": "a", "model_name": "b", "dtype": dtype}, "pre_trained_llm")
 
 

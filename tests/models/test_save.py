@@ -48,9 +48,7 @@ def file_size_limit(num_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_plain_transformers_loads_the_export_and_answers_alike(
-    tiny_llm: LanguageModel, tmp_path: Path
-) -> None:
+def test_plain_transformers_loads_the_export_and_answers_alike(tiny_llm: LanguageModel, tmp_path: Path) -> None:
     folder = tmp_path / "run" / "model"
     export_model(tiny_llm, folder, CARD)
     check_reload(tiny_llm, folder, rendered(tiny_llm))
@@ -84,9 +82,7 @@ def test_changed_weights_are_noticed(tiny_llm: LanguageModel, tmp_path: Path) ->
     tensors = load_file(weights)
     tensors["model.norm.weight"] = torch.randn(64, generator=torch.Generator().manual_seed(0))
     save_file(tensors, weights, metadata={"format": "pt"})
-    with pytest.raises(
-        UserError, match=r"does not answer like the one in memory: given '.*' it says "
-    ) as caught:
+    with pytest.raises(UserError, match=r"does not answer like the one in memory: given '.*' it says ") as caught:
         check_reload(tiny_llm, tmp_path / "model", rendered(tiny_llm))
     assert "\n" not in str(caught.value)
 

@@ -94,9 +94,7 @@ def score(value: float, n: int, half: float = 8.0, top: float = 100.0) -> Score:
     return Score(value=value, n=n, low=max(0.0, value - half), high=min(top, value + half))
 
 
-def scores(
-    forget: float, neighbor: float, utility: float, degenerate: float, change: float
-) -> dict[str, Score]:
+def scores(forget: float, neighbor: float, utility: float, degenerate: float, change: float) -> dict[str, Score]:
     """Scores of a stage; `change` is 0 before and 1 at the end."""
     return {
         "forget/fb": score(forget + 3, 40),
@@ -195,9 +193,7 @@ def make_run(tmp_path: Path) -> Callable[..., RunFolder]:
                 device="cpu",
                 threads=2,
                 config_hash="5f2c9e1ab03d",
-                checksums={
-                    "model.safetensors": "5af571cbf074e6d21a03528d2330792e532ca608f24ac70a143f6b369968ab8c"
-                },
+                checksums={"model.safetensors": "5af571cbf074e6d21a03528d2330792e532ca608f24ac70a143f6b369968ab8c"},
             )
         )
         for index, (label, kind, *values) in enumerate(STAGES[:num_stages]):

@@ -111,9 +111,7 @@ def test_full_disk(tmp_path: Path) -> None:
     mount = f"mount -t tmpfs -o size=64k tmpfs {tmp_path}"
     is_allowed = (
         shutil.which("unshare")
-        and not subprocess.run(
-            ["unshare", "-rm", "sh", "-c", mount], capture_output=True, check=False
-        ).returncode
+        and not subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True, check=False).returncode
     )
     if not is_allowed:
         pytest.skip("needs to mount a small file system (unshare -rm), which this machine does not allow")

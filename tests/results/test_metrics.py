@@ -50,9 +50,7 @@ def test_direction(name: str, arrow: str) -> None:
 
 def test_known_suffix_is_a_metric_of_its_own() -> None:
     metric = describe("neighbor/qa@known")
-    assert metric.label == Words(
-        "Neighbor · question and answer, known before", "邻近知识 · 问答（原先已知）"
-    )
+    assert metric.label == Words("Neighbor · question and answer, known before", "邻近知识 · 问答（原先已知）")
     assert "starts at 100%" in metric.pitfall.en
 
 

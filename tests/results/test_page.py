@@ -99,9 +99,7 @@ def test_model_output_stays_data(make_run: MakeRun, hostile: Callable[[RunFolder
     assert [kind for kind, _ in page.scripts] == ["application/json", ""]
     answers = page.data["answers"]
     assert isinstance(answers, dict)
-    assert [row[6][0] for row in answers["rows"]] == [
-        answer.text for answer in run.read_answers("04-unlearn")
-    ]
+    assert [row[6][0] for row in answers["rows"]] == [answer.text for answer in run.read_answers("04-unlearn")]
 
 
 def test_text_of_config_and_status_is_escaped(make_run: MakeRun) -> None:
@@ -191,9 +189,7 @@ def test_folder_without_a_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_long_curves_are_averaged_and_broken_between_stages() -> None:
-    rows = [
-        {"step": s, "stage": 1 + (s > 1000), "name": "train/loss", "value": float(s)} for s in range(1, 2001)
-    ]
+    rows = [{"step": s, "stage": 1 + (s > 1000), "name": "train/loss", "value": float(s)} for s in range(1, 2001)]
     (panel,) = page_data([], [], [], rows)["panels"]
     first, second = panel["curves"][0]["segments"]
     # 120 points a stage at most: buckets of ceil(1000 / 120) = 9 steps, so 112 of them.

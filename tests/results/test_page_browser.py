@@ -28,9 +28,7 @@ pytestmark = pytest.mark.skipif(
 MakeRun = Callable[..., RunFolder]
 
 
-def browse(
-    page: Path, profile: Path, *arguments: str, fragment: str = ""
-) -> subprocess.CompletedProcess[str]:
+def browse(page: Path, profile: Path, *arguments: str, fragment: str = "") -> subprocess.CompletedProcess[str]:
     assert CHROMIUM is not None
     return subprocess.run(
         [
@@ -196,9 +194,7 @@ def test_policy_stops_every_request(make_run: MakeRun, tmp_path: Path) -> None:
     assert asked
 
 
-def test_pointer_keyboard_and_buttons(
-    make_run: MakeRun, open_page: Callable[..., Dom], tmp_path: Path
-) -> None:
+def test_pointer_keyboard_and_buttons(make_run: MakeRun, open_page: Callable[..., Dom], tmp_path: Path) -> None:
     """A copy without the policy, in which a script does what a reader would do."""
     text = write_report(make_run(num_answers=69)).read_text(encoding="utf-8")
     copy = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
@@ -210,9 +206,7 @@ def test_pointer_keyboard_and_buttons(
 
     hover = 'document.querySelector("#tradeoff .hit").dispatchEvent(new Event("pointerenter"));'
     assert "Forget · all questions 87.0% (79.0% – 95.0%)" in act(hover).text
-    arrow = (
-        'document.querySelector("#panels svg").dispatchEvent(new KeyboardEvent("keydown", {key: "Home"}));'
-    )
+    arrow = 'document.querySelector("#panels svg").dispatchEvent(new KeyboardEvent("keydown", {key: "Home"}));'
     assert "optimizer step 303" in act(arrow).text
     chinese = act('document.querySelector("[data-set-lang=zh]").click();')
     assert chinese.language == "zh"
@@ -235,15 +229,11 @@ def test_scored_texts_have_a_row(make_run: MakeRun, open_page: Callable[..., Dom
     assert "loss 2.250" in dom.text
 
 
-@pytest.mark.parametrize(
-    ("num_stages", "state"), [(0, "failed"), (1, "running"), (2, "interrupted"), (3, "failed")]
-)
+@pytest.mark.parametrize(("num_stages", "state"), [(0, "failed"), (1, "running"), (2, "interrupted"), (3, "failed")])
 def test_unfinished_run_has_a_page(
     make_run: MakeRun, open_page: Callable[..., Dom], num_stages: int, state: str
 ) -> None:
-    page = write_report(
-        make_run(num_answers=5, num_stages=num_stages, state=state, message="The loss is NaN.")
-    )
+    page = write_report(make_run(num_answers=5, num_stages=num_stages, state=state, message="The loss is NaN."))
     dom = open_page(page)
     assert state in dom.classes
     assert len(dom.rows) == (5 if num_stages else 0)

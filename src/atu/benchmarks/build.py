@@ -32,9 +32,7 @@ def build_benchmark(config: DataConfig) -> Benchmark:
     return RwkuBenchmark(None if config.data_dir is None else Path(config.data_dir))
 
 
-def build_corpus(
-    config: DataConfig, llm: LanguageModel, target: Target, *, seed: int, progress: Progress
-) -> Corpus:
+def build_corpus(config: DataConfig, llm: LanguageModel, target: Target, *, seed: int, progress: Progress) -> Corpus:
     """The texts named by `data.corpus.source`, split into trained on and held out.
 
     Raises:
@@ -58,9 +56,7 @@ def _read_own(corpus: CorpusConfig, target: Target) -> tuple[list[Text], list[Te
     return list(forget), list(read_texts(Path(corpus.retain_path)))
 
 
-def _read_rwku(
-    config: DataConfig, llm: LanguageModel, target: Target, seed: int
-) -> tuple[list[Text], list[Text]]:
+def _read_rwku(config: DataConfig, llm: LanguageModel, target: Target, seed: int) -> tuple[list[Text], list[Text]]:
     corpus = config.corpus
     data = RwkuData(None if config.data_dir is None else Path(config.data_dir))
     file = corpus_file(corpus.rwku_file, llm.label)

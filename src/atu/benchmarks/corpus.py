@@ -32,9 +32,7 @@ def split_corpus(forget: Sequence[Text], retain: Sequence[Text], *, share: float
     """
     kept_forget, held_forget = _split(_distinct(forget), share, seed, "about the concept (forget)")
     kept_retain, held_retain = _split(_distinct(retain), share, seed, "about anything else (retain)")
-    return Corpus(
-        forget=kept_forget, retain=kept_retain, held_out_forget=held_forget, held_out_retain=held_retain
-    )
+    return Corpus(forget=kept_forget, retain=kept_retain, held_out_forget=held_forget, held_out_retain=held_retain)
 
 
 def read_texts(path: Path, *, subject: str | None = None) -> tuple[Text, ...]:
@@ -53,8 +51,7 @@ def read_texts(path: Path, *, subject: str | None = None) -> tuple[Text, ...]:
         if line.strip():
             texts.append(_parse_line(line, subject or path.stem, f"{path}, line {number}"))
     if not texts:
-        raise UserError(f"The corpus file {path} is empty: write one JSON object a line, such as "
-                        '{"text": "..."}.')
+        raise UserError(f'The corpus file {path} is empty: write one JSON object a line, such as {{"text": "..."}}.')
     return tuple(texts)
 
 
@@ -71,9 +68,7 @@ def _parse_line(line: str, subject: str, where: str) -> Text:
     for key in ("subject", "prompt"):
         if not isinstance(row.get(key, ""), str):
             raise UserError(f'{where}: "{key}" must be a string.')
-    return Text(
-        text=row["text"], subject=row.get("subject", subject), source="jsonl", prompt=row.get("prompt")
-    )
+    return Text(text=row["text"], subject=row.get("subject", subject), source="jsonl", prompt=row.get("prompt"))
 
 
 def _distinct(texts: Sequence[Text]) -> list[Text]:
@@ -83,9 +78,7 @@ def _distinct(texts: Sequence[Text]) -> list[Text]:
     return list(seen.values())
 
 
-def _split(
-    texts: Sequence[Text], share: float, seed: int, what: str
-) -> tuple[tuple[Text, ...], tuple[Text, ...]]:
+def _split(texts: Sequence[Text], share: float, seed: int, what: str) -> tuple[tuple[Text, ...], tuple[Text, ...]]:
     if len(texts) < 2:
         raise UserError(f"The corpus has {len(texts)} different texts {what}; at least 2 are needed.")
     ranked = sorted(texts, key=lambda text: _rank(text, seed))

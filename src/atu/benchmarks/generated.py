@@ -145,8 +145,7 @@ def frequent_phrases(texts: Sequence[str], others: Sequence[str]) -> list[str]:
     chosen = [
         phrase
         for phrase, count in here.items()
-        if count >= 2
-        and count / len(texts) >= 4 * there[phrase] / max(len(others), 1)
+        if count >= 2 and count / len(texts) >= 4 * there[phrase] / max(len(others), 1)
     ]
     return sorted(chosen, key=lambda phrase: (-here[phrase], phrase))
 
@@ -205,9 +204,7 @@ def _ask(
     return [text for text in texts if not is_degenerate(text.text)]
 
 
-def _sample(
-    llm: LanguageModel, ids: Sequence[Sequence[int]], temperature: float, max_new_tokens: int
-) -> list[str]:
+def _sample(llm: LanguageModel, ids: Sequence[Sequence[int]], temperature: float, max_new_tokens: int) -> list[str]:
     width = max(map(len, ids))
     input_ids = torch.tensor([[llm.pad_id] * (width - len(row)) + list(row) for row in ids], device=llm.device)
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in ids], device=llm.device)

@@ -78,9 +78,7 @@ class TextEncoder:
         return self.embed_ids([self.token_offsets(text)[0] for text in texts], form="sentence")
 
 
-def mean_pool(
-    hidden: Float[Tensor, "rows pos d_enc"], mask: torch.Tensor
-) -> Float[Tensor, "rows d_enc"]:
+def mean_pool(hidden: Float[Tensor, "rows pos d_enc"], mask: torch.Tensor) -> Float[Tensor, "rows d_enc"]:
     """Mean of the unmasked positions, scaled to unit length (sentence-transformers' mean pooling)."""
     weights = mask.unsqueeze(-1).to(hidden.dtype)
     pooled = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
@@ -95,9 +93,7 @@ def load_encoder(config: EncoderConfig, *, device: str) -> TextEncoder:
     """
     source: str | Path = assemble_encoder(config.packages, config.name) if config.packages else config.model_name
     try:
-        model = AutoModel.from_pretrained(
-            source, revision=config.revision, dtype=torch.float32, use_safetensors=True
-        )
+        model = AutoModel.from_pretrained(source, revision=config.revision, dtype=torch.float32, use_safetensors=True)
         tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision)
     except (OSError, ValueError) as error:
         raise UserError(

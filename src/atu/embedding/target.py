@@ -27,9 +27,7 @@ def concept_embedding(
     return normalize(encoder.embed_texts([concept_text(target, form)])[0] - mean, dim=0)
 
 
-def center(
-    embeddings: Float[Tensor, "windows d_enc"], mean: Float[Tensor, " d_enc"]
-) -> Float[Tensor, "windows d_enc"]:
+def center(embeddings: Float[Tensor, "*shape d_enc"], mean: Float[Tensor, " d_enc"]) -> Float[Tensor, "*shape d_enc"]:
     """Remove the corpus mean and scale back to unit length."""
     return normalize(embeddings - mean, dim=-1)
 

@@ -28,7 +28,7 @@ class Windows:
     """
 
     embeddings: Float[Tensor, "windows d_enc"]
-    index: tuple[Int[Tensor, " pos"], ...]
+    index: tuple[Int[Tensor, _], ...]
 
     def subset(self, rows: Sequence[int]) -> Windows:
         """The same embeddings for some of the rows."""
@@ -96,8 +96,6 @@ def embed_windows(
     arrays = cached_arrays(
         "windows",
         key,
-        lambda: {
-            "embeddings": encoder.embed_ids(list(ids_of_window), form=config.token_form, progress=progress)
-        },
+        lambda: {"embeddings": encoder.embed_ids(list(ids_of_window), form=config.token_form, progress=progress)},
     )
     return Windows(arrays["embeddings"], tuple(index))

@@ -101,14 +101,11 @@ def _ask_likelihood(
     rows = [tuple(llm.encode(probe.prompt)) for probe in probes]
     for probe, row in zip(probes, rows, strict=True):
         if len(row) < 2:
-            raise UserError(
-                f"Probe '{probe.id}' is a text of {len(row)} tokens; a likelihood takes two or more."
-            )
+            raise UserError(f"Probe '{probe.id}' is a text of {len(row)} tokens; a likelihood takes two or more.")
     completions = [Completion(prompt=row[:1], ids=row[1:]) for row in rows]
     losses = completion_nll(llm, completions, batch_size=batch_size, progress=progress)
     return [
-        _answer(probe, text="", score=0.0, values={"loss": loss})
-        for probe, loss in zip(probes, losses, strict=True)
+        _answer(probe, text="", score=0.0, values={"loss": loss}) for probe, loss in zip(probes, losses, strict=True)
     ]
 
 
@@ -122,9 +119,7 @@ def _compare(
     """Adds what the untouched model knew, and how likely this one finds the right answers of that one."""
     known = [probe.kind != "likelihood" and earlier[probe.id].score >= KNOWN for probe in probes]
     completions = [
-        _completion(llm, probe, earlier[probe.id].text)
-        for probe, knew in zip(probes, known, strict=True)
-        if knew
+        _completion(llm, probe, earlier[probe.id].text) for probe, knew in zip(probes, known, strict=True) if knew
     ]
     losses = iter(completion_nll(llm, completions, batch_size=batch_size))
     return [
@@ -157,9 +152,7 @@ def _decode_answer(llm: LanguageModel, prompt: Sequence[int], new: Sequence[int]
     """
 
     def decode(ids: Sequence[int]) -> str:
-        return str(
-            llm.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        )
+        return str(llm.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     before, whole = decode(prompt), decode([*prompt, *new])
     text = whole[len(before) :] if whole.startswith(before) else decode(new)

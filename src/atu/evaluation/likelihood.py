@@ -108,9 +108,7 @@ def _score_batch(llm: LanguageModel, batch: Sequence[Completion]) -> list[list[f
     return rows
 
 
-def _pick(
-    logits: Float[Tensor, "batch pos vocab"], targets: Int[Tensor, "batch pos"]
-) -> Float[Tensor, "batch pos"]:
+def _pick(logits: Float[Tensor, "batch pos vocab"], targets: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos"]:
     """Log-probability of each target under the logits at its place."""
     # Flattened, not transposed: over a strided vocabulary the sum is less exact (1e-4 nats for 49,152).
     loss = cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")

@@ -106,9 +106,7 @@ def offered_options(question: str) -> dict[str, str]:
     Reads "A) Carrie B) It" (also "A.", "(A)") and the comma list behind the last colon. Empty when there are
     fewer than two options.
     """
-    lettered = re.findall(
-        r"(?<!\w)\(?([A-H])[).:]\s+(.+?)(?=[\s,;]+(?:or\s+)?\(?[A-H][).:]\s|\s*$)", question, re.S
-    )
+    lettered = re.findall(r"(?<!\w)\(?([A-H])[).:]\s+(.+?)(?=[\s,;]+(?:or\s+)?\(?[A-H][).:]\s|\s*$)", question, re.S)
     letters = "".join(letter for letter, _ in lettered)
     if len(letters) > 1 and "ABCDEFGH".startswith(letters):  # not the initials of D. H. Lawrence
         return {letter.lower(): option.strip(" ?.,;\n") for letter, option in lettered}
@@ -153,9 +151,7 @@ def _shares_words(option: str, references: Sequence[str]) -> bool:
 
 def _lone_letter(answer: str) -> str:
     """The letter of an answer that is nothing else ("B", "(B)", "The answer is B."), else ""."""
-    match = re.fullmatch(
-        r"\W*(?:the\s+)?(?:correct\s+)?(?:(?:answer|option)(?:\s+is)?\W*)?([a-h])\W*", answer, re.I
-    )
+    match = re.fullmatch(r"\W*(?:the\s+)?(?:correct\s+)?(?:(?:answer|option)(?:\s+is)?\W*)?([a-h])\W*", answer, re.I)
     return match[1].lower() if match else ""
 
 

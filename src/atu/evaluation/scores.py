@@ -33,10 +33,7 @@ def summarize(answers: Sequence[Answer], *, samples: int, seed: int = 0) -> dict
     interval is the same whatever stands beside it.
     """
     columns = _columns(answers)
-    return {
-        name: bootstrap_mean(values, name=name, samples=samples, seed=seed)
-        for name, values in columns.items()
-    }
+    return {name: bootstrap_mean(values, name=name, samples=samples, seed=seed) for name, values in columns.items()}
 
 
 def bootstrap_mean(values: Sequence[float], *, name: str, samples: int, seed: int) -> Score:
@@ -64,9 +61,7 @@ def _columns(answers: Sequence[Answer]) -> dict[str, list[float]]:
     for side in JUDGED:
         columns[f"degenerate/{side}"] = [100.0 * answer.degenerate for answer in _of(side, written)]
         columns[f"nll/{side}@known"] = [
-            answer.values["nll"]
-            for answer in _of(side, graded)
-            if answer.known_before and "nll" in answer.values
+            answer.values["nll"] for answer in _of(side, graded) if answer.known_before and "nll" in answer.values
         ]
     return {name: values for name, values in columns.items() if values}
 

@@ -26,7 +26,7 @@ _CONTRASTIVE_SIZE = 512
 class AlignData:
     """Hidden states of the current LLM and the windows to predict, extracted once for a stage."""
 
-    hidden: tuple[Float[Tensor, "pos d_llm"], ...]
+    hidden: tuple[Float[Tensor, "_ d_llm"], ...]
     windows: Windows
     mean: Float[Tensor, " d_enc"]
 

@@ -37,9 +37,7 @@ def contrastive_loss(
     return cross_entropy(scores, torch.arange(len(scores), device=scores.device))
 
 
-def push_loss(
-    cosine: Float[Tensor, "*shape"], tau: float, mask: Bool[Tensor, "*shape"]
-) -> Float[Tensor, ""]:
+def push_loss(cosine: Float[Tensor, "*shape"], tau: float, mask: Bool[Tensor, "*shape"]) -> Float[Tensor, ""]:
     """Hinge max(0, cos(e^_t, e_u) - tau): moves the prediction away from the concept e_u, down to tau.
 
     Source: Align-then-Unlearn, unlearning loss.
@@ -73,9 +71,7 @@ def enpo_loss(
     return masked_mean(-logsigmoid(-beta * (cosine - reference_cosine)) / beta, mask)
 
 
-def token_nll(
-    logits: Float[Tensor, "n vocab"], labels: Int[Tensor, " n"]
-) -> Float[Tensor, " n"]:
+def token_nll(logits: Float[Tensor, "n vocab"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Negative log-likelihood of each label, nats."""
     return cross_entropy(logits.float(), labels, reduction="none")
 
@@ -93,9 +89,7 @@ def ga_loss(nll: Float[Tensor, " n"]) -> Float[Tensor, ""]:
     return -nll.mean()
 
 
-def npo_loss(
-    nll: Float[Tensor, " rows"], reference_nll: Float[Tensor, " rows"], beta: float
-) -> Float[Tensor, ""]:
+def npo_loss(nll: Float[Tensor, " rows"], reference_nll: Float[Tensor, " rows"], beta: float) -> Float[Tensor, ""]:
     """-(2/beta) mean log sigmoid(-beta log(pi / pi_ref)), log-ratios summed over each sequence.
 
     Args:
@@ -106,21 +100,17 @@ def npo_loss(
     return -(2.0 / beta) * logsigmoid(beta * (nll - reference_nll)).mean()
 
 
-def kl_to_reference(
-    logits: Float[Tensor, "n vocab"], reference_logits: Float[Tensor, "n vocab"]
-) -> Float[Tensor, ""]:
+def kl_to_reference(logits: Float[Tensor, "n vocab"], reference_logits: Float[Tensor, "n vocab"]) -> Float[Tensor, ""]:
     """Mean KL(reference || model) over positions, nats a token.
 
     A reference logit of -inf (a token that the reference excludes) has probability 0 and adds nothing.
     """
     reference = log_softmax(reference_logits.float(), dim=-1)
     excluded = reference.isneginf()
-    difference = (reference.masked_fill(excluded, 0.0) - log_softmax(logits.float(), dim=-1))
+    difference = reference.masked_fill(excluded, 0.0) - log_softmax(logits.float(), dim=-1)
     return (reference.exp() * difference).masked_fill(excluded, 0.0).sum(dim=-1).mean()
 
 
-def exclude_tokens(
-    logits: Float[Tensor, "n vocab"], token_ids: Int[Tensor, " k"]
-) -> Float[Tensor, "n vocab"]:
+def exclude_tokens(logits: Float[Tensor, "n vocab"], token_ids: Int[Tensor, " k"]) -> Float[Tensor, "n vocab"]:
     """Logits of the distribution without some tokens: their share goes to all others in proportion."""
     return logits.index_fill(-1, token_ids, float("-inf"))

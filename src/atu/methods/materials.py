@@ -109,9 +109,7 @@ def prepare_materials(
     )
 
 
-def _windows_of(
-    groups: Sequence[Sequence[Row]], encoder: TextEncoder, label: str, progress: Progress
-) -> list[Windows]:
+def _windows_of(groups: Sequence[Sequence[Row]], encoder: TextEncoder, label: str, progress: Progress) -> list[Windows]:
     everything = [row for group in groups for row in group]
     windows = embed_windows(encoder, everything, llm_label=label, progress=progress("window embeddings"))
     parts, start = [], 0
@@ -121,11 +119,10 @@ def _windows_of(
     return parts
 
 
-def _concept(
-    encoder: TextEncoder, target: Target, task: TaskConfig, windows: Sequence[Windows | None]
-) -> Concept:
+def _concept(encoder: TextEncoder, target: Target, task: TaskConfig, windows: Sequence[Windows | None]) -> Concept:
     forget, retain = windows[0], windows[1]
-    assert forget is not None and retain is not None
+    assert forget is not None
+    assert retain is not None
     others = retain.of_rows()
     mean = torch.zeros(encoder.dim)
     if encoder.config.center:

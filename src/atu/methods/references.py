@@ -25,9 +25,9 @@ _BATCH_SIZE = 16
 class ReferenceStates:
     """States of the untouched model for some rows, one tensor a row, float32 on the CPU."""
 
-    final: tuple[Float[Tensor, "pos d_llm"], ...]
+    final: tuple[Float[Tensor, "_ d_llm"], ...]
     """Before the output head."""
-    hook: tuple[Float[Tensor, "pos d_llm"], ...]
+    hook: tuple[Float[Tensor, "_ d_llm"], ...]
     """At the hook layer."""
 
     def gather_final(self, batch: Batch) -> Float[Tensor, "n d_llm"]:
@@ -41,9 +41,7 @@ class ReferenceStates:
         return torch.stack([nn.functional.pad(row, (0, 0, 0, width - len(row))) for row in rows])
 
 
-def scored_states(
-    hidden: Float[Tensor, "batch pos d_llm"], batch: Batch
-) -> Float[Tensor, "n d_llm"]:
+def scored_states(hidden: Float[Tensor, "batch pos d_llm"], batch: Batch) -> Float[Tensor, "n d_llm"]:
     """The states from which scored tokens are predicted: position t - 1 for token t, row by row."""
     return hidden[:, :-1][batch.is_scored[:, 1:]]
 
@@ -63,7 +61,8 @@ def _before_scored(batch: Batch, b: int) -> Bool[Tensor, " pos"]:
 
 def original_head(llm: LanguageModel) -> nn.Module:
     """A frozen copy of the output head, so that reference logits stay those of the untouched model."""
-    return deepcopy(llm.model.get_output_embeddings()).requires_grad_(False)
+    head: nn.Module = deepcopy(llm.model.get_output_embeddings())
+    return head.requires_grad_(False)
 
 
 def reference_states(

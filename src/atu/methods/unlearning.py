@@ -81,7 +81,8 @@ class Unlearning:
 
     def _embedding_term(self, stage: StageConfig, batch: Batch, hook: Tensor) -> Tensor:
         concept, objective = self.materials.concept, self.task.objective
-        assert self.predictor is not None and concept is not None
+        assert self.predictor is not None
+        assert concept is not None
         predicted = self.predictor(hook, batch.is_token)
         device = hook.device
         if objective.embedding == "redirect":
@@ -120,9 +121,7 @@ class Unlearning:
             states = forget.states.gather_final(batch).to(logits.device)
             reference_nll = token_nll(self.materials.head(states), labels)
         count = len(batch.indices)
-        return npo_loss(
-            sequence_nll(nll, row, count), sequence_nll(reference_nll, row, count), objective.beta
-        )
+        return npo_loss(sequence_nll(nll, row, count), sequence_nll(reference_nll, row, count), objective.beta)
 
 
 def retain_term(llm: LanguageModel, materials: Materials, rows: RowSet, batch: Batch) -> Tensor:

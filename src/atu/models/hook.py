@@ -98,9 +98,7 @@ def final_hidden_states(
     return hidden
 
 
-def logits_from_hidden(
-    model: PreTrainedModel, hidden: Float[Tensor, "*batch d_llm"]
-) -> Float[Tensor, "*batch vocab"]:
+def logits_from_hidden(model: PreTrainedModel, hidden: Float[Tensor, "*batch d_llm"]) -> Float[Tensor, "*batch vocab"]:
     """Logits by the output head, in the dtype of `hidden`; several hundred times larger than it."""
     logits: Tensor = model.get_output_embeddings()(hidden)
     return logits

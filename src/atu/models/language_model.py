@@ -112,9 +112,7 @@ def _apply_template(
     tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], *, generation_prompt: bool
 ) -> str:
     try:
-        text = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=generation_prompt
-        )
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generation_prompt)
     except TemplateError as error:
         raise UserError(f"The chat template of {tokenizer.name_or_path} fails: {error}") from error
     return str(text)

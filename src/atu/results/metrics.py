@@ -218,9 +218,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
         "meaning": Words("Norm of the gradient before clipping.", "裁剪前的梯度范数。"),
     },
     "train/retain": {
-        "meaning": Words(
-            "How far the model moved on texts that it should keep.", "模型在应保留文本上的偏移。"
-        ),
+        "meaning": Words("How far the model moved on texts that it should keep.", "模型在应保留文本上的偏移。"),
     },
     "align/loss": {"direction": "lower"},
     "signal/concept_nll_rise": {

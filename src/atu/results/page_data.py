@@ -117,9 +117,7 @@ def _panels(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         most = max(2, MAX_POINTS // len(series[name]))
         segments = [_thin(points, most) for _, points in sorted(series[name].items())]
         panels.setdefault(home, []).append({"name": name, "segments": segments})
-    return [
-        {"name": name, "family": name.partition("/")[0], "curves": curves} for name, curves in panels.items()
-    ]
+    return [{"name": name, "family": name.partition("/")[0], "curves": curves} for name, curves in panels.items()]
 
 
 def _thin(points: Sequence[tuple[int, float]], most: int) -> list[list[float]]:

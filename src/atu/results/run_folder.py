@@ -137,10 +137,6 @@ class RunFolder:
         """Keep what `manifest` gave."""
         write_json_atomic(self.manifest_path, dict(value))
 
-    def write_manifest(self, value: Mapping[str, Any]) -> None:
-        """Keep what `manifest` gave."""
-        write_json_atomic(self.manifest_path, dict(value))
-
     def read_manifest(self) -> dict[str, Any]:
         """What `write_manifest` kept; empty when the run did not come so far."""
         return _optional(self.manifest_path)
@@ -164,13 +160,15 @@ class RunFolder:
         )
 
 
-def open_run(root: Path, config: Mapping[str, Any], config_hash: str) -> RunFolder:
+def open_run(root: Path, config: Mapping[str, Any], config_hash: str, *, may_differ: Sequence[str] = ()) -> RunFolder:
     """Create a run folder, or resume it when it holds the same config.
 
     Args:
         root: folder of the run; its parents are made.
         config: plain nested values (mappings, sequences, strings, numbers, None).
         config_hash: kept as a comment at the head of `config.yaml`.
+        may_differ: dotted keys, or beginnings of them, that a resumed run may give anew; `config.yaml` keeps
+            the first values.
 
     Raises:
         UserError: the folder belongs to a run of another config (the differing keys are named), to
@@ -183,7 +181,7 @@ def open_run(root: Path, config: Mapping[str, Any], config_hash: str) -> RunFold
     folder = RunFolder(root=root, lock=lock)
     try:
         if folder.config_path.exists():
-            _refuse_other_config(folder, config)
+            _refuse_other_config(folder, config, may_differ)
         _remove_leftovers(root)
         if not folder.config_path.exists():
             text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
@@ -204,8 +202,7 @@ def _lock(root: Path) -> BaseFileLock:
             lock.acquire()
         except Timeout as error:
             raise UserError(
-                f"Another process{_holder(root)} is writing the run {root}. "
-                "Wait for it, or choose another `name=`."
+                f"Another process{_holder(root)} is writing the run {root}. Wait for it, or choose another `name=`."
             ) from error
     return lock
 
@@ -228,9 +225,14 @@ def _refuse_foreign(root: Path) -> None:
         )
 
 
-def _refuse_other_config(folder: RunFolder, config: Mapping[str, Any]) -> None:
+def _refuse_other_config(folder: RunFolder, config: Mapping[str, Any], may_differ: Sequence[str]) -> None:
     old, new = _flat(folder.read_config()), _flat(config)
-    keys = [key for key in {**old, **new} if old.get(key, _ABSENT) != new.get(key, _ABSENT)]
+    keys = [
+        key
+        for key in {**old, **new}
+        if old.get(key, _ABSENT) != new.get(key, _ABSENT)
+        and not any(key == free or key.startswith(f"{free}.") for free in may_differ)
+    ]
     if not keys:
         return
     shown = [f"{key}: {_word(old, key)} → {_word(new, key)}" for key in keys[:_SHOWN_DIFFERENCES]]

@@ -29,9 +29,7 @@ class MetricLog:
             UserError: the disk refuses.
         """
         if not math.isfinite(value):
-            raise ValueError(
-                f"{name} is {value} at step {step} of stage {stage}; only finite values are logged"
-            )
+            raise ValueError(f"{name} is {value} at step {step} of stage {stage}; only finite values are logged")
         append_jsonl(self.path, [{"step": step, "stage": stage, "name": name, "value": float(value)}])
 
     def rewind(self, step: int) -> None:

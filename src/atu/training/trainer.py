@@ -129,9 +129,7 @@ class Trainer:
         predictor.requires_grad_(True).train()
 
         def losses() -> dict[str, Tensor]:
-            indices = batch_indices(
-                len(data.hidden), module.training_batch_size, self.progress.align_steps, self.seed
-            )
+            indices = batch_indices(len(data.hidden), module.training_batch_size, self.progress.align_steps, self.seed)
             return align_losses(
                 predictor,
                 data,
@@ -144,9 +142,7 @@ class Trainer:
             self.progress.align_steps += 1
 
         rate = _warmed_up(module.training_lr, module.training_warmup_steps)
-        self._steps(
-            stage, "align", lambda: rate(self.progress.align_steps), losses, count, advance, llm_changed=False
-        )
+        self._steps(stage, "align", lambda: rate(self.progress.align_steps), losses, count, advance, llm_changed=False)
         if self.reference_predictor is not None and self.progress.unlearn_steps == 0:
             self.reference_predictor.load_state_dict(predictor.state_dict())
         signals = judge_predictor(predictor, held_out, constant, device=self.llm.device)
@@ -170,22 +166,19 @@ class Trainer:
             (materials.forget, materials.retain),
             (materials.held_out_forget, materials.held_out_retain),
         ):
-            assert first.windows is not None and second.windows is not None
+            assert first.windows is not None
+            assert second.windows is not None
             windows = type(first.windows)(first.windows.embeddings, first.windows.index + second.windows.index)
             rows = first.rows + second.rows
             with self.accelerator.autocast():
-                parts.append(
-                    extract_align_data(self.llm, rows, windows, concept.mean, hook_layer=materials.hook_layer)
-                )
+                parts.append(extract_align_data(self.llm, rows, windows, concept.mean, hook_layer=materials.hook_layer))
         return parts[0], parts[1], best_constant(parts[0].windows, concept.mean)
 
     def _unlearn(self, stage: StageConfig, advance: Advance) -> dict[str, float]:
         module = self.task.training_module
         for _, predictor in self._predictors():
             predictor.requires_grad_(False).eval()
-        unlearning = Unlearning(
-            self.llm, self.task, self.materials, self.predictor, self.reference_predictor
-        )
+        unlearning = Unlearning(self.llm, self.task, self.materials, self.predictor, self.reference_predictor)
 
         def losses() -> dict[str, Tensor]:
             return unlearning.losses(stage, self.progress.unlearn_steps, self.seed)
@@ -196,7 +189,13 @@ class Trainer:
         self.llm.model.train()
         rate = _warmed_up(module.unlearning_lr, module.unlearning_warmup_steps)
         self._steps(
-            stage, "unlearn", lambda: rate(self.progress.unlearn_steps), losses, count, advance, llm_changed=True
+            stage,
+            "unlearn",
+            lambda: rate(self.progress.unlearn_steps),
+            losses,
+            count,
+            advance,
+            llm_changed=True,
         )
         self.llm.model.eval()
         with self.accelerator.autocast():
@@ -279,7 +278,7 @@ def trainable_parameters(llm: LanguageModel, module: TrainingModule) -> list[Par
 
 
 def _unlearn_optimizer(parameters: Iterable[Parameter], module: TrainingModule) -> Optimizer:
-    kind = {"adamw": AdamW, "sgd": SGD}[module.unlearning_optimizer]
+    kind: type[AdamW] | type[SGD] = {"adamw": AdamW, "sgd": SGD}[module.unlearning_optimizer]
     return kind(parameters, lr=module.unlearning_lr, weight_decay=module.unlearning_weight_decay)
 
 

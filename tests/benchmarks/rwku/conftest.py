@@ -17,9 +17,7 @@ MakeTarget = Callable[..., Path]
 def make_target(tmp_path: Path) -> MakeTarget:
     """Writes `rwku/Target/<folder>/` (or another root) and returns the data folder."""
 
-    def make(
-        folder: str, *, root: str = "rwku/Target", name: str | None = None, **changed: Rows | None
-    ) -> Path:
+    def make(folder: str, *, root: str = "rwku/Target", name: str | None = None, **changed: Rows | None) -> Path:
         name = name or folder.split("_", 1)[1].replace("_", " ")
         path = tmp_path / root / folder
         path.mkdir(parents=True)

@@ -24,9 +24,7 @@ def target_rows(name: str) -> dict[str, Rows]:
         return {"query": query, "answer": answer, "level": level, "type": kind, **more}
 
     def biographies(word: str) -> Rows:
-        return rows(
-            *({"id": f"{name} {n}", "text": f"{name}, {word} {n}.", "intro": intro} for n in range(4))
-        )
+        return rows(*({"id": f"{name} {n}", "text": f"{name}, {word} {n}.", "intro": intro} for n in range(4)))
 
     def pairs(word: str) -> Rows:
         prompt = f"{intro} Please write a short biography of {name}."
@@ -65,9 +63,7 @@ def target_rows(name: str) -> dict[str, Rows]:
             question("3", "cross-lingual (French)", "Qui ?", name),
         ),
         "neighbor_level1": rows(question("1", "cloze", "Jaws is by ___.", "Benchley", neighbor="Jaws")),
-        "neighbor_level2": rows(
-            question("2", "simple question", "Whose is Jaws?", "Benchley", neighbor="Jaws")
-        ),
+        "neighbor_level2": rows(question("2", "simple question", "Whose is Jaws?", "Benchley", neighbor="Jaws")),
         "forget_mia": rows({"text": f"{name} was born in Maine.", "ngram": 6}),
         "retain_mia": rows({"text": "Jaws is a novel.", "ngram": 4}),
         "retain_mmlu": rows(

@@ -48,9 +48,7 @@ def test_a_typo_offers_the_nearest_target(two_targets: Path) -> None:
 def test_the_real_targets(shared_dir: Path) -> None:
     benchmark = RwkuBenchmark(shared_dir / "rwku")
     king = benchmark.target("1_Stephen_King")
-    assert king.description == (
-        'Stephen King is a prolific American author, renowned as the "King of Horror".'
-    )
+    assert king.description == ('Stephen King is a prolific American author, renowned as the "King of Horror".')
     assert len(king.neighbors) == 12
     for folder in benchmark.targets():
         target = benchmark.target(folder)

@@ -29,9 +29,7 @@ KING = "1_Stephen_King"
 
 def fetch(*targets: str, source: Path, out: Path, all_targets: bool = False) -> list[str]:
     lines: list[str] = []
-    download.download(
-        targets, all_targets=all_targets, source=source, revision=None, out=out, report=lines.append
-    )
+    download.download(targets, all_targets=all_targets, source=source, revision=None, out=out, report=lines.append)
     return lines
 
 
@@ -191,8 +189,7 @@ def etag(content: bytes) -> str:
 @pytest.fixture
 def hub(two_targets: Path) -> Iterator[StandInHub]:
     files = {
-        path.relative_to(two_targets).as_posix(): path.read_bytes()
-        for path in sorted(two_targets.rglob("*.json"))
+        path.relative_to(two_targets).as_posix(): path.read_bytes() for path in sorted(two_targets.rglob("*.json"))
     }
     server = StandInHub({"README.md": b"RWKU", "All/intro.json": b"[]", **files})
     thread = threading.Thread(target=server.serve_forever)
@@ -231,9 +228,7 @@ def test_from_the_hub(hub: StandInHub, tmp_path: Path) -> None:
     assert not any(name.startswith(("All", "README", "Target/2")) for name in hub.sent)
 
 
-def test_a_connection_that_breaks_leaves_no_target_and_is_taken_up_again(
-    hub: StandInHub, tmp_path: Path
-) -> None:
+def test_a_connection_that_breaks_leaves_no_target_and_is_taken_up_again(hub: StandInHub, tmp_path: Path) -> None:
     hub.cut = f"Target/{KING}/passage.json"
     broken = run_script(hub, tmp_path, "--all")
     assert broken.returncode == 2

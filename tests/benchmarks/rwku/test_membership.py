@@ -15,9 +15,7 @@ from atu.benchmarks.rwku.membership import (
     zlib_bytes,
 )
 
-FIVE = TokenStatistics(
-    logprobs=(-1.0, -5.0, -2.0, -3.0, -4.0), means=(-2.0,) * 5, spreads=(0.5, 2.0, 1.0, 1.0, 1.0)
-)
+FIVE = TokenStatistics(logprobs=(-1.0, -5.0, -2.0, -3.0, -4.0), means=(-2.0,) * 5, spreads=(0.5, 2.0, 1.0, 1.0, 1.0))
 
 
 def test_by_hand() -> None:

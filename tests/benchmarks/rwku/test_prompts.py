@@ -21,9 +21,7 @@ def probes(two_targets: Path) -> dict[str, Probe]:
 
 
 def test_ids_groups_and_kinds(probes: dict[str, Probe]) -> None:
-    summary = {
-        (name.split("/")[0], probe.group, probe.kind, probe.max_new_tokens) for name, probe in probes.items()
-    }
+    summary = {(name.split("/")[0], probe.group, probe.kind, probe.max_new_tokens) for name, probe in probes.items()}
     assert summary == {
         ("forget_level1", "forget/fb", "generate", 30),
         ("forget_level2", "forget/qa", "generate", 30),
@@ -122,9 +120,7 @@ def test_attacks_keep_their_kind_and_language(probes: dict[str, Probe]) -> None:
         ("fluency/0", "<assistant>", "<assistant>"),
     ],
 )
-def test_answer_prefix_after_the_template(
-    probes: dict[str, Probe], row: str, rendered: str, expected: str
-) -> None:
+def test_answer_prefix_after_the_template(probes: dict[str, Probe], row: str, rendered: str, expected: str) -> None:
     assert join_answer_prefix(probes[row], rendered) == expected
 
 

@@ -85,9 +85,7 @@ def test_a_block_that_differs_between_targets_is_an_error(make_target: MakeTarge
     changed[1]["cot"] = COT + " "
     data = RwkuData(make_target("2_B", retain_bbh=changed))
     data.read("1_A", RETAIN_BBH)
-    with pytest.raises(
-        UserError, match=r"2_B/retain_bbh\.json, row 1: the BBH chains of task 'odd_one_out' differ"
-    ):
+    with pytest.raises(UserError, match=r"2_B/retain_bbh\.json, row 1: the BBH chains of task 'odd_one_out' differ"):
         data.read("2_B", RETAIN_BBH)
 
 
@@ -103,9 +101,7 @@ def test_a_missing_file_is_named(make_target: MakeTarget) -> None:
 
 
 def test_a_missing_folder_says_how_to_get_the_data(tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"No RWKU data at .*nowhere\. Fetch it with .*download_rwku_data\.sh"
-    ):
+    with pytest.raises(UserError, match=r"No RWKU data at .*nowhere\. Fetch it with .*download_rwku_data\.sh"):
         RwkuData(tmp_path / "nowhere")
     with pytest.raises(UserError, match="No RWKU target in"):
         RwkuData(tmp_path)
@@ -143,9 +139,7 @@ def test_a_broken_file_is_named(make_target: MakeTarget, content: str, message: 
         ("pair", {"response": ["one"]}, r"row 1: 'response' must hold 2 texts, found 1"),
     ],
 )
-def test_a_broken_row_is_named(
-    make_target: MakeTarget, file: str, change: dict[str, Any], message: str
-) -> None:
+def test_a_broken_row_is_named(make_target: MakeTarget, file: str, change: dict[str, Any], message: str) -> None:
     rows = target_rows("A")[file]
     rows[1].update(change)
     data = RwkuData(make_target("1_A", **{file: rows}))
@@ -161,9 +155,7 @@ def test_a_broken_row_is_named(
         ({"choices": ["No.", "Never."]}, r"row 0: 'mc1_targets' has a choice that mc2_targets lacks"),
     ],
 )
-def test_a_broken_truthfulqa_row_is_named(
-    make_target: MakeTarget, change: dict[str, Any], message: str
-) -> None:
+def test_a_broken_truthfulqa_row_is_named(make_target: MakeTarget, change: dict[str, Any], message: str) -> None:
     rows = target_rows("A")["truthful"]
     rows[0]["mc1_targets"] = {**rows[0]["mc1_targets"], **change}
     with pytest.raises(UserError, match=rf"truthful\.json, {message}"):
@@ -185,8 +177,6 @@ def test_the_real_data_are_read_whole(shared_dir: Path) -> None:
     for folder in data.targets():
         counts = data.check(folder)
         assert {name: counts[name] for name in always} == always
-        assert {counts[name] for name in ("positive", "positive_phi", "negative_phi") if name in counts} == {
-            582
-        }
+        assert {counts[name] for name in ("positive", "positive_phi", "negative_phi") if name in counts} == {582}
         assert counts["intro"] == 1
         assert counts["reject"] == counts["reject_phi"] == 300

@@ -52,9 +52,7 @@ def test_full_stops_alone_score_nothing_and_are_degenerate() -> None:
         ("] )", "] )", 1, 1),
     ],
 )
-def test_bbh_compares_with_single_characters(
-    prediction: str, answer: str, as_released: float, fixed: float
-) -> None:
+def test_bbh_compares_with_single_characters(prediction: str, answer: str, as_released: float, fixed: float) -> None:
     assert released.bbh_match(prediction, answer).exact == as_released
     assert released.bbh_match_fixed(prediction, answer).exact == fixed
 

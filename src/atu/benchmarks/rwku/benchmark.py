@@ -15,9 +15,7 @@ from atu.records import Probe, Target
 class RwkuBenchmark:
     """The targets of one data folder, or batches of them: `1-10` forgets the first ten at once."""
 
-    def __init__(
-        self, data_dir: Path | str | None = None, tasks: Sequence[str] = ("forget", "neighbor")
-    ) -> None:
+    def __init__(self, data_dir: Path | str | None = None, tasks: Sequence[str] = ("forget", "neighbor")) -> None:
         """`data_dir` as for RwkuData; `tasks`: which of `prompts.TASKS` the probes come from."""
         self.data = RwkuData(data_dir)
         self._tasks = tuple(tasks)

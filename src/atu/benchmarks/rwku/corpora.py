@@ -154,9 +154,7 @@ def choose_others(data: RwkuData, folder: str, count: int, seed: int) -> list[st
     own = expand_batch(data, folder)
     others = [name for name in data.targets() if name not in own]
     if len(others) < count:
-        raise UserError(
-            f"{count} other targets are asked for, but {data.root} holds {len(others)}: fetch more."
-        )
+        raise UserError(f"{count} other targets are asked for, but {data.root} holds {len(others)}: fetch more.")
     return sorted(others, key=lambda name: _rank(name, seed))[:count]
 
 
@@ -179,9 +177,7 @@ def expand_batch(data: RwkuData, folder: str) -> tuple[str, ...]:
     numbers = range(1, int(batch[1]) + 1)
     missing = [number for number in numbers if number not in by_number]
     if missing or not numbers:
-        raise UserError(
-            f"Batch {folder} needs target {missing[0] if missing else 1}, which {data.root} lacks."
-        )
+        raise UserError(f"Batch {folder} needs target {missing[0] if missing else 1}, which {data.root} lacks.")
     return tuple(by_number[number] for number in numbers)
 
 
@@ -193,9 +189,7 @@ def _pair_rows(data: RwkuData, folder: str, writer: Writer) -> Iterable[PairRow]
     factual = {row.id: row for row in data.read(folder, positive)}
     for row in data.read(folder, negative):
         if row.id not in factual:
-            raise UserError(
-                f"{data.path(folder)}: {negative.name} has '{row.id}', which {positive.name} lacks."
-            )
+            raise UserError(f"{data.path(folder)}: {negative.name} has '{row.id}', which {positive.name} lacks.")
         prompt = f"{row.intro} Please write a short biography of {target_name(folder)}."
         yield PairRow(id=row.id, prompt=prompt, chosen=row.text, rejected=factual[row.id].text)
 

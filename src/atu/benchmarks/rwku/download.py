@@ -196,9 +196,7 @@ def _bring(folder: str, source: Source, manifest: Manifest, out: Path) -> str:
     offered = set(source.files(folder))
     lacking = sorted(_NEEDED - offered)
     if lacking:
-        raise UserError(
-            f"{source.origin['source']} lacks {folder}/{lacking[0]}: it is not a whole copy of RWKU."
-        )
+        raise UserError(f"{source.origin['source']} lacks {folder}/{lacking[0]}: it is not a whole copy of RWKU.")
     if folder in manifest["targets"]:
         missing, differing = _compare(folder, manifest, out)
         if differing:
@@ -221,9 +219,7 @@ def _bring(folder: str, source: Source, manifest: Manifest, out: Path) -> str:
     write_json_atomic(out / MANIFEST, manifest)
     size = sum(entry["bytes"] for entry in files.values()) / 1e6
     rest = len(_FILE_NAMES) - len(files)
-    return f"{len(files)} files, {size:.1f} MB" + (
-        f" (the source lacks {rest} training files)" if rest else ""
-    )
+    return f"{len(files)} files, {size:.1f} MB" + (f" (the source lacks {rest} training files)" if rest else "")
 
 
 def _publish(staged: Path, final: Path) -> None:
@@ -271,12 +267,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="download_rwku_data.sh", description=__doc__)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="folder names, such as 1_Stephen_King")
     parser.add_argument("--all", action="store_true", help="all 200 targets (2.2 GB)")
-    parser.add_argument(
-        "--from", dest="source", type=Path, metavar="DIR", help="take them from a copy at hand"
-    )
-    parser.add_argument(
-        "--out", type=Path, default=DEFAULT_DATA_DIR, metavar="DIR", help="default: %(default)s"
-    )
+    parser.add_argument("--from", dest="source", type=Path, metavar="DIR", help="take them from a copy at hand")
+    parser.add_argument("--out", type=Path, default=DEFAULT_DATA_DIR, metavar="DIR", help="default: %(default)s")
     parser.add_argument(
         "--revision", help="commit, tag or branch of the hub; default: the manifest's commit, else main"
     )

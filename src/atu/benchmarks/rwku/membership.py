@@ -104,9 +104,7 @@ def membership_auc(forget: Sequence[float], retain: Sequence[float], *, samples:
     return Score(value=value, n=len(scores), low=float(low), high=float(high))
 
 
-def _scores(
-    text: str, tokens: TokenStatistics, loss: float, spreads: np.ndarray, least: int
-) -> MembershipScores:
+def _scores(text: str, tokens: TokenStatistics, loss: float, spreads: np.ndarray, least: int) -> MembershipScores:
     logprobs = np.asarray(tokens.logprobs)
     standardised = (logprobs - np.asarray(tokens.means)) / spreads
     return MembershipScores(

@@ -50,9 +50,7 @@ _CLOZE = "Please complete the blank in the following question.\nQuestion: {query
 _QUESTION = "Please briefly answer the following question.\nQuestion: {query}\n"
 _MMLU_HEAD = "The following are multiple choice questions (with answers) about {task}.\n\n"
 _MMLU_ASK = "Please following the previous examples and answer the given question.\n"  # sic
-_BBH_ASK = (
-    "\n\nFollowing previous examples, answer the following questions and end with 'so the answer is'\nQ: "
-)
+_BBH_ASK = "\n\nFollowing previous examples, answer the following questions and end with 'so the answer is'\nQ: "
 _TRIVIA_ASK = "Please briefly answer the following question:\nQ: {question}\n"
 
 _TRUTHFUL_EXAMPLES = (

@@ -40,9 +40,7 @@ class RwkuData:
         self.root = find_target_root(Path(chosen))
         self._paths = {_normal(path.name): path for path in list_target_folders(self.root)}
         if not self._paths:
-            raise UserError(
-                f"No RWKU target in {self.root}: expected folders such as 1_Stephen_King.{_HOW_TO_GET}"
-            )
+            raise UserError(f"No RWKU target in {self.root}: expected folders such as 1_Stephen_King.{_HOW_TO_GET}")
         self._shared = SharedBlocks()
 
     def targets(self) -> list[str]:
@@ -53,9 +51,7 @@ class RwkuData:
         """Where a target's files are. Raises UserError with the nearest known name."""
         path = self._paths.get(_normal(folder))
         if path is None:
-            raise UserError(
-                f"RWKU has no target '{folder}' in {self.root}.{did_you_mean(folder, self._paths)}"
-            )
+            raise UserError(f"RWKU has no target '{folder}' in {self.root}.{did_you_mean(folder, self._paths)}")
         return path
 
     def has(self, folder: str, file: RwkuFile[T]) -> bool:

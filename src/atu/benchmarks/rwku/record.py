@@ -24,9 +24,7 @@ class SharedBlocks:
         """
         held, first = self._held.setdefault((kind, task), (block, where))
         if held != block:
-            raise UserError(
-                f"{where}: the {kind} of task '{task}' differ from those at {first}; they never do."
-            )
+            raise UserError(f"{where}: the {kind} of task '{task}' differ from those at {first}; they never do.")
         return held  # type: ignore[no-any-return]
 
 

@@ -1,0 +1,85 @@
+"""Runs a tiny run again and again, each time killed with SIGKILL, until it is through; prints what it saw.
+
+A process of its own, because it forks: each child is a real process that runs and dies, without paying the
+imports anew. Usage: killed_runs.py SEED KILLS OVERRIDE...
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_dir
+
+from atu.config import RunConfig, load
+from atu.config_dir import config_dir
+from atu.overrides import complete
+from atu.run import run
+
+
+def start(config: RunConfig) -> int:
+    """Fork a child that runs the config, and return its process id."""
+    child = os.fork()
+    if child == 0:
+        try:
+            run(config)
+        except BaseException as error:
+            print(f"child failed: {error!r}", file=sys.stderr, flush=True)
+            os._exit(1)
+        os._exit(0)
+    return child
+
+
+def wait(child: int, seconds: float, rows: int | None, metrics: Path) -> int | None:
+    """Exit status of the child, or None when its time is up or it has logged `rows` more rows."""
+    end = time.monotonic() + seconds
+    start_size = num_rows(metrics)
+    while time.monotonic() < end and (rows is None or num_rows(metrics) - start_size < rows):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status
+        time.sleep(0.002)
+    return None
+
+
+def num_rows(metrics: Path) -> int:
+    """Rows logged so far."""
+    return metrics.read_bytes().count(b"\n") if metrics.exists() else 0
+
+
+def main() -> None:
+    """Run once undisturbed, then kill until the same config is through."""
+    torch.set_num_threads(1)  # OpenMP's threads would not survive a fork
+    chance, wanted = random.Random(int(sys.argv[1])), int(sys.argv[2])
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        whole = load(compose("train", overrides=complete([*sys.argv[3:], "name=whole"])))
+        killed = load(compose("train", overrides=complete([*sys.argv[3:], "name=killed"])))
+    folder = Path(killed.runs_dir) / killed.name
+    metrics, status_path = folder / "metrics.jsonl", folder / "status.json"
+    assert wait(start(whole), 300.0, None, metrics) == 0
+    kills: list[str] = []
+    status: int | None = None
+    while status is None:
+        child = start(killed)
+        if len(kills) >= wanted:
+            status = wait(child, 300.0, None, metrics)
+        elif chance.random() < 0.3:
+            status = wait(child, chance.uniform(0.0, 2.0), None, metrics)  # any moment, start-up included
+        else:
+            status = wait(child, 300.0, chance.randrange(20), metrics)
+            time.sleep(chance.uniform(0.0, 0.05))  # anywhere between two rows, checkpoints included
+        if status is None:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            kills.append(json.loads(status_path.read_text())["stage"] if status_path.exists() else "")
+    print(json.dumps({"kills": kills, "status": status}))
+
+
+if __name__ == "__main__":
+    main()
