@@ -136,6 +136,7 @@ def test_a_wrong_job_of_a_sweep_is_named_and_the_command_fails(tmp_path: Path) -
     result = launch("-m", "seed=-1,-2", cwd=tmp_path)
     assert result.returncode == 2
     assert "error: seed must lie in 0..4294967295, not -1." in result.stderr
+    assert "#1 : seed=-2" in result.stdout
     assert "error in the job seed=-2: seed must lie in 0..4294967295, not -2." in result.stderr
     assert "Traceback" not in result.stderr
 

@@ -58,24 +58,24 @@ def evaluate(
     target: Annotated[str, typer.Option(help="Folder name of the concept whose probes are asked.")],
     out: Annotated[Path, typer.Option(help="Folder for scores and answers.")],
     benchmark: Annotated[Literal["builtin", "rwku"], typer.Option(help="Whose probes.")] = "builtin",
-    data_dir: Annotated[str | None, typer.Option(help="Folder of the benchmark's files.")] = None,
+    data: Annotated[str | None, typer.Option(help="Folder of the benchmark's files.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts asked at once.")] = 32,
 ) -> None:
     """Ask a model the probes of a concept, and write its answers and scores."""
     with exit_codes("Nothing was kept; the same command starts anew."):
         model_config = resolve_model(model)
-        data_config = DataConfig(benchmark=benchmark, data_dir=data_dir)
+        data_config = DataConfig(benchmark=benchmark, data_dir=data)
         # These bring torch.
         from atu.benchmarks.build import build_benchmark
+        from atu.judge import evaluate_model
         from atu.models.load import load_language_model
-        from atu.run import evaluate_model
         from atu.training.device import build_accelerator
 
         probes = build_benchmark(data_config).probes(target)
         device = build_accelerator("auto", "fp32").device
         llm = load_language_model(model_config, device=str(device))
-        result = evaluate_model(llm, probes, EvaluationConfig(batch_size=batch_size), out)
-        for name, score in result.scores.items():
+        scores = evaluate_model(llm, probes, EvaluationConfig(batch_size=batch_size), out)
+        for name, score in scores.items():
             typer.echo(f"{name:28}{score.value:8.2f}   {score.low:.2f} to {score.high:.2f}   n = {score.n}")
         typer.echo(f"answers and scores: {out}")
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -17,10 +15,7 @@ from atu.benchmarks.build import build_benchmark, build_corpus
 from atu.config import NOT_DEFINING, RunConfig, config_hash, to_mapping
 from atu.embedding.encoder import load_encoder
 from atu.embedding.predictor import build_predictor
-from atu.errors import UserError
-from atu.evaluation.config import EvaluationConfig
-from atu.evaluation.evaluate import evaluate
-from atu.evaluation.scores import summarize
+from atu.judge import Judge
 from atu.methods.config import StageConfig
 from atu.methods.materials import Materials, SplitRows, prepare_materials
 from atu.models.hook import resolve_hook_layer
@@ -32,6 +27,7 @@ from atu.records import Answer, Probe, StageResult, Target
 from atu.results.manifest import manifest
 from atu.results.page import write_report
 from atu.results.run_folder import RunFolder, open_run
+from atu.results.session import session
 from atu.results.terminal import RunProgress, print_before_after
 from atu.results.tracking import MetricLog
 from atu.training.device import build_accelerator, set_threads
@@ -39,24 +35,6 @@ from atu.training.stopping import stop_reason
 from atu.training.trainer import Trainer
 
 logger = logging.getLogger("atu")
-
-
-@dataclass(frozen=True)
-class Judge:
-    """Asks the benchmark's probes at the end of stages and keeps what was answered before."""
-
-    folder: RunFolder
-    probes: Sequence[Probe]
-    config: EvaluationConfig
-    progress: RunProgress
-
-    def record(self, llm: LanguageModel, result: StageResult, before: Sequence[Answer] | None) -> list[Answer]:
-        """Answer all probes, score them, and write the stage's folder."""
-        with self.progress.stage(f"asking {len(self.probes)} probes ({result.label})") as advance:
-            answers = evaluate(llm, self.probes, before=before, config=self.config, progress=advance)
-        scores = summarize(answers, samples=self.config.bootstrap_samples)
-        self.folder.write_stage(replace(result, scores=scores), answers)
-        return answers
 
 
 def run(config: RunConfig) -> RunFolder:
@@ -69,36 +47,28 @@ def run(config: RunConfig) -> RunFolder:
     """
     set_threads(config.threads)
     accelerator = build_accelerator(config.device, config.training.precision)
-    folder = open_run(
-        Path(config.runs_dir) / config.name, to_mapping(config), config_hash(config), may_differ=NOT_DEFINING
-    )
+    benchmark = build_benchmark(config.data)
+    target, probes = benchmark.target(config.unlearning_target), benchmark.probes(config.unlearning_target)
+    root = Path(config.runs_dir) / config.name
+    is_done = RunFolder(root=root).read_status().get("state") == "done"
+    folder = open_run(root, to_mapping(config), config_hash(config), may_differ=NOT_DEFINING)
     console = Console()
-    with _logged(folder), _status(folder), RunProgress(console) as progress:
-        llm = load_language_model(config.pre_trained_llm, device=str(accelerator.device))
-        benchmark = build_benchmark(config.data)
-        target = benchmark.target(config.unlearning_target)
-        folder.write_manifest(_manifest(config, llm, benchmark, target))
-        materials = _prepare(config, llm, target, progress)
+    with session(folder), RunProgress(console) as progress:
+        if not is_done:
+            llm = load_language_model(config.pre_trained_llm, device=str(accelerator.device))
+            folder.write_manifest(_manifest(config, llm, benchmark, target))
+            materials = _prepare(config, llm, target, progress)
 
-        judge = Judge(folder, benchmark.probes(config.unlearning_target), config.evaluation, progress)
-        before = _before(config, judge, llm)
-        trainer = _build_trainer(config, llm, materials, folder, accelerator)
-        _train(config.task.stages, config, trainer, judge, before)
+            judge = Judge(folder, probes, config.evaluation, progress)
+            before = None if config.skip_initial_eval else judge.record_before(llm)
+            trainer = _build_trainer(config, llm, materials, folder, accelerator)
+            _train(config.task.stages, config, trainer, judge, before)
 
-        with progress.stage("saving the model, and loading it again"):
-            _export(config, folder, llm, target, judge.probes)
+            with progress.stage("saving the model, and loading it again"):
+                _export(config, folder, llm, target, probes)
     write_report(folder)
     _print_outcome(folder, console)
     return folder
-
-
-def evaluate_model(llm: LanguageModel, probes: Sequence[Probe], config: EvaluationConfig, out: Path) -> StageResult:
-    """Ask any model the probes of a benchmark and write answers and scores to `out`, outside of any run."""
-    folder = RunFolder(root=out)
-    with RunProgress(Console()) as progress:
-        judge = Judge(folder, probes, config, progress)
-        judge.record(llm, StageResult(index=0, kind="before", label="00-before", scores={}, seconds=0.0), None)
-    return folder.read_stages()[0]
 
 
 def _prepare(config: RunConfig, llm: LanguageModel, target: Target, progress: RunProgress) -> Materials:
@@ -126,16 +96,6 @@ def _prepare(config: RunConfig, llm: LanguageModel, target: Target, progress: Ru
             encoder=encoder,
             progress=report,
         )
-
-
-def _before(config: RunConfig, judge: Judge, llm: LanguageModel) -> list[Answer] | None:
-    """What the untouched model answers; later stages are compared with it."""
-    label = "00-before"
-    if config.skip_initial_eval:
-        return None
-    if judge.folder.stage_dir(label).exists():
-        return judge.folder.read_answers(label)
-    return judge.record(llm, StageResult(index=0, kind="before", label=label, scores={}, seconds=0.0), None)
 
 
 def _build_trainer(
@@ -260,40 +220,3 @@ def _print_outcome(folder: RunFolder, console: Console) -> None:
     after = stages[-1].scores if stages and stages[-1].kind != "before" else {}
     print_before_after(before, after, console)
     console.print(f"model: {folder.model_dir}\nreport: {folder.report_path}", highlight=False, soft_wrap=True)
-
-
-def _stage_now(folder: RunFolder) -> str:
-    return str(folder.read_status().get("stage", ""))
-
-
-@contextmanager
-def _status(folder: RunFolder) -> Iterator[None]:
-    """Keep status.json true to what happens, whatever happens; a run that failed still gets its page."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        folder.set_status("interrupted", _stage_now(folder), "the same command goes on from here")
-        raise
-    except Exception as error:
-        logger.exception("the run failed")
-        # A disk that is full refuses these too; the reason of the run's end is what the user must see.
-        with suppress(UserError):
-            folder.set_status("failed", _stage_now(folder), str(error) or type(error).__name__)
-            write_report(folder)
-        raise
-    folder.set_status("done", _stage_now(folder), "")
-
-
-@contextmanager
-def _logged(folder: RunFolder) -> Iterator[None]:
-    """Send the program's log to the run's log.txt."""
-    handler = logging.FileHandler(folder.log_path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger("atu")
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        handler.close()

@@ -33,7 +33,7 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         if self.window_tokens < 1:
-            raise UserError(f"text_encoder.window_tokens must be at least 1, not {self.window_tokens}.")
+            raise UserError(f"window_tokens must be at least 1, not {self.window_tokens}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,16 +41,13 @@ class PredictorConfig:
     """The network that reads hidden states up to t and predicts the embedding of the tokens after t."""
 
     name: str
-    hidden_dim: int = 384
-    num_heads: int = 6
-    num_layers: int = 2
+    hidden_dim: int = 256
+    num_heads: int = 4
+    num_layers: int = 1
     dropout: float = 0.1
     causal: bool = True
     """False reproduces the released predictor, which attends to the tokens it should predict."""
 
     def __post_init__(self) -> None:
         if self.hidden_dim % self.num_heads:
-            raise UserError(
-                f"embedding_prediction_model.hidden_dim ({self.hidden_dim}) must be a multiple of "
-                f"num_heads ({self.num_heads})."
-            )
+            raise UserError(f"hidden_dim ({self.hidden_dim}) must be a multiple of num_heads ({self.num_heads}).")

@@ -24,11 +24,9 @@ class StageConfig:
 
     def __post_init__(self) -> None:
         if self.steps < 0:
-            raise UserError(f"task.stages: steps must not be negative, found {self.steps}.")
+            raise UserError(f"steps must not be negative, found {self.steps}.")
         if self.threshold is not None and not -1.0 <= self.threshold <= 1.0:
-            raise UserError(
-                f"task.stages: threshold (tau) is a cosine and must lie in [-1, 1], found {self.threshold}."
-            )
+            raise UserError(f"threshold (tau) is a cosine and must lie in [-1, 1], found {self.threshold}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +35,11 @@ class TrainingModule:
 
     pretrained_model_hook_layer: int | float = 0.8
     """Index into the hidden states (1 = output of the first block) or, below 1, a fraction of the depth."""
-    training_lr: float = 1e-3
+    training_lr: float = 2e-3
     """Learning rate of the predictor in align stages (Adam)."""
     training_weight_decay: float = 0.0
     training_warmup_steps: int = 20
-    training_batch_size: int = 16
+    training_batch_size: int = 8
     """Texts in one align step."""
     unlearning_optimizer: Literal["adamw", "sgd"] = "adamw"
     unlearning_lr: float = 2e-5
@@ -58,13 +56,13 @@ class TrainingModule:
     def __post_init__(self) -> None:
         for key in ("training_warmup_steps", "unlearning_warmup_steps"):
             if getattr(self, key) < 0:
-                raise UserError(f"task.training_module.{key} must not be negative.")
+                raise UserError(f"{key} must not be negative.")
         for key in ("training_batch_size", "forget_batch_size", "retain_batch_size"):
             if getattr(self, key) < 1:
-                raise UserError(f"task.training_module.{key} must be at least 1.")
+                raise UserError(f"{key} must be at least 1.")
         for key in ("training_lr", "unlearning_lr", "clip_grad_norm"):
             if not getattr(self, key) > 0:
-                raise UserError(f"task.training_module.{key} must be positive.")
+                raise UserError(f"{key} must be positive.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +90,13 @@ class ObjectiveConfig:
     def __post_init__(self) -> None:
         for key in ("embedding_weight", "token_weight", "retain_weight"):
             if getattr(self, key) < 0:
-                raise UserError(f"task.objective.{key} must not be negative.")
+                raise UserError(f"{key} must not be negative.")
         if not 0 <= self.threshold_percentile <= 100:
-            raise UserError("task.objective.threshold_percentile must lie in [0, 100].")
+            raise UserError("threshold_percentile must lie in [0, 100].")
         if self.beta <= 0:
-            raise UserError("task.objective.beta must be positive.")
+            raise UserError("beta must be positive.")
         if self.embedding == "none" and self.token == "none":
-            raise UserError("task.objective has no forget term: set embedding or token to something but 'none'.")
+            raise UserError("no forget term: set embedding or token to something but 'none'.")
 
     @property
     def needs_blind_states(self) -> bool:
@@ -135,18 +133,14 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         if self.first_stage_steps < 0:
-            raise UserError("task.first_stage_steps must not be negative.")
+            raise UserError("first_stage_steps must not be negative.")
         if not self.stages:
-            raise UserError("task.stages is empty: give at least one unlearning stage.")
+            raise UserError("stages is empty: give at least one unlearning stage.")
         trains = any(stage.type == "training" and stage.steps > 0 for stage in self.stages)
         if self.objective.embedding != "none" and not trains:
-            raise UserError(
-                "task.objective.embedding needs a trained predictor, but task.stages has no training stage."
-            )
+            raise UserError("objective.embedding needs a trained predictor, but stages has no training stage.")
         if self.objective.embedding == "none" and trains:
-            raise UserError(
-                "task.stages has a training stage, but no term reads the predictor (task.objective.embedding=none)."
-            )
+            raise UserError("stages has a training stage, but no term reads the predictor (objective.embedding=none).")
 
     @property
     def needs_predictor(self) -> bool:

@@ -47,7 +47,7 @@ def manifest(
         config_hash: of the whole config.
         checksums: file or data set → sha256.
     """
-    versions = {"python": platform.python_version(), "atu": _version("atu")}
+    versions = {"python": platform.python_version(), "align-then-unlearn": _version("align-then-unlearn")}
     versions |= {name: _version(name) for name in LIBRARIES}
     return {
         "target": target,

@@ -13,7 +13,7 @@ from atu.records import Answer, Score, StageResult
 from atu.results.files import read_json, read_jsonl
 
 
-def to_row(record: Answer | StageResult) -> dict[str, Any]:
+def to_row(record: Answer | Score | StageResult) -> dict[str, Any]:
     """A record as a JSON object; NaN and infinity are null, read back as NaN."""
 
     def finite(value: Any) -> Any:

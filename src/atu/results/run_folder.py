@@ -15,7 +15,7 @@ import yaml
 from filelock import BaseFileLock, FileLock, Timeout
 
 from atu.errors import UserError
-from atu.records import Answer, StageResult
+from atu.records import Answer, Score, StageResult
 from atu.results.files import (
     PARTIAL_SUFFIX,
     disk_errors,
@@ -92,10 +92,9 @@ class RunFolder:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
         stage = to_row(result)
-        write_json_atomic(partial / "scores.json", {"corrected": stage.pop("scores")})
+        stage.pop("scores")
         write_json_atomic(partial / "stage.json", stage)
-        if answers:
-            write_jsonl_atomic(partial / "answers.corrected.jsonl", map(to_row, answers))
+        write_evaluation(partial, result.scores, answers)
         with disk_errors(final):
             if final.exists():
                 shutil.rmtree(final)
@@ -158,6 +157,17 @@ class RunFolder:
                 "host": socket.gethostname(),
             },
         )
+
+
+def write_evaluation(folder: Path, scores: Mapping[str, Score], answers: Sequence[Answer]) -> None:
+    """Write `scores.json` and, where probes were asked, `answers.corrected.jsonl`.
+
+    Raises:
+        UserError: the disk refuses.
+    """
+    write_json_atomic(folder / "scores.json", {"corrected": {name: to_row(score) for name, score in scores.items()}})
+    if answers:
+        write_jsonl_atomic(folder / "answers.corrected.jsonl", map(to_row, answers))
 
 
 def open_run(root: Path, config: Mapping[str, Any], config_hash: str, *, may_differ: Sequence[str] = ()) -> RunFolder:

@@ -21,6 +21,6 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         if self.checkpoint_seconds < 0:
-            raise UserError("training.checkpoint_seconds must not be negative.")
+            raise UserError("checkpoint_seconds must not be negative.")
         if self.log_every < 1:
-            raise UserError("training.log_every must be at least 1.")
+            raise UserError("log_every must be at least 1.")

@@ -1,0 +1,160 @@
+"""Every method on the built-in concepts, same path, same judge, same stop rule: the table of docs/experiments.md.
+
+    python experiments/builtin_comparison.py --jobs 2
+
+Each run is an ordinary one in runs/comparison; a run that is done is not done again, and a killed one goes on. The
+numbers (no model output) go to docs/results/builtin.json, and the table to standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNS = "runs/comparison"
+CONCEPTS = ("William_Shakespeare", "Japan", "Harry_Potter")
+SEEDS = (0, 1, 2)
+# What each method was given beside its yaml; chosen on William_Shakespeare, seed 0 (docs/experiments.md has the grid).
+METHODS: dict[str, tuple[str, ...]] = {
+    "unlearning_atu": (),
+    "unlearning_ga": (),
+    "unlearning_npo": (),
+    "unlearning_atu_released": ("experiment=embedded-released",),
+}
+COLUMNS = (
+    ("forget/all", "forget"),
+    ("neighbor/all", "neighbor"),
+    ("utility/gen", "general"),
+    ("degenerate/forget", "degenerate"),
+    ("nll/forget@known", "forget NLL"),
+    ("nll/neighbor@known", "neighbor NLL"),
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of the comparison."""
+
+    method: str
+    concept: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Its folder."""
+        return f"{self.method}-{self.concept}-seed{self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return ROOT / RUNS / self.name
+
+    def command(self) -> list[str]:
+        """The command that a user would type."""
+        task = [] if any(part.startswith("experiment=") for part in METHODS[self.method]) else [f"task={self.method}"]
+        return [
+            sys.executable,
+            "launch_training.py",
+            *task,
+            *METHODS[self.method],
+            f"unlearning_target={self.concept}",
+            f"seed={self.seed}",
+            f"runs_dir={RUNS}",
+            f"name={self.name}",
+            "threads=1",
+        ]
+
+    def is_done(self) -> bool:
+        """Whether the run has ended by itself."""
+        status = self.folder / "status.json"
+        return status.exists() and json.loads(status.read_text())["state"] == "done"
+
+    def run(self) -> str | None:
+        """Run it in a process of its own; the last line of its errors when it fails."""
+        if self.is_done():
+            return None
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(self.command(), cwd=ROOT, env=environment, capture_output=True, text=True)
+        return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no message"])[-1]
+
+    def summary(self) -> dict[str, object]:
+        """Scores before and after, and the seconds of training."""
+        stages = [json.loads(path.read_text()) for path in sorted(self.folder.glob("stages/*/stage.json"))]
+        scores = [
+            json.loads(path.read_text())["corrected"] for path in sorted(self.folder.glob("stages/*/scores.json"))
+        ]
+        scored = [found for found in scores if found]
+        return {
+            "method": self.method,
+            "concept": self.concept,
+            "seed": self.seed,
+            "stages": len(stages) - 1,
+            "train_seconds": round(sum(stage["seconds"] for stage in stages), 1),
+            "before": _values(scored[0]),
+            "curve": [_values(found) for found in scored[1:]],
+        }
+
+
+def _values(scores: dict[str, dict[str, float]]) -> dict[str, float]:
+    return {name: round(score["value"], 3) for name, score in scores.items()}
+
+
+def table(rows: Sequence[dict[str, object]]) -> str:
+    """A markdown table: mean over seeds of before → after, smallest and largest after in brackets."""
+    lines = [
+        "| concept | method | seeds | " + " | ".join(label for _, label in COLUMNS) + " | train s |",
+        "| --- | --- | --- |" + " --- |" * (len(COLUMNS) + 1),
+    ]
+    groups: dict[tuple[str, str], list[dict[str, object]]] = {}
+    for row in rows:
+        groups.setdefault((str(row["concept"]), str(row["method"])), []).append(row)
+    for (concept, method), members in groups.items():
+        cells = [_cell(members, key) for key, _ in COLUMNS]
+        seconds = fmean(float(str(member["train_seconds"])) for member in members)
+        lines.append(f"| {concept} | {method} | {len(members)} | " + " | ".join(cells) + f" | {seconds:.0f} |")
+    return "\n".join(lines)
+
+
+def _cell(members: Sequence[dict[str, object]], key: str) -> str:
+    before = [member["before"].get(key) for member in members]  # type: ignore[attr-defined]
+    after = [member["curve"][-1].get(key) for member in members]  # type: ignore[index]
+    if None in before or None in after:
+        return "–"
+    digits = 2 if key.startswith("nll") else 0
+    spread = f" ({min(after):.{digits}f}–{max(after):.{digits}f})" if len(after) > 1 else ""
+    return f"{fmean(before):.{digits}f} → {fmean(after):.{digits}f}{spread}"
+
+
+def main() -> None:
+    """Run what is missing, and write the results of all that is done."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once, one thread each")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--concepts", nargs="+", choices=CONCEPTS, default=list(CONCEPTS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    options = parser.parse_args()
+    jobs = [Job(m, c, s) for s in options.seeds for c in options.concepts for m in options.methods]
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for job, failure in zip(jobs, pool.map(Job.run, jobs), strict=True):
+            print(f"{job.name}: {failure or 'done'}", file=sys.stderr, flush=True)
+    everything = [Job(m, c, s) for c in CONCEPTS for m in METHODS for s in SEEDS]
+    rows = [job.summary() for job in everything if job.is_done()]
+    out = ROOT / "docs" / "results" / "builtin.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(rows, indent=1) + "\n")
+    print(table(rows))
+    if any(not job.is_done() for job in jobs):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""What an untouched model answers: asked once per model and probe set, and found again by every later run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from atu import __version__
+from atu.evaluation.batching import Progress
+from atu.evaluation.config import EvaluationConfig
+from atu.evaluation.evaluate import evaluate
+from atu.models.language_model import LanguageModel
+from atu.records import Answer, Probe
+from atu.results.files import cache_root, write_jsonl_atomic
+from atu.results.rows import read_answers, to_row
+
+
+def untouched_answers(
+    llm: LanguageModel, probes: Sequence[Probe], config: EvaluationConfig, progress: Progress | None = None
+) -> list[Answer]:
+    """`evaluate` without a model to compare with, kept in the cache by the checksum of the weights.
+
+    The batch size is not part of the key, since answers do not depend on it. A model without a checksum is asked
+    each time.
+    """
+    checksum = llm.provenance.get("sha256")
+    if not checksum:
+        return evaluate(llm, probes, before=None, config=config, progress=progress)
+    parts = {
+        "model": checksum,
+        "dtype": str(llm.model.dtype),
+        "end_ids": llm.end_ids,
+        "scoring": config.scoring,
+        "version": __version__,
+        "probes": [asdict(probe) for probe in probes],
+    }
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    path = cache_root() / "answers" / f"{key}.jsonl"
+    if path.is_file():
+        return read_answers(path)
+    answers = evaluate(llm, probes, before=None, config=config, progress=progress)
+    write_jsonl_atomic(path, map(to_row, answers))
+    return answers

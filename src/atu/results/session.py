@@ -1,0 +1,54 @@
+"""While a run goes on: its status and its log are kept true, whatever happens."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from atu.errors import UserError
+from atu.results.page import write_report
+from atu.results.run_folder import RunFolder
+
+logger = logging.getLogger("atu")
+
+
+@contextmanager
+def session(folder: RunFolder) -> Iterator[None]:
+    """Log to the run's log.txt, and say in status.json how the block ended.
+
+    A run that failed still gets its page.
+    """
+    with _logged(folder):
+        try:
+            yield
+        except KeyboardInterrupt:
+            folder.set_status("interrupted", _stage(folder), "the same command goes on from here")
+            raise
+        except Exception as error:
+            logger.exception("the run failed")
+            # A disk that is full refuses these too; the reason of the run's end is what the user must see.
+            with suppress(UserError):
+                folder.set_status("failed", _stage(folder), str(error) or type(error).__name__)
+                write_report(folder)
+            raise
+        folder.set_status("done", _stage(folder), "")
+
+
+def _stage(folder: RunFolder) -> str:
+    return str(folder.read_status().get("stage", ""))
+
+
+@contextmanager
+def _logged(folder: RunFolder) -> Iterator[None]:
+    """Send the program's log to the run's log.txt."""
+    handler = logging.FileHandler(folder.log_path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger("atu")
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
