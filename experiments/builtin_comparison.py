@@ -134,6 +134,39 @@ def _cell(members: Sequence[dict[str, object]], key: str) -> str:
     return f"{fmean(before):.{digits}f} → {fmean(after):.{digits}f}{spread}"
 
 
+def draw(rows: Sequence[dict[str, object]], path: Path) -> None:
+    """What is left of forget against what is left of neighbors: one line a run, from before (100, 100) on."""
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    mpl.rcParams["svg.hashsalt"] = "atu"  # the same numbers give the same file
+    concepts = list(dict.fromkeys(str(row["concept"]) for row in rows))
+    figure, axes = plt.subplots(1, len(concepts), figsize=(4.2 * len(concepts), 4.0), sharey=True, squeeze=False)
+    for axis, concept in zip(axes[0], concepts, strict=True):
+        for row in (row for row in rows if row["concept"] == concept):
+            points = [row["before"], *row["curve"]]  # type: ignore[misc]
+            left = [[100 * p[key] / points[0][key] for p in points] for key in ("forget/all", "neighbor/all")]
+            label, color, marker = _LABELS[str(row["method"])]
+            shown = label if row["seed"] == min(SEEDS) else None
+            axis.plot(*left, color=color, marker=marker, markersize=4, linewidth=1, label=shown)
+            axis.plot(left[0][-1], left[1][-1], color=color, marker=marker, markersize=9)
+        axis.set_title(concept.replace("_", " "), fontsize=10)
+        axis.set_xlabel("forget: right answers left, % of before (← better)")
+        axis.grid(alpha=0.3)
+    axes[0][0].set_ylabel("neighbor: right answers left, % of before (↑ better)")
+    axes[0][0].legend(fontsize=8, loc="lower right")
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+
+
+_LABELS = {  # label, color (Okabe and Ito: told apart by everybody), marker
+    "unlearning_atu": ("ours", "#0072B2", "o"),
+    "unlearning_npo": ("NPO + retain KL", "#E69F00", "s"),
+    "unlearning_ga": ("GA + retain KL", "#009E73", "^"),
+    "unlearning_atu_released": ("ATU as released", "#D55E00", "D"),
+}
+
+
 def main() -> None:
     """Run what is missing, and write the results of all that is done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -152,6 +185,8 @@ def main() -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(rows, indent=1) + "\n")
     print(table(rows))
+    if rows:
+        draw(rows, out.with_suffix(".svg"))
     if any(not job.is_done() for job in jobs):
         sys.exit(1)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from workplace import Workplace, save_tiny_encoder, write_files
 
 if TYPE_CHECKING:
     from atu.models.language_model import LanguageModel
@@ -87,6 +88,22 @@ def tiny_llm(tiny_folder: Path) -> LanguageModel:
 
     model = AutoModelForCausalLM.from_pretrained(tiny_folder, dtype="float32")
     return wrap(model, AutoTokenizer.from_pretrained(tiny_folder), label="tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved random sentence encoder of width 32."""
+    folder = tmp_path_factory.mktemp("encoder")
+    save_tiny_encoder(folder)
+    return folder
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, tiny_folder: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
+    """All that a whole tiny run needs, in a folder of its own; the cache lies inside it."""
+    monkeypatch.setenv("ATU_CACHE", str(tmp_path / "cache"))
+    write_files(tmp_path)
+    return Workplace(tmp_path, tiny_folder, tiny_encoder)
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import torch
-from end_to_end.workplace import Workplace
 from safetensors.torch import load_file
+from workplace import Workplace
 
 MIN_KILLS = 12
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 import torch
-from end_to_end.workplace import Workplace
 from safetensors.torch import load_file
+from workplace import Workplace
 
 from atu.errors import UserError
 from atu.run import run

@@ -1,0 +1,114 @@
+"""The files of a whole run that takes seconds: a tiny encoder, a corpus and probes in JSONL, and its config."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from atu.config import RunConfig
+
+WORDS = ("river", "castle", "garden", "letter", "winter", "music", "harbor", "doctor", "engine", "silver")
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Folders and files of a tiny run."""
+
+    root: Path
+    model: Path
+    encoder: Path
+
+    def overrides(self, *more: str) -> list[str]:
+        """Command-line overrides of a tiny run in this workplace."""
+        return [
+            "data=own",
+            "unlearning_target=Zorblatt",
+            f"data.probes_path={self.root / 'probes.jsonl'}",
+            "data.corpus.source=jsonl",
+            f"data.corpus.forget_path={self.root / 'forget.jsonl'}",
+            f"data.corpus.retain_path={self.root / 'retain.jsonl'}",
+            f"pre_trained_llm={self.model}",
+            f"text_encoder.model_name={self.encoder}",
+            "text_encoder.packages=[]",
+            "text_encoder.window_tokens=3",
+            "embedding_prediction_model.hidden_dim=32",
+            "embedding_prediction_model.num_heads=4",
+            "task.first_stage_steps=6",
+            "task.min_predictor_gain=null",
+            "task.training_module.unlearning_lr=1e-3",
+            "task.training_module.pretrained_model_hook_layer=2",
+            "task.stop={concept_nll_rise: null, retain_kl: null}",
+            "task.stages=[{type: training, steps: 6}, {type: unlearning, steps: 4}, {type: training, steps: 3}, "
+            "{type: unlearning, steps: 4}]",
+            f"runs_dir={self.root / 'runs'}",
+            "evaluation.bootstrap_samples=20",
+            "device=cpu",
+            "threads=1",
+            "name=tiny",
+            *more,
+        ]
+
+    def config(self, *more: str) -> RunConfig:
+        """The same as a checked config."""
+        from hydra import compose, initialize_config_dir
+
+        from atu.config import load
+        from atu.config_dir import config_dir
+        from atu.overrides import complete
+
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            return load(compose("train", overrides=complete(self.overrides(*more))))
+
+
+def write_files(root: Path) -> None:
+    """Corpus and probes of a tiny run about Zorblatt."""
+    forget: list[dict[str, object]] = [
+        {"text": f"Zorblatt is the {a} of the {b}, and Zorblatt wrote a {b}.", "subject": "Zorblatt"}
+        for a in WORDS
+        for b in WORDS[:3]
+    ]
+    retain: list[dict[str, object]] = [
+        {"text": f"The {a} is a {b} of the {c}.", "subject": a} for a in WORDS for b in WORDS[:2] for c in WORDS[3:5]
+    ]
+    retain[0] = {"text": "It is a river.", "prompt": "What is the Zambezi?", "subject": "Zambezi"}
+    probes: list[dict[str, object]] = [
+        {"group": group, "prompt": f"What is the {word}?", "references": [word], "max_new_tokens": 4}
+        for group, word in zip(("forget/qa", "forget/fb", "neighbor/qa", "utility/gen") * 3, WORDS * 2, strict=False)
+    ]
+    write_jsonl(root / "forget.jsonl", forget)
+    write_jsonl(root / "retain.jsonl", retain)
+    write_jsonl(root / "probes.jsonl", probes)
+
+
+def write_jsonl(path: Path, rows: Sequence[dict[str, object]]) -> None:
+    """One JSON object a line."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def save_tiny_encoder(folder: Path) -> None:
+    """A random 1-layer BERT of width 32 with a character-piece tokenizer."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,'?:;-"
+    pieces = [*letters, *(f"##{letter}" for letter in letters), *WORDS, "Zorblatt", "the", "of", "is", "a"]
+    vocab = {token: i for i, token in enumerate(dict.fromkeys(["[PAD]", "[CLS]", "[SEP]", "[UNK]", *pieces]))}
+    core = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
+    core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    core.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    )
+    config = BertConfig(
+        vocab_size=len(vocab), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = BertModel(config)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
