@@ -73,6 +73,10 @@ def run(config: RunConfig) -> RunFolder:
 
 def _prepare(config: RunConfig, llm: LanguageModel, target: Target, progress: RunProgress) -> Materials:
     """Corpus, rows, references of the untouched model, window embeddings."""
+    # What may be wrong with the config comes first: writing a corpus takes minutes.
+    depth = llm.model.config.get_text_config().num_hidden_layers
+    hook_layer = resolve_hook_layer(config.task.training_module.pretrained_model_hook_layer, depth)
+    encoder = load_encoder(config.text_encoder, device=str(llm.device)) if config.task.needs_predictor else None
     with progress.steps() as report:
         corpus = build_corpus(config.data, llm, target, seed=config.seed, progress=report)
         cut = config.data.corpus.max_input_length
@@ -82,17 +86,12 @@ def _prepare(config: RunConfig, llm: LanguageModel, target: Target, progress: Ru
             held_out_forget=tuple(build_rows(llm, corpus.held_out_forget, max_tokens=cut)),
             held_out_retain=tuple(build_rows(llm, corpus.held_out_retain, max_tokens=cut)),
         )
-        module = config.task.training_module
-        depth = llm.model.config.get_text_config().num_hidden_layers
-        encoder = None
-        if config.task.needs_predictor:
-            encoder = load_encoder(config.text_encoder, device=str(llm.device))
         return prepare_materials(
             llm,
             rows,
             target=target,
             task=config.task,
-            hook_layer=resolve_hook_layer(module.pretrained_model_hook_layer, depth),
+            hook_layer=hook_layer,
             encoder=encoder,
             progress=report,
         )

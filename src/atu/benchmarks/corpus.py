@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from atu.errors import UserError
 from atu.records import Text
@@ -46,21 +47,40 @@ def read_texts(path: Path, *, subject: str | None = None) -> tuple[Text, ...]:
     """
     if not path.is_file():
         raise UserError(f"The corpus file {path} does not exist.")
-    texts = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if line.strip():
-            texts.append(_parse_line(line, subject or path.stem, f"{path}, line {number}"))
+    texts = tuple(_to_text(row, subject or path.stem, where) for where, _, row in json_rows(path))
     if not texts:
         raise UserError(f'The corpus file {path} is empty: write one JSON object a line, such as {{"text": "..."}}.')
-    return tuple(texts)
+    return texts
 
 
-def _parse_line(line: str, subject: str, where: str) -> Text:
+def json_rows(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """The objects of a JSONL file, each with its place in words and its line; blank lines are skipped.
+
+    Raises:
+        UserError: the file cannot be read, or a line is no JSON object (it is named).
+    """
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{where}: not JSON ({error.msg}).") from error
-    if not isinstance(row, dict) or not isinstance(row.get("text"), str) or not row["text"].strip():
+        # Only a line feed ends a line here: other line ends of Unicode may stand inside of a JSON string.
+        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        try:
+            row = json.loads(line.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise UserError(f"{where}: not UTF-8 text.") from error
+        except json.JSONDecodeError as error:
+            raise UserError(f"{where}: not JSON ({error.msg}).") from error
+        if not isinstance(row, dict):
+            raise UserError(f"{where}: each line must be an object {{...}}.")
+        yield where, number, row
+
+
+def _to_text(row: dict[str, Any], subject: str, where: str) -> Text:
+    if not isinstance(row.get("text"), str) or not row["text"].strip():
         raise UserError(f'{where}: each line must be an object with a non-empty string "text".')
     unknown = sorted(set(row) - {"text", "subject", "prompt"})
     if unknown:
@@ -73,7 +93,8 @@ def _parse_line(line: str, subject: str, where: str) -> Text:
 
 def _distinct(texts: Sequence[Text]) -> list[Text]:
     seen: dict[tuple[str | None, str], Text] = {}
-    for text in texts:
+    # Sorted, so that of texts which differ in case or spaces the same one stays in whatever order they come.
+    for text in sorted(texts, key=lambda text: (text.text, text.subject)):
         seen.setdefault((text.prompt, " ".join(text.text.casefold().split())), text)
     return list(seen.values())
 

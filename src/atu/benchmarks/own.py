@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from atu.benchmarks.builtin.benchmark import BuiltinBenchmark
 from atu.benchmarks.config import DataConfig
+from atu.benchmarks.corpus import json_rows
 from atu.errors import UserError
 from atu.records import Probe, Target
 
@@ -62,21 +63,14 @@ class OwnConcept:
 def _read_probes(path: Path, folder: str) -> list[Probe]:
     if not path.is_file():
         raise UserError(f"data.probes_path: the file {path} does not exist.")
-    probes = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if line.strip():
-            probes.append(_parse_probe(line, f"{path}, line {number}", f"own/{folder}/{number}"))
+    probes = [_to_probe(row, where, f"own/{folder}/{number}") for where, number, row in json_rows(path)]
     if not probes:
         raise UserError(f"data.probes_path: the file {path} holds no probe.")
     return probes
 
 
-def _parse_probe(line: str, where: str, probe_id: str) -> Probe:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{where}: not JSON ({error.msg}).") from error
-    if not isinstance(row, dict) or row.get("group") not in _GROUPS:
+def _to_probe(row: dict[str, Any], where: str, probe_id: str) -> Probe:
+    if row.get("group") not in _GROUPS:
         raise UserError(f'{where}: each line must be an object with a "group", one of {", ".join(_GROUPS)}.')
     unknown = sorted(set(row) - _FIELDS)
     if unknown:
@@ -86,13 +80,19 @@ def _parse_probe(line: str, where: str, probe_id: str) -> Probe:
         raise UserError(f'{where}: "references" must be a list of accepted answers.')
     if not isinstance(row.get("prompt"), str) or not row["prompt"]:
         raise UserError(f'{where}: "prompt" must be a non-empty string.')
+    max_new_tokens = row.get("max_new_tokens", 24)
+    if type(max_new_tokens) is not int or max_new_tokens < 1:
+        raise UserError(f'{where}: "max_new_tokens" must be a whole number of at least 1.')
+    for key in ("answer_prefix", "attack"):
+        if not isinstance(row.get(key, ""), str):
+            raise UserError(f'{where}: "{key}" must be a string.')
     return Probe(
         id=probe_id,
         group=row["group"],
         kind="generate",
         prompt=row["prompt"],
         references=tuple(references),
-        max_new_tokens=int(row.get("max_new_tokens", 24)),
-        answer_prefix=str(row.get("answer_prefix", "")),
-        attack=str(row.get("attack", "")),
+        max_new_tokens=max_new_tokens,
+        answer_prefix=row.get("answer_prefix", ""),
+        attack=row.get("attack", ""),
     )

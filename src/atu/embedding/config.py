@@ -34,6 +34,8 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         if self.window_tokens < 1:
             raise UserError(f"window_tokens must be at least 1, not {self.window_tokens}.")
+        if self.batch_size < 1:
+            raise UserError(f"batch_size must be at least 1, not {self.batch_size}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,5 +51,10 @@ class PredictorConfig:
     """False reproduces the released predictor, which attends to the tokens it should predict."""
 
     def __post_init__(self) -> None:
+        for key in ("hidden_dim", "num_heads", "num_layers"):
+            if getattr(self, key) < 1:
+                raise UserError(f"{key} must be at least 1, not {getattr(self, key)}.")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"dropout must lie in [0, 1), not {self.dropout}.")
         if self.hidden_dim % self.num_heads:
             raise UserError(f"hidden_dim ({self.hidden_dim}) must be a multiple of num_heads ({self.num_heads}).")

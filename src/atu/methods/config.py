@@ -54,7 +54,12 @@ class TrainingModule:
     """Whether unlearning also moves the token embeddings (and with them a tied output head)."""
 
     def __post_init__(self) -> None:
-        for key in ("training_warmup_steps", "unlearning_warmup_steps"):
+        for key in (
+            "training_warmup_steps",
+            "unlearning_warmup_steps",
+            "training_weight_decay",
+            "unlearning_weight_decay",
+        ):
             if getattr(self, key) < 0:
                 raise UserError(f"{key} must not be negative.")
         for key in ("training_batch_size", "forget_batch_size", "retain_batch_size"):
@@ -108,7 +113,7 @@ class ObjectiveConfig:
 class StopConfig:
     """When a run ends before its schedule does. Reads training-side signals only, alike for every method."""
 
-    concept_nll_rise: float | None = 2.0
+    concept_nll_rise: float | None = 1.75
     """Stop once the concept's own words cost this many nats a token more than before, on held-out texts."""
     retain_kl: float | None = 0.5
     """Stop once the model has moved this far (nats a token) from the original on held-out retain texts."""
@@ -132,15 +137,19 @@ class TaskConfig:
     stages: tuple[StageConfig, ...]
 
     def __post_init__(self) -> None:
-        if self.first_stage_steps < 0:
-            raise UserError("first_stage_steps must not be negative.")
-        if not self.stages:
-            raise UserError("stages is empty: give at least one unlearning stage.")
-        trains = any(stage.type == "training" and stage.steps > 0 for stage in self.stages)
-        if self.objective.embedding != "none" and not trains:
-            raise UserError("objective.embedding needs a trained predictor, but stages has no training stage.")
-        if self.objective.embedding == "none" and trains:
+        for key in ("first_stage_steps", "contrastive_weight"):
+            if getattr(self, key) < 0:
+                raise UserError(f"{key} must not be negative, found {getattr(self, key)}.")
+        kinds = [stage.type for stage in self.stages]
+        if "unlearning" not in kinds:
+            raise UserError("stages has no unlearning stage: nothing would be forgotten.")
+        if not self.needs_predictor and "training" in kinds:
             raise UserError("stages has a training stage, but no term reads the predictor (objective.embedding=none).")
+        if self.needs_predictor and not any(stage.steps for stage in self.stages[: kinds.index("unlearning")]):
+            raise UserError(
+                "objective.embedding needs a trained predictor: stages must begin with a training stage of at least "
+                "one step."
+            )
 
     @property
     def needs_predictor(self) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from atu.embedding.encoder import TextEncoder
 from atu.embedding.target import calibrated_threshold, center, concept_embedding
 from atu.embedding.windows import Windows, embed_windows
+from atu.errors import UserError
 from atu.methods.concept_tokens import find_concept_tokens
 from atu.methods.config import TaskConfig
 from atu.methods.references import ReferenceStates, original_head, reference_states
@@ -78,13 +79,22 @@ def prepare_materials(
     encoder: TextEncoder | None,
     progress: Progress,
 ) -> Materials:
-    """Compute references and window embeddings; `llm` must be the untouched model."""
+    """Compute references and window embeddings; `llm` must be the untouched model.
+
+    Raises:
+        UserError: the texts are too few or too short for the task.
+    """
     concept_ids = find_concept_tokens(rows.forget, rows.retain)
+    if not concept_ids and (task.objective.needs_blind_states or task.objective.token == "distill"):
+        raise UserError(
+            f"No word is frequent in the texts about '{target.name}' and rare in the others, so there is nothing to "
+            "hide: give more texts, above all texts that name the concept and texts that do not."
+        )
     windows: list[Windows | None] = [None] * 4
     concept = None
     groups = (rows.forget, rows.retain, rows.held_out_forget, rows.held_out_retain)
     if encoder is not None:
-        windows = list(_windows_of(groups, encoder, llm.label, progress))
+        windows = list(_windows_of(groups, encoder, progress))
         concept = _concept(encoder, target, task, windows)
 
     def states(group: Sequence[Row], what: str, hidden: Sequence[int] = ()) -> ReferenceStates:
@@ -109,12 +119,18 @@ def prepare_materials(
     )
 
 
-def _windows_of(groups: Sequence[Sequence[Row]], encoder: TextEncoder, label: str, progress: Progress) -> list[Windows]:
+def _windows_of(groups: Sequence[Sequence[Row]], encoder: TextEncoder, progress: Progress) -> list[Windows]:
     everything = [row for group in groups for row in group]
-    windows = embed_windows(encoder, everything, llm_label=label, progress=progress("window embeddings"))
+    windows = embed_windows(encoder, everything, progress=progress("window embeddings"))
     parts, start = [], 0
-    for group in groups:
-        parts.append(windows.subset(range(start, start + len(group))))
+    for group, what in zip(groups, ("forget", "retain", "held-out forget", "held-out retain"), strict=True):
+        part = windows.subset(range(start, start + len(group)))
+        if not len(part.of_rows()):
+            raise UserError(
+                f"text_encoder.window_tokens={encoder.config.window_tokens} is longer than every {what} text of the "
+                "corpus: lower it or give longer texts."
+            )
+        parts.append(part)
         start += len(group)
     return parts
 

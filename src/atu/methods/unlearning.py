@@ -139,7 +139,8 @@ def held_out_signals(llm: LanguageModel, materials: Materials) -> dict[str, floa
 
     Returns:
         `signal/concept_nll_rise`: how many nats a token the concept's own words cost more than in the
-        untouched model; `signal/retain_kl`: KL from the untouched model on retain texts, nats a token.
+        untouched model (left out where none of them occurs); `signal/retain_kl`: KL from the untouched model on
+        retain texts, nats a token.
     """
     forget = materials.held_out_forget
     concept_ids = torch.tensor(materials.concept_ids, device=llm.device)
@@ -157,7 +158,8 @@ def held_out_signals(llm: LanguageModel, materials: Materials) -> dict[str, floa
         retain_term(llm, materials, retain, collate(retain.rows, [i], pad_id=llm.pad_id, device=llm.device))
         for i in range(len(retain.rows))
     ]
-    return {
-        "signal/concept_nll_rise": float(torch.cat(rises).mean()),
-        "signal/retain_kl": float(torch.stack(kls).mean()),
-    }
+    signals = {"signal/retain_kl": float(torch.stack(kls).mean())}
+    all_rises = torch.cat(rises)
+    if len(all_rises):
+        signals["signal/concept_nll_rise"] = float(all_rises.mean())
+    return signals

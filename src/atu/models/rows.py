@@ -49,7 +49,8 @@ def build_row(llm: LanguageModel, text: Text, *, max_tokens: int) -> Row:
     """Render and tokenise one text; longer ones are cut at `max_tokens`.
 
     Raises:
-        UserError: the text has no token, or its prompt alone fills the row.
+        UserError: no token of the text is predicted from another: its prompt alone fills the row, or it has a
+            single token and nothing before it.
     """
     head = llm.render(text.prompt) if text.prompt is not None else ""
     string = head + text.text
@@ -62,10 +63,10 @@ def build_row(llm: LanguageModel, text: Text, *, max_tokens: int) -> Row:
         ids.append(llm.end_ids[0])
         ends.append(len(string) + 1)
     row = Row(tuple(ids[:max_tokens]), tuple(ends[:max_tokens]), string, len(head), text.subject)
-    if not any(end > row.body_start for end in row.ends):
+    if not any(end > row.body_start for end in row.ends[1:]):
         raise UserError(
-            f"A text about '{text.subject}' has no token left within data.corpus.max_input_length={max_tokens}: "
-            f"'{string[:60]}'."
+            f"A text about '{text.subject}' has no token to predict within data.corpus.max_input_length={max_tokens}: "
+            f"'{' '.join(text.text.split())[:60]}'."
         )
     return row
 

@@ -66,9 +66,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, llm_changed: bool) 
         shutil.rmtree(partial, ignore_errors=True)
         try:
             partial.mkdir(parents=True)
-            if not llm_changed and (folder / "llm.safetensors").exists():
-                os.link(folder / "llm.safetensors", partial / "llm.safetensors")
-            else:
+            if llm_changed or not _link(folder / "llm.safetensors", partial / "llm.safetensors"):
                 _save(checkpoint.llm, partial / "llm.safetensors")
             for name, tensors in checkpoint.others.items():
                 _save(tensors, partial / f"{name}.safetensors")
@@ -89,7 +87,7 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     """The last whole checkpoint, or None when there is none yet.
 
     Raises:
-        UserError: a file of it is damaged.
+        UserError: a file of it is damaged or cannot be read.
     """
     previous = folder.with_name("checkpoint.previous")
     if not folder.exists() and previous.exists():
@@ -101,7 +99,7 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
         progress = Progress(**json.loads((folder / _STATE_FILE).read_text()))
         tensors = {path.stem: load_file(path) for path in sorted(folder.glob("*.safetensors"))}
         return Checkpoint(progress, tensors.pop("llm"), tensors)
-    except (ValueError, TypeError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise UserError(
             f"The checkpoint in {folder} is damaged ({error}). Delete that folder to start this run again."
         ) from error
@@ -125,6 +123,15 @@ def restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _link(source: Path, target: Path) -> bool:
+    """A second name for the same file; False where there is no such file, or the disk knows no hard links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        return False
+    return True
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:

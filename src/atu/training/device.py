@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from atu.errors import UserError
 
@@ -32,4 +33,6 @@ def build_accelerator(
     if precision == "bf16" and not has_bf16:
         raise UserError("training.precision=bf16, but this GPU has no bf16. Set training.precision=fp32.")
     use_bf16 = precision == "bf16" or (precision == "auto" and has_bf16)
+    # Accelerate keeps the first settings of a process for good; the jobs of a sweep may differ.
+    AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(cpu=not use_gpu, mixed_precision="bf16" if use_bf16 else "no")

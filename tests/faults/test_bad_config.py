@@ -1,0 +1,131 @@
+"""A wrong word or number on the command line: one line, and not even a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .conftest import Command
+
+ALIGN = "{type: training, steps: 1}"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        pytest.param(
+            "task=unlearning_atuu",
+            "There is no task 'unlearning_atuu'. Did you mean 'unlearning_atu'?",
+            id="task",
+        ),
+        pytest.param(
+            "task.first_step_steps=1",
+            "There is no key 'task.first_step_steps'. Did you mean 'task.first_stage_steps'?",
+            id="key",
+        ),
+        pytest.param(
+            f"task.stages=[{ALIGN}, {{type: unlearning, steps: 1, threshold: -1.5}}]",
+            "task.stages[1]: threshold (tau) is a cosine and must lie in [-1, 1], found -1.5.",
+            id="tau",
+        ),
+        pytest.param(
+            f"task.stages=[{ALIGN}, {{type: unlearning, steps: -4}}]",
+            "task.stages[1]: steps must not be negative, found -4.",
+            id="steps",
+        ),
+        pytest.param(
+            f"task.stages=[{ALIGN}]",
+            "task: stages has no unlearning stage: nothing would be forgotten.",
+            id="no unlearning stage",
+        ),
+        pytest.param(
+            f"task.stages=[{{type: unlearning, steps: 1}}, {ALIGN}]",
+            "task: objective.embedding needs a trained predictor: stages must begin with a training stage of at "
+            "least one step.",
+            id="unlearning before aligning",
+        ),
+        pytest.param(
+            "task.training_module.unlearning_weight_decay=-0.1",
+            "task.training_module: unlearning_weight_decay must not be negative.",
+            id="weight decay",
+        ),
+        pytest.param(
+            "embedding_prediction_model.dropout=1",
+            "embedding_prediction_model: dropout must lie in [0, 1), not 1.0.",
+            id="dropout",
+        ),
+        pytest.param(
+            "embedding_prediction_model.num_heads=0",
+            "embedding_prediction_model: num_heads must be at least 1, not 0.",
+            id="heads",
+        ),
+        pytest.param(
+            "text_encoder.batch_size=0",
+            "text_encoder: batch_size must be at least 1, not 0.",
+            id="batch size",
+        ),
+        pytest.param(
+            "text_encoder.window_tokens=0",
+            "text_encoder: window_tokens must be at least 1, not 0.",
+            id="k",
+        ),
+        pytest.param(
+            "devices=4",
+            "devices=4 is not available: a run uses one device. Set devices=1.",
+            id="devices",
+        ),
+    ],
+)
+def test_a_wrong_value(command: Command, override: str, message: str) -> None:
+    outcome = command(override)
+    outcome.assert_refused(message)
+    outcome.assert_nothing_written()
+
+
+def test_a_gpu_where_there_is_none(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    outcome = command("device=cuda")
+    outcome.assert_refused(
+        "device=cuda, but torch sees no GPU here. Set device=cpu or install a CUDA build of torch."
+    )
+    outcome.assert_nothing_written()
+
+
+def test_a_model_folder_without_weights(command: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "hollow"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    outcome = command(f"pre_trained_llm={folder}")
+    outcome.assert_refused(f"{folder} holds no weights (model.safetensors).")
+    outcome.assert_nothing_written()
+
+
+def test_a_model_folder_that_does_not_exist(command: Command, tmp_path: Path) -> None:
+    outcome = command(f"pre_trained_llm={tmp_path}/nothing")
+    outcome.assert_refused(f"There is no model folder {tmp_path}/nothing.")
+    outcome.assert_nothing_written()
+
+
+def test_an_unknown_target_of_the_built_in_benchmark(command: Command) -> None:
+    outcome = command(
+        "data=builtin", "data.probes_path=null", "unlearning_target=William_Shakespear", "data.corpus.source=generated",
+        "data.corpus.forget_path=null", "data.corpus.retain_path=null",
+    )  # fmt: skip
+    assert outcome.code == 2
+    assert "Did you mean 'William_Shakespeare'?" in outcome.err
+    assert outcome.err.count("\n") == 1
+    outcome.assert_nothing_written()
+
+
+def test_an_unknown_target_of_rwku(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "rwku" / "Target" / "1_Stephen_King").mkdir(parents=True)
+    outcome = command(
+        "data=rwku-positive", f"data.data_dir={tmp_path}/rwku", "unlearning_target=1_Steven_King",
+        "data.probes_path=null", "data.corpus.source=rwku", "data.corpus.forget_path=null",
+        "data.corpus.retain_path=null",
+    )  # fmt: skip
+    outcome.assert_refused(
+        f"RWKU has no target '1_Steven_King' in {tmp_path}/rwku/Target. Did you mean '1_Stephen_King'?"
+    )
+    outcome.assert_nothing_written()

@@ -1,0 +1,83 @@
+"""The run's folder is somebody else's, or can't be written: one line, and what lies there is left alone."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from .conftest import Command
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, the lock aside."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_a_run_of_another_config(command: Command, tmp_path: Path) -> None:
+    assert command().code == 0
+    before = contents(tmp_path / "runs")
+    outcome = command("seed=7", "task.training_module.unlearning_lr=0.5")
+    outcome.assert_refused(
+        f"{tmp_path}/runs/tiny holds a run of another config (seed: 0 → 7; "
+        "task.training_module.unlearning_lr: 0.001 → 0.5). Choose another `name=`, or delete the folder to start anew."
+    )
+    assert contents(tmp_path / "runs") == before
+
+
+def test_a_folder_that_is_no_run(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "tiny").mkdir(parents=True)
+    (tmp_path / "runs" / "tiny" / "thesis.tex").write_text("years of work")
+    command().assert_refused(
+        f"{tmp_path}/runs/tiny is not a run folder, but it holds thesis.tex. Choose another `name=`."
+    )
+    assert contents(tmp_path / "runs") == {"tiny/thesis.tex": b"years of work"}
+
+
+def test_a_place_that_nobody_can_write_to(command: Command) -> None:
+    if not Path("/sys").is_dir():
+        pytest.skip("needs a file system that nobody can write to (/sys)")
+    outcome = command("runs_dir=/sys/runs")
+    outcome.assert_refused("Cannot write /sys/runs/tiny: permission denied; choose a folder that you may write to.")
+
+
+def test_a_file_where_the_runs_should_lie(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    command(f"runs_dir={tmp_path}/taken").assert_refused(
+        f"Cannot write {tmp_path}/taken/tiny: a part of this path is a file, not a folder; choose another path."
+    )
+
+
+def test_a_run_that_another_process_is_writing(command: Command, tmp_path: Path) -> None:
+    # How two real processes meet: tests/results/test_run_folder.py.
+    run = tmp_path / "runs" / "tiny"
+    assert command().code == 0
+    before = contents(run)
+    with (run / ".lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        outcome = command()
+    outcome.assert_refused(
+        f"Another process ({os.getpid()} on {socket.gethostname()}) is writing the run {run}. Wait for it, or choose "
+        "another `name=`."
+    )
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("name", ["state.json", "llm.safetensors", "predictor.safetensors"])
+def test_a_damaged_checkpoint(command: Command, tmp_path: Path, name: str) -> None:
+    wild = "task.training_module.unlearning_lr=1e30"  # ends the run after its first checkpoint
+    assert command(wild).code == 2
+    checkpoint = tmp_path / "runs" / "tiny" / "checkpoint"
+    (checkpoint / name).write_bytes((checkpoint / name).read_bytes()[:-10])
+    before = contents(checkpoint)
+    outcome = command(wild)
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"error: The checkpoint in {checkpoint} is damaged (")
+    assert outcome.err.endswith("). Delete that folder to start this run again.\n")
+    assert outcome.err.count("\n") == 1
+    outcome.assert_failed()
+    assert contents(checkpoint) == before
