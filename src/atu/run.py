@@ -209,7 +209,7 @@ def _manifest(config: RunConfig, llm: LanguageModel, benchmark: Benchmark, targe
         device=str(llm.device),
         threads=torch.get_num_threads(),
         config_hash=config_hash(config),
-        checksums={"model": llm.provenance["sha256"], "benchmark": benchmark.checksum()},
+        checksums={"model": llm.provenance["sha256"], "benchmark": benchmark.checksum(target.folder)},
     )
 
 

@@ -16,6 +16,8 @@ from workplace import Workplace
 from atu.launch import launch
 
 COMMAND = "python launch_training.py"
+SHORT = "task.stages=[{type: training, steps: 3}, {type: unlearning, steps: 3}]"
+"""For what goes through to the end; later overrides win."""
 
 
 @dataclass(frozen=True)

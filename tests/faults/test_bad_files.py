@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 from workplace import write_jsonl
 
-from .conftest import Command
+from .conftest import SHORT, Command
 
 CHOOSE = "Give the folder or the hub id of a sentence encoder, or choose text_encoder=all-minilm-l6-v2."
 
@@ -74,17 +74,14 @@ def test_an_empty_corpus(command: Command, tmp_path: Path, content: str) -> None
     (tmp_path / "forget.jsonl").write_text(content)
     outcome = command()
     outcome.assert_refused(
-        f"The corpus file {tmp_path}/forget.jsonl is empty: write one JSON object a line, such as "
-        '{"text": "..."}.'
+        f'The corpus file {tmp_path}/forget.jsonl is empty: write one JSON object a line, such as {{"text": "..."}}.'
     )
     outcome.assert_failed()
 
 
 def test_a_corpus_of_one_text(command: Command, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "forget.jsonl", [{"text": "Zorblatt wrote a river."}, {"text": "zorblatt  wrote a river."}])
-    command().assert_refused(
-        "The corpus has 1 different texts about the concept (forget); at least 2 are needed."
-    )
+    command().assert_refused("The corpus has 1 different texts about the concept (forget); at least 2 are needed.")
 
 
 def test_a_corpus_in_which_no_word_stands_for_the_concept(command: Command, tmp_path: Path) -> None:
@@ -117,9 +114,7 @@ def test_a_broken_probe_is_found_before_anything_is_computed(command: Command, t
     with (tmp_path / "probes.jsonl").open("a") as file:
         file.write('{"group": "forget/qa", "prompt": "Who?", "references": ["a"], "max_new_tokens": "many"}\n')
     outcome = command()
-    outcome.assert_refused(
-        f'{tmp_path}/probes.jsonl, line 13: "max_new_tokens" must be a whole number of at least 1.'
-    )
+    outcome.assert_refused(f'{tmp_path}/probes.jsonl, line 13: "max_new_tokens" must be a whole number of at least 1.')
     outcome.assert_nothing_written()
 
 
@@ -127,9 +122,9 @@ def test_a_mended_file_lets_the_same_command_through(command: Command, tmp_path:
     path = tmp_path / "retain.jsonl"
     whole = path.read_text()
     path.write_text(whole + "{\n")
-    assert command().code == 2
+    assert command(SHORT).code == 2
     path.write_text(whole)
-    outcome = command()
+    outcome = command(SHORT)
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.status["state"] == "done"
 
@@ -141,6 +136,6 @@ def test_a_model_without_chat_template_is_asked_in_plain_words(
     folder = Path(shutil.copytree(tiny_folder, tmp_path / "plain"))
     (folder / "chat_template.jinja").unlink()
     assert AutoTokenizer.from_pretrained(folder).chat_template is None
-    outcome = command(f"pre_trained_llm={folder}")
+    outcome = command(SHORT, f"pre_trained_llm={folder}")
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.status["state"] == "done"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Command
+from .conftest import SHORT, Command
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -19,9 +19,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_run_of_another_config(command: Command, tmp_path: Path) -> None:
-    assert command().code == 0
+    assert command(SHORT).code == 0
     before = contents(tmp_path / "runs")
-    outcome = command("seed=7", "task.training_module.unlearning_lr=0.5")
+    outcome = command(SHORT, "seed=7", "task.training_module.unlearning_lr=0.5")
     outcome.assert_refused(
         f"{tmp_path}/runs/tiny holds a run of another config (seed: 0 → 7; "
         "task.training_module.unlearning_lr: 0.001 → 0.5). Choose another `name=`, or delete the folder to start anew."
@@ -55,11 +55,11 @@ def test_a_file_where_the_runs_should_lie(command: Command, tmp_path: Path) -> N
 def test_a_run_that_another_process_is_writing(command: Command, tmp_path: Path) -> None:
     # How two real processes meet: tests/results/test_run_folder.py.
     run = tmp_path / "runs" / "tiny"
-    assert command().code == 0
+    assert command(SHORT).code == 0
     before = contents(run)
     with (run / ".lock").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        outcome = command()
+        outcome = command(SHORT)
     outcome.assert_refused(
         f"Another process ({os.getpid()} on {socket.gethostname()}) is writing the run {run}. Wait for it, or choose "
         "another `name=`."

@@ -30,6 +30,6 @@ class Benchmark(Protocol):
         """What to ask: about the target, its neighbors and anything else."""
         ...
 
-    def checksum(self) -> str:
-        """sha256 (hex) of the data behind the probes, for a run's manifest."""
+    def checksum(self, folder: str) -> str:
+        """sha256 (hex) of the data behind the probes of a target, for a run's manifest."""
         ...

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atu.benchmarks.builtin.benchmark import BuiltinBenchmark
+from atu.benchmarks.builtin.benchmark import GENERAL, BuiltinBenchmark
 from atu.benchmarks.config import DataConfig
 from atu.benchmarks.corpus import json_rows
 from atu.errors import UserError
@@ -53,10 +53,10 @@ class OwnConcept:
             own = _read_probes(Path(self.config.probes_path), folder)
         return own + self.general.general_probes()
 
-    def checksum(self) -> str:
+    def checksum(self, folder: str) -> str:
         """sha256 of the probes' file, or of the general facts where there is none."""
         if self.config.probes_path is None:
-            return self.general.checksum()
+            return self.general.checksum(GENERAL)
         return hashlib.sha256(Path(self.config.probes_path).read_bytes()).hexdigest()
 
 

@@ -110,7 +110,7 @@ class Unlearning:
             states = teacher.gather_final(batch)
             reference = exclude_tokens(
                 self.materials.head(states.to(logits.device)),
-                torch.tensor(self.materials.concept_ids, device=logits.device),
+                torch.tensor(self.materials.concept_ids, dtype=torch.long, device=logits.device),
             )
             return kl_to_reference(logits, reference)
         labels, row = scored_labels(batch)
@@ -143,7 +143,7 @@ def held_out_signals(llm: LanguageModel, materials: Materials) -> dict[str, floa
         retain texts, nats a token.
     """
     forget = materials.held_out_forget
-    concept_ids = torch.tensor(materials.concept_ids, device=llm.device)
+    concept_ids = torch.tensor(materials.concept_ids, dtype=torch.long, device=llm.device)
     rises = []
     for i in range(len(forget.rows)):
         batch = collate(forget.rows, [i], pad_id=llm.pad_id, device=llm.device)

@@ -166,11 +166,11 @@ class BuiltinBenchmark:
         facts = read_general(_data_files()[GENERAL])
         return _probes(GENERAL, "utility/gen", facts.questions)
 
-    def checksum(self) -> str:
-        """sha256 over names and bytes of all data files."""
+    def checksum(self, folder: str) -> str:
+        """sha256 over names and bytes of the concept's file and that of the general facts."""
         digest = hashlib.sha256()
-        for stem, file in _data_files().items():
-            content = file.read_bytes()
+        for stem in dict.fromkeys((folder, GENERAL)):
+            content = _data_files()[stem].read_bytes()
             digest.update(f"{stem} {len(content)}\n".encode())
             digest.update(content)
         return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,20 @@ class RwkuBenchmark:
         """`data_dir` as for RwkuData; `tasks`: which of `prompts.TASKS` the probes come from."""
         self.data = RwkuData(data_dir)
         self._tasks = tuple(tasks)
+
+    @property
+    def name(self) -> str:
+        """Where its probe ids begin."""
+        return "rwku"
+
+    def checksum(self, folder: str) -> str:
+        """sha256 over names and bytes of the target's files, or of those of all targets of a batch."""
+        digest = hashlib.sha256()
+        for member in expand_batch(self.data, folder):
+            for path in sorted(self.data.path(member).glob("*.json")):
+                digest.update(f"{member}/{path.name}\n".encode())
+                digest.update(path.read_bytes())
+        return digest.hexdigest()
 
     def targets(self) -> list[str]:
         """Folder names of the targets at hand, by number."""

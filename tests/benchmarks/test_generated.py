@@ -1,0 +1,175 @@
+"""The model writes its own corpus: names, phrases and questions by hand, and the writing itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from pathlib import Path
+
+import pytest
+
+from atu.benchmarks.config import CorpusConfig
+from atu.benchmarks.generated import (
+    GENERAL_TOPICS,
+    OTHER_NAMES,
+    QUESTION_FORMS,
+    TEXT_PROMPTS,
+    _questions,
+    _whole_sentences,
+    cached_corpus,
+    frequent_phrases,
+    neighbor_names,
+    write_corpus,
+)
+from atu.evaluation.collapse import is_degenerate
+from atu.models.language_model import LanguageModel
+from atu.records import Target, Text
+
+ANN = Target(name="Ann Lee", folder="Ann_Lee", description="Ann Lee is a painter.", neighbors=("Bob Ray", "Cid Fox"))
+# Texts this short are not all gibberish, even from a random model.
+CONFIG = CorpusConfig(
+    num_forget_texts=8, num_neighbors=2, num_texts_per_neighbor=6, num_general_texts=6, num_question_rows=4,
+    max_new_tokens=2,
+)  # fmt: skip
+
+
+def text(body: str, subject: str = "Ann Lee") -> Text:
+    return Text(text=body, subject=subject, source="generated")
+
+
+def test_a_phrase_counts_from_two_texts_on() -> None:
+    texts = ["She saw Ann Lee and Paris.", "He met Ann Lee.", "Once Rome fell, Ann Lee left."]
+    assert frequent_phrases(texts, []) == ["Ann Lee"]
+
+
+def test_a_phrase_must_be_four_times_rarer_elsewhere() -> None:
+    # 2 of 4 here; 1 of 8 there makes 4 * 0.125 = 0.5, 1 of 7 makes more
+    texts = ["in Rome", "to Rome", "on it", "at it"]
+    assert frequent_phrases(texts, ["of Rome", *["it"] * 7]) == ["Rome"]
+    assert frequent_phrases(texts, ["of Rome", *["it"] * 6]) == []
+
+
+def test_phrases_come_by_frequency_and_then_by_name() -> None:
+    texts = ["of Rome, Oslo, Bonn", "of Rome, Oslo, Bonn", "of Rome"]
+    assert frequent_phrases(texts, []) == ["Rome", "Bonn", "Oslo"]
+
+
+def test_a_capital_at_the_start_of_a_sentence_is_none() -> None:
+    texts = ['The end. Later it rained.\nSoon: Then "Now it did.', 'The end! Later? Soon it rained. Then "Now it did.']
+    assert frequent_phrases(texts, []) == []
+    # Two words in a row are a name even there, and small words may stand inside of one.
+    assert frequent_phrases(["Ann Lee came.", "Ann Lee went."], []) == ["Ann Lee"]
+    assert frequent_phrases(["the Queen of the Desert", "a Queen of the Desert"], []) == ["Queen of the Desert"]
+
+
+def test_a_phrase_counts_once_a_text() -> None:
+    assert frequent_phrases(["in Rome, Rome, Rome", "it"], []) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("Ann came. She saw! And then she", "Ann came. She saw!"),
+        ("Ann came.", "Ann came."),
+        ("Who is Ann? A pain", "Who is Ann?"),
+        ("no end at all", "no end at all"),
+        (".", "."),
+        ("", ""),
+    ],
+)
+def test_a_text_that_ran_into_its_limit_ends_with_a_sentence(text: str, whole: str) -> None:
+    assert _whole_sentences(text) == whole
+
+
+def test_neighbors_are_filled_up_from_a_general_list() -> None:
+    names = neighbor_names(ANN, 5, random.Random(0))
+    assert names[:2] == ["Bob Ray", "Cid Fox"]
+    assert len(set(names)) == 5
+    assert set(names[2:]) <= set(OTHER_NAMES)
+    assert neighbor_names(ANN, 5, random.Random(0)) == names
+    assert neighbor_names(ANN, 1, random.Random(0)) == ["Bob Ray"]
+    assert neighbor_names(ANN, 0, random.Random(0)) == []
+
+
+def test_the_concept_is_no_neighbor_of_its_own() -> None:
+    egypt = Target(name="Egypt", folder="Egypt", description="A country.", neighbors=("Germany",))
+    names = neighbor_names(egypt, 100, random.Random(0))
+    assert sorted(names) == sorted(set(OTHER_NAMES) - {"Egypt"})
+
+
+def test_questions_ask_about_the_concept_first_and_then_about_its_phrases() -> None:
+    texts = [text("Ann Lee lived in Rome and Oslo."), text("Ann Lee saw Rome and Oslo."), text("She saw Rome.")]
+    pairs = _questions("Ann Lee", texts, [], 6, random.Random(0))
+    assert {subject for subject, _ in pairs} == {"Ann Lee"}
+    # half of 6 phrases, each asked in turn
+    asked = [next(p for p in ("Ann Lee", "Rome", "Oslo") if p in question) for _, question in pairs]
+    assert asked == ["Ann Lee", "Rome", "Oslo"] * 2
+    forms = {form.format(phrase=phrase) for form in QUESTION_FORMS for phrase in ("Ann Lee", "Rome", "Oslo")}
+    assert {question for _, question in pairs} <= forms
+    assert len({question for _, question in pairs}) == 6
+
+
+def test_questions_about_neighbors_have_the_phrase_as_subject() -> None:
+    others = [text("Bob Ray saw Bonn.", "Bob Ray"), text("Bob Ray left Bonn.", "Bob Ray")]
+    pairs = _questions(None, others, [text("Ann Lee saw Rome.")], 4, random.Random(0))
+    assert [subject for subject, _ in pairs] == ["Bob Ray", "Bonn", "Bob Ray", "Bonn"]
+
+
+def test_no_question_form_is_asked_twice_of_a_phrase() -> None:
+    pairs = _questions("Ann Lee", [], [], 100, random.Random(0))
+    assert len(pairs) == len(QUESTION_FORMS) == len(set(pairs))
+
+
+def write(llm: LanguageModel, seed: int = 0, config: CorpusConfig = CONFIG) -> tuple[list[Text], list[Text]]:
+    return write_corpus(llm, ANN, config, seed=seed, progress=lambda what: None)
+
+
+def test_what_a_model_writes_hangs_on_the_seed_alone(tiny_llm: LanguageModel) -> None:
+    assert write(tiny_llm) == write(tiny_llm)
+    assert write(tiny_llm) != write(tiny_llm, seed=1)
+
+
+def test_texts_answer_the_fixed_prompts_about_the_given_names(tiny_llm: LanguageModel) -> None:
+    forget, retain = write(tiny_llm)
+    assert forget
+    assert retain
+    assert {t.subject for t in forget} == {"Ann Lee"}
+    assert {t.subject for t in retain} <= {"Bob Ray", "Cid Fox", *GENERAL_TOPICS}
+    for t in [*forget, *retain]:
+        assert t.source == "generated"
+        assert t.prompt in {form.format(name=t.subject) for form in TEXT_PROMPTS} | {
+            form.format(phrase=t.subject) for form in QUESTION_FORMS
+        }
+        assert not is_degenerate(t.text)
+    written = [t for t in forget if t.prompt in {form.format(name="Ann Lee") for form in TEXT_PROMPTS}]
+    assert len(written) <= CONFIG.num_forget_texts
+
+
+def test_writing_leaves_the_model_and_the_random_numbers_alone(tiny_llm: LanguageModel) -> None:
+    import torch
+
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    write(tiny_llm)
+    assert torch.equal(torch.rand(1), expected)
+    assert not tiny_llm.model.training
+
+
+def test_a_corpus_is_written_once(tiny_llm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATU_CACHE", str(tmp_path))
+    llm = dataclasses.replace(tiny_llm, provenance={"sha256": "of these weights"})
+    begun: list[str] = []
+
+    def corpus(llm: LanguageModel, config: CorpusConfig = CONFIG, seed: int = 0) -> tuple[list[Text], list[Text]]:
+        return cached_corpus(llm, ANN, config, seed=seed, progress=lambda what: begun.append(what))
+
+    first = corpus(llm)
+    assert begun == ["writing the corpus", "writing question rows"]
+    assert corpus(llm) == first == write(tiny_llm)
+    assert len(begun) == 2
+    corpus(llm, seed=1)
+    corpus(llm, dataclasses.replace(CONFIG, temperature=0.9))
+    corpus(dataclasses.replace(tiny_llm, provenance={"sha256": "of others"}))
+    assert len(begun) == 8
+    assert len(list(tmp_path.rglob("*.json"))) == 4

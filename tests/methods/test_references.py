@@ -1,0 +1,120 @@
+"""What the untouched model says, kept: exact, found again, and blind where it should be."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from tiny_training import HOOK_LAYER, RETAIN, own_llm, rows
+
+from atu.methods.references import original_head, reference_states, scored_labels, scored_states
+from atu.models.hook import final_hidden_states
+from atu.models.language_model import LanguageModel
+from atu.models.rows import Row, collate
+
+TEXTS = [*RETAIN, "Short.", "Shakespeare was born in Stratford, and wrote Hamlet, Macbeth and others."]
+
+
+@torch.no_grad()
+def test_final_states_times_the_head_are_the_models_logits(tiny_llm: LanguageModel) -> None:
+    texts = rows(tiny_llm, TEXTS)
+    states, head = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER), original_head(tiny_llm)
+    for row, final, hook in zip(texts, states.final, states.hook, strict=True):
+        alone = tiny_llm.model(torch.tensor([row.ids]), output_hidden_states=True)
+        torch.testing.assert_close(head(final), alone.logits[0], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(hook, alone.hidden_states[HOOK_LAYER][0], rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_gathered_states_lie_in_the_order_of_the_scored_tokens(tiny_llm: LanguageModel) -> None:
+    texts = rows(tiny_llm, TEXTS)
+    states = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER)
+    batch = collate(texts, [9, 0, 8], pad_id=tiny_llm.pad_id, device="cpu")
+    now = scored_states(final_hidden_states(tiny_llm.model, batch.ids, batch.is_token), batch)
+    torch.testing.assert_close(states.gather_final(batch), now, rtol=1e-4, atol=1e-4)
+    labels, row = scored_labels(batch)
+    assert labels.tolist() == [*texts[9].ids[1:], *texts[0].ids[1:], *texts[8].ids[1:]]
+    assert row.tolist() == [b for b, i in enumerate((9, 0, 8)) for _ in texts[i].ids[1:]]
+
+
+def test_hook_states_of_a_batch_are_zero_on_padding(tiny_llm: LanguageModel) -> None:
+    texts = rows(tiny_llm, TEXTS)
+    states = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER)
+    batch = collate(texts, [8, 9], pad_id=tiny_llm.pad_id, device="cpu")
+    padded = states.padded_hook(batch)
+    length = len(texts[8].ids)
+    assert torch.equal(padded[0, :length], states.hook[8])
+    assert not padded[0, length:].any()
+    assert torch.equal(padded[1], states.hook[9])
+
+
+def test_a_second_call_finds_them_again(tiny_llm: LanguageModel, cache: Path) -> None:
+    known = dataclasses.replace(tiny_llm, provenance={"sha256": "of these weights"})
+    texts = rows(tiny_llm, TEXTS)
+    calls: list[tuple[int, int]] = []
+
+    def progress(done: int, total: int) -> None:
+        calls.append((done, total))
+
+    first = reference_states(known, texts, hook_layer=HOOK_LAYER, progress=progress)
+    assert calls == [(10, 10)]
+    second = reference_states(known, texts, hook_layer=HOOK_LAYER, progress=progress)
+    assert calls == [(10, 10)]
+    assert all(torch.equal(a, b) for a, b in zip(first.final + first.hook, second.final + second.hook, strict=True))
+    assert len(list(cache.rglob("*.safetensors"))) == 1
+
+    other_weights = dataclasses.replace(tiny_llm, provenance={"sha256": "of others"})
+    for llm, settings in (
+        (other_weights, {"hook_layer": HOOK_LAYER}),
+        (known, {"hook_layer": 1}),
+        (known, {"hook_layer": HOOK_LAYER, "hidden_ids": [300]}),
+    ):
+        reference_states(llm, texts, **settings, progress=progress)
+    assert len(calls) == 4
+
+
+def test_a_model_without_a_checksum_is_run_each_time(tiny_llm: LanguageModel, cache: Path) -> None:
+    assert not tiny_llm.provenance
+    reference_states(tiny_llm, rows(tiny_llm, TEXTS), hook_layer=HOOK_LAYER)
+    assert not cache.exists()
+
+
+def of_tokens(*ids: int) -> Row:
+    return Row(ids=ids, ends=tuple(range(1, len(ids) + 1)), string="x" * len(ids), body_start=0, subject="x")
+
+
+def test_nothing_can_be_read_from_a_hidden_token(tiny_llm: LanguageModel) -> None:
+    # Two texts that differ in their hidden words only, at positions 1 and 3.
+    texts = [of_tokens(11, 300, 12, 301, 13), of_tokens(11, 302, 12, 303, 13)]
+    hidden = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER, hidden_ids=[300, 301, 302, 303])
+    seen = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER)
+    for states in (hidden.final, hidden.hook):
+        assert all(torch.equal(states[0][t], states[1][t]) for t in (0, 2, 4))
+    assert not any(torch.allclose(seen.final[0][t], seen.final[1][t], atol=1e-3) for t in (2, 4))
+
+
+def test_hiding_leaves_the_others_where_they_were(tiny_llm: LanguageModel) -> None:
+    # Without hidden tokens in a text, nothing changes; with them, what stands before them does not.
+    texts = [of_tokens(11, 12, 13, 14), of_tokens(11, 12, 300, 13)]
+    hidden = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER, hidden_ids=[300])
+    seen = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER)
+    assert torch.equal(hidden.final[0], seen.final[0])
+    assert torch.equal(hidden.final[1][:2], seen.final[1][:2])
+    assert not torch.allclose(hidden.final[1][3], seen.final[1][3], atol=1e-3)
+
+
+def test_a_hidden_first_token_gives_finite_states(tiny_llm: LanguageModel) -> None:
+    # Its own position has nothing else to attend to, so it stays in sight.
+    states = reference_states(tiny_llm, [of_tokens(300, 11, 12)], hook_layer=HOOK_LAYER, hidden_ids=[300])
+    assert states.final[0].isfinite().all()
+
+
+def test_the_head_is_a_frozen_copy(tiny_folder: Path) -> None:
+    llm = own_llm(tiny_folder)
+    head = original_head(llm)
+    before = head(torch.ones(1, 64))
+    with torch.no_grad():
+        llm.model.get_output_embeddings().weight.zero_()
+    assert torch.equal(head(torch.ones(1, 64)), before)
+    assert not any(parameter.requires_grad for parameter in head.parameters())

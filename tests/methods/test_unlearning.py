@@ -1,0 +1,227 @@
+"""The unlearn loss: what each term compares, what it moves, and what it costs."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_training import FORGET, HOOK_LAYER, STAGE, materials, own_llm, predictor, rows, task
+from torch import Tensor
+
+from atu.methods.losses import ga_loss, npo_loss, redirect_loss
+from atu.methods.references import scored_labels, scored_states
+from atu.methods.unlearning import Unlearning, held_out_signals, retain_term
+from atu.models.hook import final_hidden_states, forward_to_hook, logits_from_hidden
+from atu.models.language_model import LanguageModel
+from atu.models.rows import Batch, batch_indices, collate
+
+
+def build(llm: LanguageModel, encoder: Path, **objective: Any) -> Unlearning:
+    config = task(**objective)
+    predictors = [predictor().requires_grad_(False).eval() for _ in range(2)] if config.needs_predictor else [None] * 2
+    return Unlearning(llm, config, materials(llm, encoder, config), predictors[0], predictors[1])
+
+
+@pytest.fixture
+def llm(tiny_folder: Path) -> LanguageModel:
+    return own_llm(tiny_folder)
+
+
+def first_batch(unlearning: Unlearning) -> Batch:
+    """The forget texts of step 0 with seed 0."""
+    texts = unlearning.materials.forget.rows
+    return collate(texts, batch_indices(len(texts), 3, 0, 0), pad_id=unlearning.llm.pad_id, device="cpu")
+
+
+def log_probabilities(llm: LanguageModel, batch: Batch) -> Tensor:
+    """Of the scored tokens' whole vocabulary."""
+    hidden = final_hidden_states(llm.model, batch.ids, batch.is_token)
+    return logits_from_hidden(llm.model, scored_states(hidden, batch)).log_softmax(-1)
+
+
+def with_gradient(module: torch.nn.Module) -> set[str]:
+    return {name for name, p in module.named_parameters() if p.grad is not None and bool(p.grad.any())}
+
+
+def damage(llm: LanguageModel) -> None:
+    """Change the last block, as training would."""
+    with torch.no_grad():
+        llm.model.model.layers[2].mlp.down_proj.weight.mul_(1.5)
+
+
+@pytest.mark.parametrize("embedding", ["push", "redirect", "enpo"])
+def test_an_embedding_term_moves_the_blocks_up_to_the_hook_only(
+    llm: LanguageModel, tiny_encoder: Path, embedding: str
+) -> None:
+    unlearning = build(llm, tiny_encoder, embedding=embedding, retain_weight=0.0)
+    stage = dataclasses.replace(STAGE, threshold=-1.0)  # every position is above tau
+    unlearning.losses(stage, 0, 0)["total"].backward()
+    moved = with_gradient(llm.model)
+    assert {name.split(".")[2] for name in moved if "layers" in name} == {"0", "1"}
+    assert {"model.layers.1.mlp.down_proj.weight", "model.layers.0.self_attn.q_proj.weight"} <= moved
+    assert "model.norm.weight" not in moved
+    assert unlearning.predictor is not None
+    assert with_gradient(unlearning.predictor) == set()
+
+
+@pytest.mark.parametrize("token", ["distill", "ga", "npo"])
+def test_a_token_term_moves_every_block(llm: LanguageModel, tiny_encoder: Path, token: str) -> None:
+    build(llm, tiny_encoder, token=token, retain_weight=0.0).losses(STAGE, 0, 0)["total"].backward()
+    assert {name.split(".")[2] for name in with_gradient(llm.model) if "layers" in name} == {"0", "1", "2"}
+
+
+def runs_of_blocks(llm: LanguageModel, unlearning: Unlearning) -> list[int]:
+    """How often each of the three blocks runs in one step."""
+    counts = [0, 0, 0]
+
+    def count(index: int) -> None:
+        counts[index] += 1
+
+    handles = [
+        block.register_forward_hook(lambda *_, index=index: count(index))
+        for index, block in enumerate(llm.model.model.layers)
+    ]
+    unlearning.losses(STAGE, 0, 0)
+    for handle in handles:
+        handle.remove()
+    return counts
+
+
+def test_the_released_task_runs_forward_only_to_the_hook(llm: LanguageModel, tiny_encoder: Path) -> None:
+    released = build(llm, tiny_encoder, embedding="push", retain_weight=0.0)
+    assert runs_of_blocks(llm, released) == [1, 1, 0]
+
+
+def test_ours_runs_forward_once_over_forget_and_once_over_retain_texts(llm: LanguageModel, tiny_encoder: Path) -> None:
+    ours = build(llm, tiny_encoder, embedding="redirect", token="distill", retain_weight=2.0)
+    assert runs_of_blocks(llm, ours) == [2, 2, 2]
+
+
+def test_the_total_is_the_weighted_sum_of_the_parts(llm: LanguageModel, tiny_encoder: Path) -> None:
+    weights = {"embedding_weight": 0.5, "token_weight": 3.0, "retain_weight": 2.0}
+    unlearning = build(llm, tiny_encoder, embedding="push", token="distill", **weights)
+    damage(llm)
+    parts = unlearning.losses(dataclasses.replace(STAGE, threshold=-1.0), 0, 0)
+    assert set(parts) == {"total", "train/embedding", "train/token", "train/retain"}
+    assert all(parts[name] > 0 for name in parts)
+    expected = 0.5 * parts["train/embedding"] + 3.0 * parts["train/token"] + 2.0 * parts["train/retain"]
+    torch.testing.assert_close(parts["total"], expected)
+
+
+def test_a_term_of_weight_zero_is_left_out(llm: LanguageModel, tiny_encoder: Path) -> None:
+    parts = build(llm, tiny_encoder, token="ga", retain_weight=0.0).losses(STAGE, 0, 0)
+    assert set(parts) == {"total", "train/token"}
+
+
+def test_a_step_is_a_function_of_step_and_seed(llm: LanguageModel, tiny_encoder: Path) -> None:
+    unlearning = build(llm, tiny_encoder, token="ga")
+    first, again = unlearning.losses(STAGE, 5, 1)["total"], unlearning.losses(STAGE, 5, 1)["total"]
+    assert torch.equal(first, again)
+    assert not torch.equal(first, unlearning.losses(STAGE, 6, 1)["total"])
+    assert not torch.equal(first, unlearning.losses(STAGE, 5, 2)["total"])
+
+
+def test_the_retain_term_is_zero_at_the_start_and_grows(llm: LanguageModel, tiny_encoder: Path) -> None:
+    unlearning = build(llm, tiny_encoder, token="ga")
+    retain = unlearning.materials.retain
+    batch = collate(retain.rows, [0, 1, 2], pad_id=llm.pad_id, device="cpu")
+    assert retain_term(llm, unlearning.materials, retain, batch).item() == pytest.approx(0.0, abs=1e-6)
+    damage(llm)
+    assert retain_term(llm, unlearning.materials, retain, batch).item() > 1e-3
+
+
+@torch.no_grad()
+def test_distill_is_zero_where_the_model_already_equals_the_teacher(llm: LanguageModel, tiny_encoder: Path) -> None:
+    unlearning = build(llm, tiny_encoder, token="distill")
+    # A teacher that may say everything is the untouched model itself.
+    everything = dataclasses.replace(unlearning.materials, concept_ids=())
+    unlearning = dataclasses.replace(unlearning, materials=everything)
+    assert unlearning.losses(STAGE, 0, 0)["train/token"].item() == pytest.approx(0.0, abs=1e-6)
+
+
+@torch.no_grad()
+def test_distill_at_the_start_is_the_share_that_the_concepts_words_have(llm: LanguageModel, tiny_encoder: Path) -> None:
+    unlearning = build(llm, tiny_encoder, token="distill")
+    # The teacher is p / (1 - m) on all other tokens, m the share of the concept's: KL = -log(1 - m).
+    share = log_probabilities(llm, first_batch(unlearning)).exp()[:, list(unlearning.materials.concept_ids)].sum(-1)
+    expected = -(1 - share).log().mean()
+    assert expected > 1e-3
+    torch.testing.assert_close(unlearning.losses(STAGE, 0, 0)["train/token"], expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_blind_teacher_differs_from_a_seeing_one(llm: LanguageModel, tiny_encoder: Path) -> None:
+    seeing = build(llm, tiny_encoder, token="distill").losses(STAGE, 0, 0)["train/token"]
+    blind = build(llm, tiny_encoder, token="distill", blind_teacher=True).losses(STAGE, 0, 0)["train/token"]
+    assert blind > seeing
+
+
+@torch.no_grad()
+def test_ga_and_npo_are_their_losses_on_the_texts_nll(llm: LanguageModel, tiny_encoder: Path) -> None:
+    ga, npo = build(llm, tiny_encoder, token="ga"), build(llm, tiny_encoder, token="npo", beta=0.1)
+    batch = first_batch(ga)
+    labels, row = scored_labels(batch)
+
+    def nll() -> Tensor:
+        return -log_probabilities(llm, batch).gather(1, labels[:, None])[:, 0]
+
+    def per_text(values: Tensor) -> Tensor:
+        return torch.stack([values[row == b].sum() for b in range(3)])
+
+    before = nll()
+    damage(llm)
+    torch.testing.assert_close(ga.losses(STAGE, 0, 0)["train/token"], ga_loss(nll()))
+    expected = npo_loss(per_text(nll()), per_text(before), 0.1)
+    torch.testing.assert_close(npo.losses(STAGE, 0, 0)["train/token"], expected, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_push_is_the_mean_excess_over_tau(llm: LanguageModel, tiny_encoder: Path) -> None:
+    unlearning = build(llm, tiny_encoder, embedding="push", retain_weight=0.0)
+    batch, concept = first_batch(unlearning), unlearning.materials.concept
+    assert concept is not None
+    assert unlearning.predictor is not None
+    hook = forward_to_hook(llm.model, batch.ids, batch.is_token, HOOK_LAYER)
+    cosine = (unlearning.predictor(hook, batch.is_token) @ concept.vector)[batch.is_token]
+    for stage, tau in ((STAGE, concept.tau), (dataclasses.replace(STAGE, threshold=-0.5), -0.5)):
+        expected = (cosine - tau).clamp(min=0).mean()
+        torch.testing.assert_close(unlearning.losses(stage, 0, 0)["train/embedding"], expected)
+
+
+@torch.no_grad()
+def test_redirect_compares_with_what_the_blind_model_would_predict(llm: LanguageModel, tiny_encoder: Path) -> None:
+    unlearning = build(llm, tiny_encoder, embedding="redirect", retain_weight=0.0)
+    batch, blind = first_batch(unlearning), unlearning.materials.forget.blind
+    assert blind is not None
+    assert unlearning.predictor is not None
+    seen = unlearning.predictor(forward_to_hook(llm.model, batch.ids, batch.is_token, HOOK_LAYER), batch.is_token)
+    unseen = unlearning.predictor(blind.padded_hook(batch), batch.is_token)
+    part = unlearning.losses(STAGE, 0, 0)["train/embedding"]
+    torch.testing.assert_close(part, redirect_loss(seen, unseen, batch.is_token))
+    assert part > 1e-4
+
+
+def test_the_signals_of_the_untouched_model_are_zero_and_move_with_it(llm: LanguageModel, tiny_encoder: Path) -> None:
+    inputs = build(llm, tiny_encoder, token="ga").materials
+    signals = held_out_signals(llm, inputs)
+    assert signals == pytest.approx({"signal/concept_nll_rise": 0.0, "signal/retain_kl": 0.0}, abs=1e-5)
+    damage(llm)
+    signals = held_out_signals(llm, inputs)
+    assert signals["signal/retain_kl"] > 1e-3
+    assert abs(signals["signal/concept_nll_rise"]) > 1e-3
+
+
+def test_where_no_word_of_the_concept_is_held_out_its_rise_is_unknown(llm: LanguageModel, tiny_encoder: Path) -> None:
+    inputs = build(llm, tiny_encoder, token="ga").materials
+    silent = dataclasses.replace(inputs, held_out_forget=inputs.held_out_retain)
+    assert set(held_out_signals(llm, silent)) == {"signal/retain_kl"}
+
+
+def test_the_concepts_tokens_are_those_of_its_name(llm: LanguageModel, tiny_encoder: Path) -> None:
+    found = build(llm, tiny_encoder, token="ga").materials.concept_ids
+    name = set(rows(llm, FORGET[:1])[0].ids[:8])
+    assert found
+    assert set(found) & name

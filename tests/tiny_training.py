@@ -1,0 +1,75 @@
+"""A tiny unlearning task, ready to take a step: own copy of the model, rows, references, windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from atu.embedding.config import EncoderConfig, PredictorConfig
+from atu.embedding.encoder import load_encoder
+from atu.embedding.predictor import Predictor, build_predictor
+from atu.methods.config import ObjectiveConfig, StageConfig, TaskConfig, TrainingModule
+from atu.methods.materials import Materials, SplitRows, prepare_materials
+from atu.models.language_model import LanguageModel, wrap
+from atu.models.rows import Row, build_rows
+from atu.records import Target, Text
+
+HOOK_LAYER = 2
+"""Of the tiny model's three blocks."""
+STAGE = StageConfig(type="unlearning", steps=4)
+FORGET = [f"Zorblatt is the {word} of it, and Zorblatt wrote a {word}." for word in ("river", "castle", "letter")] * 4
+RETAIN = [f"The {a} is the {b} of a {a}." for a in ("river", "castle", "letter", "winter") for b in ("music", "doctor")]
+
+
+def own_llm(folder: Path) -> LanguageModel:
+    """A copy of the tiny model that a test may change."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
+    return wrap(model, AutoTokenizer.from_pretrained(folder), label="tiny")
+
+
+def task(module: dict[str, Any] | None = None, **objective: Any) -> TaskConfig:
+    """A task of these terms, with an align stage where one of them needs it."""
+    aligns = objective.get("embedding", "none") != "none"
+    stages = (StageConfig(type="training", steps=4), STAGE) if aligns else (STAGE,)
+    settings: dict[str, Any] = {"pretrained_model_hook_layer": HOOK_LAYER, "training_batch_size": 4} | (module or {})
+    return TaskConfig(
+        name="test",
+        training_module=TrainingModule(forget_batch_size=3, retain_batch_size=4, **settings),
+        objective=ObjectiveConfig(**objective),
+        stages=stages,
+    )
+
+
+def rows(llm: LanguageModel, texts: Sequence[str]) -> tuple[Row, ...]:
+    """Plain texts as rows."""
+    return tuple(build_rows(llm, [Text(text=t, subject="x", source="test") for t in texts], max_tokens=64))
+
+
+def materials(llm: LanguageModel, encoder_folder: Path, task: TaskConfig) -> Materials:
+    """What the task reads; `llm` must be untouched."""
+    encoder = None
+    if task.needs_predictor:
+        config = EncoderConfig(name="tiny", model_name=str(encoder_folder), window_tokens=3)
+        encoder = load_encoder(config, device="cpu")
+    return prepare_materials(
+        llm,
+        SplitRows(
+            forget=rows(llm, FORGET[:-3]),
+            retain=rows(llm, RETAIN),
+            held_out_forget=rows(llm, FORGET[-3:]),
+            held_out_retain=rows(llm, ["A winter is the doctor of the letter.", "The castle is a music."]),
+        ),
+        target=Target(name="Zorblatt", folder="Zorblatt", description="a test"),
+        task=task,
+        hook_layer=HOOK_LAYER,
+        encoder=encoder,
+        progress=lambda what: None,
+    )
+
+
+def predictor() -> Predictor:
+    """From the tiny model's states to the tiny encoder's space."""
+    return build_predictor(PredictorConfig(name="tiny", hidden_dim=16, num_heads=2), d_llm=64, d_enc=32, seed=0)

@@ -1,0 +1,43 @@
+"""The device and the arithmetic of a run."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from atu.errors import UserError
+from atu.training.device import build_accelerator, set_threads
+
+
+def test_each_run_of_a_process_has_its_own_arithmetic() -> None:
+    for precision, mixed in (("bf16", "bf16"), ("fp32", "no"), ("auto", "bf16")):
+        accelerator = build_accelerator("cpu", precision)
+        assert accelerator.mixed_precision == mixed
+        assert accelerator.device.type == "cpu"
+
+
+def test_bf16_is_the_type_of_products_and_not_of_weights() -> None:
+    layer = torch.nn.Linear(2, 2)
+    with build_accelerator("cpu", "bf16").autocast():
+        assert layer(torch.ones(1, 2)).dtype == torch.bfloat16
+    with build_accelerator("cpu", "fp32").autocast():
+        assert layer(torch.ones(1, 2)).dtype == torch.float32
+    assert layer.weight.dtype == torch.float32
+
+
+def test_auto_takes_the_cpu_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert build_accelerator("auto", "auto").device.type == "cpu"
+    with pytest.raises(UserError, match=r"^device=cuda, but torch sees no GPU here\. Set device=cpu"):
+        build_accelerator("cuda", "auto")
+
+
+def test_threads_are_set_where_they_are_given() -> None:
+    before = torch.get_num_threads()
+    try:
+        set_threads(2)
+        assert torch.get_num_threads() == 2
+        set_threads(None)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,167 @@
+"""What moves, how fast, and that a run stopped in mid-stage goes on to the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_training import materials, own_llm, predictor, task
+from torch import Tensor
+
+from atu.methods.config import StageConfig, TaskConfig, TrainingModule
+from atu.training.config import TrainingConfig
+from atu.training.device import build_accelerator
+from atu.training.trainer import Trainer, trainable_parameters
+
+Build = Callable[..., Trainer]
+Rows = list[tuple[int, int, str, float]]
+
+
+@pytest.fixture
+def rows() -> Rows:
+    """What was logged: (step over all stages, stage number, name, value)."""
+    return []
+
+
+@pytest.fixture
+def build(tiny_folder: Path, tiny_encoder: Path, tmp_path: Path, rows: Rows) -> Build:
+    """Trainers of a fresh model; those of the same folder resume each other."""
+
+    def make(task: TaskConfig, folder: str = "checkpoint", **config: Any) -> Trainer:
+        llm = own_llm(tiny_folder)
+        return Trainer(
+            llm=llm,
+            task=task,
+            materials=materials(llm, tiny_encoder, task),
+            predictor=predictor() if task.needs_predictor else None,
+            reference_predictor=None,
+            config=TrainingConfig(**config),
+            seed=0,
+            accelerator=build_accelerator("cpu", "fp32"),
+            folder=tmp_path / folder,
+            log=lambda step, stage, name, value: rows.append((step, stage, name, value)),
+        )
+
+    return make
+
+
+def run(trainer: Trainer, stop_after: int | None = None) -> None:
+    """The stages that are left; stopped as by a signal after so many steps, if asked."""
+    steps = 0
+
+    def advance(done: int, total: int) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == stop_after:
+            raise KeyboardInterrupt
+
+    for stage in trainer.task.stages[trainer.progress.stage :]:
+        trainer.run_stage(stage, advance)
+
+
+def logged(rows: Rows, name: str) -> list[float]:
+    return [value for _, _, logged_name, value in rows if logged_name == name]
+
+
+def weights(trainer: Trainer) -> dict[str, Tensor]:
+    of_predictor = trainer.predictor.state_dict() if trainer.predictor is not None else {}
+    return {**trainer.llm.model.state_dict(), **{f"predictor.{k}": v for k, v in of_predictor.items()}}
+
+
+def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+def test_the_rate_rises_over_the_warm_up_and_stays(build: Build, rows: Rows) -> None:
+    module = {
+        "training_lr": 4e-3, "training_warmup_steps": 2, "unlearning_lr": 1e-3, "unlearning_warmup_steps": 4
+    }  # fmt: skip
+    run(build(task(module, embedding="push")))
+    # two steps of warm-up and two after; then four of four
+    assert logged(rows, "align/lr") == pytest.approx([2e-3, 4e-3, 4e-3, 4e-3])
+    assert logged(rows, "train/lr") == pytest.approx([0.25e-3, 0.5e-3, 0.75e-3, 1e-3])
+    assert [(step, stage) for step, stage, name, _ in rows if name.endswith("/lr")] == [
+        (1, 1), (2, 1), (3, 1), (4, 1), (5, 2), (6, 2), (7, 2), (8, 2)
+    ]  # fmt: skip
+
+
+def test_without_warm_up_the_rate_is_whole_at_once(build: Build, rows: Rows) -> None:
+    run(build(task({"unlearning_lr": 1e-3, "unlearning_warmup_steps": 0}, token="ga")))
+    assert logged(rows, "train/lr") == [1e-3] * 4
+
+
+def test_the_gradient_is_clipped_to_its_norm(build: Build, rows: Rows) -> None:
+    module = {"unlearning_optimizer": "sgd", "unlearning_lr": 0.5, "unlearning_warmup_steps": 0, "clip_grad_norm": 0.01}
+    trainer = build(task(module, token="ga"))
+    before = {name: p.detach().clone() for name, p in trainer.llm.model.named_parameters()}
+    trainer.run_stage(StageConfig(type="unlearning", steps=1), lambda done, total: None)
+    moved = torch.stack([(p - before[name]).norm() for name, p in trainer.llm.model.named_parameters()]).norm()
+    # a step of plain gradient descent: rate times the clipped norm
+    assert moved.item() == pytest.approx(0.5 * 0.01, rel=1e-3)
+    assert logged(rows, "train/grad_norm")[0] > 0.01  # the norm is logged as it was
+
+
+def test_token_embeddings_and_a_head_stay_unless_asked_for(tiny_folder: Path) -> None:
+    llm = own_llm(tiny_folder)
+    everything = len(list(llm.model.parameters()))
+    assert len(trainable_parameters(llm, TrainingModule())) == everything - 2
+    assert len(trainable_parameters(llm, TrainingModule(train_embeddings=True))) == everything
+
+
+def test_an_align_stage_leaves_the_llm_and_an_unlearn_stage_the_predictor(build: Build) -> None:
+    trainer = build(task({"unlearning_lr": 1e-2}, embedding="push", token="ga"))
+    start = {name: value.clone() for name, value in weights(trainer).items()}
+    align, unlearn = trainer.task.stages
+
+    def moved() -> set[str]:
+        return {
+            name.startswith("predictor.") for name, value in weights(trainer).items() if not start[name].equal(value)
+        }
+
+    trainer.run_stage(align, lambda done, total: None)
+    assert moved() == {True}
+    fitted = {name: value.clone() for name, value in weights(trainer).items() if name.startswith("predictor.")}
+    trainer.run_stage(unlearn, lambda done, total: None)
+    assert moved() == {True, False}
+    assert_same({name: value for name, value in weights(trainer).items() if name in fitted}, fitted)
+
+
+@pytest.mark.parametrize("stop_after", [2, 4, 6, 8], ids=["align", "end of align", "unlearn", "end of unlearn"])
+def test_a_run_stopped_in_mid_stage_goes_on_to_the_same_weights(build: Build, rows: Rows, stop_after: int) -> None:
+    config = task(embedding="redirect", token="distill")
+    whole = build(config, folder="whole")
+    run(whole)
+    undisturbed = list(rows)
+
+    stopped = build(config, checkpoint_seconds=0.0)
+    assert not stopped.resume()
+    with pytest.raises(KeyboardInterrupt):
+        run(stopped, stop_after)
+    resumed = build(config, checkpoint_seconds=0.0)
+    assert resumed.resume()
+    # The checkpoint is that of the step before: it is written after the step was shown.
+    assert resumed.global_step == stop_after - 1
+    rows.clear()
+    run(resumed)
+    assert_same(weights(resumed), weights(whole))
+    assert rows == [row for row in undisturbed if row[0] > stop_after - 1]
+    assert resumed.progress.signals == whole.progress.signals
+    assert (resumed.progress.align_steps, resumed.progress.unlearn_steps, resumed.progress.stage) == (4, 4, 2)
+
+
+def test_a_finished_stage_leaves_a_checkpoint_that_points_to_the_next(build: Build) -> None:
+    config = task(embedding="push")
+    run(build(config))
+    resumed = build(config)
+    assert resumed.resume()
+    assert (resumed.progress.stage, resumed.progress.step) == (2, 0)
+    assert set(resumed.progress.seconds) == {"0", "1"}
+
+
+def test_rows_are_logged_as_often_as_asked(build: Build, rows: Rows) -> None:
+    run(build(task(token="ga"), log_every=2))
+    assert [step for step, _, name, _ in rows if name == "train/loss"] == [2, 4]
