@@ -68,7 +68,7 @@ def test_help_shows_the_groups_and_their_options(tmp_path: Path) -> None:
     result = launch("--help", cwd=tmp_path)
     assert result.returncode == 0
     assert "task: unlearning_atu, unlearning_atu_released" in result.stdout
-    assert "celebs-1, celebs-2, celebs-3, celebs-4, hook-layer, l1-l2-ablation" in result.stdout
+    assert "celebs-1, celebs-2, celebs-3, celebs-4, embedded-released, hook-layer, l1-l2-ablation" in result.stdout
     assert "unlearning_target: William_Shakespeare" in result.stdout
 
 
@@ -162,6 +162,7 @@ def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path: Path) -> None:
     # The child interrupts itself where a run would begin.
     code = (
         "import sys, types, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
         "room = types.ModuleType('atu.run')\n"
         "room.run = lambda config: signal.raise_signal(signal.SIGINT)\n"
         "sys.modules['atu.run'] = room\n"

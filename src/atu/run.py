@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -15,6 +16,7 @@ from atu.benchmarks.build import build_benchmark, build_corpus
 from atu.config import NOT_DEFINING, RunConfig, config_hash, to_mapping
 from atu.embedding.encoder import load_encoder
 from atu.embedding.predictor import build_predictor
+from atu.errors import UserError
 from atu.judge import Judge
 from atu.methods.config import StageConfig
 from atu.methods.materials import Materials, SplitRows, prepare_materials
@@ -56,7 +58,7 @@ def run(config: RunConfig) -> RunFolder:
     with session(folder), RunProgress(console) as progress:
         if not is_done:
             llm = load_language_model(config.pre_trained_llm, device=str(accelerator.device))
-            folder.write_manifest(_manifest(config, llm, benchmark, target))
+            _keep_manifest(folder, _manifest(config, llm, benchmark, target))
             materials = _prepare(config, llm, target, progress)
 
             judge = Judge(folder, probes, config.evaluation, progress)
@@ -200,7 +202,19 @@ def _scored_stages(folder: RunFolder) -> list[StageResult]:
     return [stage for stage in folder.read_stages() if stage.scores]
 
 
-def _manifest(config: RunConfig, llm: LanguageModel, benchmark: Benchmark, target: Target) -> dict[str, object]:
+def _keep_manifest(folder: RunFolder, value: dict[str, Any]) -> None:
+    """Write the manifest, unless a run that goes on finds another model or other probes than it began with."""
+    began = folder.read_manifest().get("checksums", {})
+    changed = [name for name, checksum in began.items() if checksum != value["checksums"].get(name)]
+    if changed and (folder.read_stages() or folder.checkpoint_dir.exists()):
+        raise UserError(
+            f"The files of the {changed[0]} have changed since the run {folder.root} began. Choose another `name=`, "
+            "or delete the folder to start anew."
+        )
+    folder.write_manifest(value)
+
+
+def _manifest(config: RunConfig, llm: LanguageModel, benchmark: Benchmark, target: Target) -> dict[str, Any]:
     return manifest(
         target=target.name,
         model=llm.label,

@@ -16,8 +16,10 @@ from workplace import Workplace
 from atu.launch import launch
 
 COMMAND = "python launch_training.py"
-SHORT = "task.stages=[{type: training, steps: 3}, {type: unlearning, steps: 3}]"
+SHORT = ("task.stages=[{type: training, steps: 3}, {type: unlearning, steps: 3}]", "skip_initial_eval=true")
 """For what goes through to the end; later overrides win."""
+WILD = (*SHORT, "task.training_module.unlearning_lr=1e30")
+"""Fails at its first unlearn steps, and leaves the checkpoint of the align stage."""
 
 
 @dataclass(frozen=True)

@@ -122,9 +122,9 @@ def test_a_mended_file_lets_the_same_command_through(command: Command, tmp_path:
     path = tmp_path / "retain.jsonl"
     whole = path.read_text()
     path.write_text(whole + "{\n")
-    assert command(SHORT).code == 2
+    assert command(*SHORT).code == 2
     path.write_text(whole)
-    outcome = command(SHORT)
+    outcome = command(*SHORT)
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.status["state"] == "done"
 
@@ -136,6 +136,6 @@ def test_a_model_without_chat_template_is_asked_in_plain_words(
     folder = Path(shutil.copytree(tiny_folder, tmp_path / "plain"))
     (folder / "chat_template.jinja").unlink()
     assert AutoTokenizer.from_pretrained(folder).chat_template is None
-    outcome = command(SHORT, f"pre_trained_llm={folder}")
+    outcome = command(*SHORT, f"pre_trained_llm={folder}")
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.status["state"] == "done"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
+import shutil
 import socket
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
+from workplace import write_jsonl
 
-from .conftest import SHORT, Command
+from .conftest import WILD, Command
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -19,12 +23,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_run_of_another_config(command: Command, tmp_path: Path) -> None:
-    assert command(SHORT).code == 0
+    assert command(*WILD).code == 2
     before = contents(tmp_path / "runs")
-    outcome = command(SHORT, "seed=7", "task.training_module.unlearning_lr=0.5")
+    outcome = command(*WILD, "seed=7", "task.training_module.unlearning_lr=0.5")
     outcome.assert_refused(
         f"{tmp_path}/runs/tiny holds a run of another config (seed: 0 → 7; "
-        "task.training_module.unlearning_lr: 0.001 → 0.5). Choose another `name=`, or delete the folder to start anew."
+        "task.training_module.unlearning_lr: 1e+30 → 0.5). Choose another `name=`, or delete the folder to start anew."
     )
     assert contents(tmp_path / "runs") == before
 
@@ -42,7 +46,8 @@ def test_a_place_that_nobody_can_write_to(command: Command) -> None:
     if not Path("/sys").is_dir():
         pytest.skip("needs a file system that nobody can write to (/sys)")
     outcome = command("runs_dir=/sys/runs")
-    outcome.assert_refused("Cannot write /sys/runs/tiny: permission denied; choose a folder that you may write to.")
+    assert outcome.code == 2
+    assert re.fullmatch(r"error: Cannot write /sys/runs/tiny: .*; choose a folder .*\n", outcome.err)
 
 
 def test_a_file_where_the_runs_should_lie(command: Command, tmp_path: Path) -> None:
@@ -55,11 +60,11 @@ def test_a_file_where_the_runs_should_lie(command: Command, tmp_path: Path) -> N
 def test_a_run_that_another_process_is_writing(command: Command, tmp_path: Path) -> None:
     # How two real processes meet: tests/results/test_run_folder.py.
     run = tmp_path / "runs" / "tiny"
-    assert command(SHORT).code == 0
+    assert command(*WILD).code == 2
     before = contents(run)
     with (run / ".lock").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        outcome = command(SHORT)
+        outcome = command(*WILD)
     outcome.assert_refused(
         f"Another process ({os.getpid()} on {socket.gethostname()}) is writing the run {run}. Wait for it, or choose "
         "another `name=`."
@@ -69,15 +74,36 @@ def test_a_run_that_another_process_is_writing(command: Command, tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["state.json", "llm.safetensors", "predictor.safetensors"])
 def test_a_damaged_checkpoint(command: Command, tmp_path: Path, name: str) -> None:
-    wild = "task.training_module.unlearning_lr=1e30"  # ends the run after its first checkpoint
-    assert command(wild).code == 2
+    assert command(*WILD).code == 2
     checkpoint = tmp_path / "runs" / "tiny" / "checkpoint"
     (checkpoint / name).write_bytes((checkpoint / name).read_bytes()[:-10])
     before = contents(checkpoint)
-    outcome = command(wild)
+    outcome = command(*WILD)
     assert outcome.code == 2
     assert outcome.err.startswith(f"error: The checkpoint in {checkpoint} is damaged (")
     assert outcome.err.endswith("). Delete that folder to start this run again.\n")
     assert outcome.err.count("\n") == 1
     outcome.assert_failed()
     assert contents(checkpoint) == before
+
+
+@pytest.mark.parametrize("what", ["model", "benchmark"])
+def test_a_run_whose_files_have_changed_since_it_began(
+    command: Command, tmp_path: Path, tiny_folder: Path, what: str
+) -> None:
+    model = Path(shutil.copytree(tiny_folder, tmp_path / "own"))
+    own = f"pre_trained_llm={model}"
+    assert command(*WILD, own).code == 2
+    kept = contents(tmp_path / "runs" / "tiny" / "checkpoint")
+    if what == "model":
+        weights = load_file(model / "model.safetensors")
+        weights["model.norm.weight"] += 0.1
+        save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    else:
+        write_jsonl(tmp_path / "probes.jsonl", [{"group": "forget/qa", "prompt": "Who?", "references": ["Ann"]}])
+    outcome = command(*WILD, own)
+    outcome.assert_refused(
+        f"The files of the {what} have changed since the run {tmp_path}/runs/tiny began. Choose another `name=`, or "
+        "delete the folder to start anew."
+    )
+    assert contents(tmp_path / "runs" / "tiny" / "checkpoint") == kept

@@ -34,10 +34,10 @@ def assert_same_weights(first: Path, second: Path) -> None:
 
 def test_no_space_for_a_checkpoint_and_then_there_is(command: Command, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "tiny"
-    assert command(SHORT, "name=whole").code == 0
+    assert command(*SHORT, "name=whole").code == 0
     # The LLM's trained weights take 447 kB, their optimiser 895 kB: it is empty up to the first unlearn stage.
     with files_up_to(700_000):
-        outcome = command(SHORT)
+        outcome = command(*SHORT)
     outcome.assert_refused(f"Cannot write {run}/checkpoint: {LIMIT}.")
     outcome.assert_failed()
     kept = load_file(run / "checkpoint" / "llm.safetensors")
@@ -45,21 +45,21 @@ def test_no_space_for_a_checkpoint_and_then_there_is(command: Command, tmp_path:
     assert kept
     assert not start  # that of the align stage
 
-    assert command(SHORT).code == 0
+    assert command(*SHORT).code == 0
     assert_same_weights(run, tmp_path / "runs" / "whole")
 
 
 def test_no_space_for_the_model_and_then_there_is(command: Command, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "tiny"
     method = "task.training_module.unlearning_optimizer=sgd"  # needs no space for a state of its own
-    assert command(SHORT, method, "name=whole").code == 0
+    assert command(*SHORT, method, "name=whole").code == 0
     with files_up_to(600_000):
-        outcome = command(SHORT, method)
+        outcome = command(*SHORT, method)
     assert outcome.code == 2
     assert outcome.err.startswith(f"error: Cannot write {run}/model: ")
     assert outcome.err.count("\n") == 1
     outcome.assert_failed()
-    assert command(SHORT, method).code == 0
+    assert command(*SHORT, method).code == 0
     assert_same_weights(run, tmp_path / "runs" / "whole")
 
 

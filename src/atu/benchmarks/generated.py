@@ -76,7 +76,12 @@ _PHRASE = re.compile(r"\b[A-Z]\w+(?:(?: of| the| and| de| von)* [A-Z]\w+)*")
 def cached_corpus(
     llm: LanguageModel, target: Target, config: CorpusConfig, *, seed: int, progress: Progress
 ) -> tuple[list[Text], list[Text]]:
-    """`write_corpus`, found again in the cache for the same model, target, settings and seed."""
+    """`write_corpus`, found again in the cache for the same model, target, settings and seed.
+
+    A model without a checksum writes it each time.
+    """
+    if not llm.provenance.get("sha256"):
+        return write_corpus(llm, target, config, seed=seed, progress=progress)
     parts = {
         "model": dict(llm.provenance),
         "target": asdict(target),

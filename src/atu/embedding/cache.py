@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from contextlib import suppress
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -22,9 +22,7 @@ def content_key(parts: Mapping[str, object]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def cached_arrays(
-    room: str, key: str, build: Callable[[], dict[str, Tensor]], *, root: Path | None = None
-) -> dict[str, Tensor]:
+def cached_arrays(room: str, key: str, build: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     """The arrays stored under `room/key`, built and stored first when they are not there.
 
     The file is written beside and renamed, so that a killed process leaves nothing that looks whole. An
@@ -33,12 +31,9 @@ def cached_arrays(
     Raises:
         UserError: the cache folder cannot be written.
     """
-    path = (root or cache_root()) / room / f"{key}.safetensors"
-    if path.exists():
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError):
-            path.unlink()
+    path = cache_root() / room / f"{key}.safetensors"
+    with suppress(SafetensorError, OSError):
+        return load_file(path)
     arrays = {name: tensor.contiguous() for name, tensor in build().items()}
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
@@ -48,7 +43,8 @@ def cached_arrays(
             os.fsync(handle.fileno())
         partial.replace(path)
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise UserError(
             f"Cannot write the cache file {path}: {error}. Free some space or set ATU_CACHE to another folder."
         ) from error
