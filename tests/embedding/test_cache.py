@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from atu.embedding.cache import cached_arrays, content_key
+from atu.embedding.cache import cached_arrays
 from atu.errors import UserError
+from atu.results.files import content_key
 
 
 class Counted:

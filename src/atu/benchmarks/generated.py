@@ -5,8 +5,6 @@ Only names and fixed question forms go in; a benchmark's probes are never seen h
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 import re
 from collections import Counter
@@ -20,7 +18,7 @@ from atu.evaluation.batching import in_batches, judged
 from atu.evaluation.collapse import is_degenerate
 from atu.models.language_model import LanguageModel
 from atu.records import Target, Text
-from atu.results.files import cache_root, read_json, write_json_atomic
+from atu.results.files import cache_root, content_key, read_json, write_json_atomic
 
 Progress = Callable[[str], Callable[[int, int], None] | None]
 
@@ -89,8 +87,7 @@ def cached_corpus(
         "seed": seed,
         "prompts": [*TEXT_PROMPTS, *QUESTION_FORMS, *GENERAL_TOPICS, *OTHER_NAMES],
     }
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-    path = cache_root() / "corpora" / f"{digest}.json"
+    path = cache_root() / "corpora" / f"{content_key(parts)}.json"
     if path.is_file():
         stored = read_json(path)
         return [Text(**row) for row in stored["forget"]], [Text(**row) for row in stored["retain"]]

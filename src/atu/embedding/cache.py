@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 
 from safetensors import SafetensorError
@@ -14,12 +12,6 @@ from torch import Tensor
 
 from atu.errors import UserError
 from atu.results.files import cache_root
-
-
-def content_key(parts: Mapping[str, object]) -> str:
-    """sha256 over everything that determines the arrays; `parts` must be JSON values."""
-    canonical = json.dumps(parts, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def cached_arrays(room: str, key: str, build: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:

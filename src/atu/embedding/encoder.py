@@ -14,10 +14,10 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from atu.embedding.cache import content_key
 from atu.embedding.config import EncoderConfig, TokenForm
 from atu.errors import UserError
 from atu.models.packaged import assemble_encoder, file_sha256
+from atu.results.files import content_key
 
 # Top-level files only: some repositories hold further copies of the weights in subfolders.
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]

@@ -14,10 +14,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from atu.embedding.cache import cached_arrays, content_key
+from atu.embedding.cache import cached_arrays
 from atu.embedding.encoder import TextEncoder
 from atu.errors import UserError
 from atu.models.rows import Row
+from atu.results.files import content_key
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -13,7 +11,7 @@ from atu.evaluation.config import EvaluationConfig
 from atu.evaluation.evaluate import evaluate
 from atu.models.language_model import LanguageModel
 from atu.records import Answer, Probe
-from atu.results.files import cache_root, write_jsonl_atomic
+from atu.results.files import cache_root, content_key, write_jsonl_atomic
 from atu.results.rows import read_answers, to_row
 
 
@@ -36,8 +34,7 @@ def untouched_answers(
         "version": __version__,
         "probes": [asdict(probe) for probe in probes],
     }
-    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-    path = cache_root() / "answers" / f"{key}.jsonl"
+    path = cache_root() / "answers" / f"{content_key(parts)}.jsonl"
     if path.is_file():
         return read_answers(path)
     answers = evaluate(llm, probes, before=None, config=config, progress=progress)

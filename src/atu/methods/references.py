@@ -13,10 +13,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from atu.embedding.cache import cached_arrays, content_key
+from atu.embedding.cache import cached_arrays
 from atu.models.hook import capture_hook, final_hidden_states
 from atu.models.language_model import LanguageModel
 from atu.models.rows import Batch, Row, collate
+from atu.results.files import content_key
 
 _BATCH_SIZE = 16
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import secrets
@@ -35,6 +36,12 @@ _WHAT_TO_DO = {
 def cache_root() -> Path:
     """Folder for what can be made again: models, corpora, arrays. `ATU_CACHE` names another one."""
     return Path(os.environ.get("ATU_CACHE") or user_cache_dir("atu"))
+
+
+def content_key(parts: Mapping[str, object]) -> str:
+    """sha256 over everything that determines the arrays; `parts` must be JSON values."""
+    canonical = json.dumps(parts, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 @contextmanager
