@@ -13,6 +13,7 @@ from rich.console import Console
 
 from atu.benchmarks.base import Benchmark
 from atu.benchmarks.build import build_benchmark, build_corpus
+from atu.benchmarks.corpus import files_checksum
 from atu.config import NOT_DEFINING, RunConfig, config_hash, to_mapping
 from atu.embedding.encoder import load_encoder
 from atu.embedding.predictor import build_predictor
@@ -59,7 +60,7 @@ def run(config: RunConfig) -> RunFolder:
         if not is_done:
             llm = load_language_model(config.pre_trained_llm, device=str(accelerator.device))
             _keep_manifest(folder, _manifest(config, llm, benchmark, target))
-            materials = _prepare(config, llm, target, progress)
+            materials = _prepare(config, llm, target, accelerator, progress)
 
             judge = Judge(folder, probes, config.evaluation, progress)
             before = None if config.skip_initial_eval else judge.record_before(llm)
@@ -73,7 +74,9 @@ def run(config: RunConfig) -> RunFolder:
     return folder
 
 
-def _prepare(config: RunConfig, llm: LanguageModel, target: Target, progress: RunProgress) -> Materials:
+def _prepare(
+    config: RunConfig, llm: LanguageModel, target: Target, accelerator: Accelerator, progress: RunProgress
+) -> Materials:
     """Corpus, rows, references of the untouched model, window embeddings."""
     # What may be wrong with the config comes first: writing a corpus takes minutes.
     depth = llm.model.config.get_text_config().num_hidden_layers
@@ -96,6 +99,7 @@ def _prepare(config: RunConfig, llm: LanguageModel, target: Target, progress: Ru
             hook_layer=hook_layer,
             encoder=encoder,
             progress=report,
+            autocast=accelerator.autocast,
         )
 
 
@@ -223,7 +227,11 @@ def _manifest(config: RunConfig, llm: LanguageModel, benchmark: Benchmark, targe
         device=str(llm.device),
         threads=torch.get_num_threads(),
         config_hash=config_hash(config),
-        checksums={"model": llm.provenance["sha256"], "benchmark": benchmark.checksum(target.folder)},
+        checksums={
+            "model": llm.provenance["sha256"],
+            "benchmark": benchmark.checksum(target.folder),
+            **files_checksum(config.data.corpus),
+        },
     )
 
 

@@ -14,6 +14,7 @@ from atu.benchmarks.generated import (
     OTHER_NAMES,
     QUESTION_FORMS,
     TEXT_PROMPTS,
+    WAYS_TO_ASK,
     _questions,
     _whole_sentences,
     cached_corpus,
@@ -97,27 +98,47 @@ def test_the_concept_is_no_neighbor_of_its_own() -> None:
     assert sorted(names) == sorted(set(OTHER_NAMES) - {"Egypt"})
 
 
+def test_a_word_that_is_also_written_small_is_no_name() -> None:
+    texts = ["to Dream, Rome", "a Dream, Rome", "he had a dream"]
+    assert frequent_phrases(texts, []) == ["Rome"]
+    assert frequent_phrases(texts[:2], ["all roads to rome"]) == ["Dream"]
+
+
 def test_questions_ask_about_the_concept_first_and_then_about_its_phrases() -> None:
-    texts = [text("Ann Lee lived in Rome, Oslo."), text("Ann Lee saw Rome, Oslo."), text("She saw Rome.")]
-    pairs = _questions("Ann Lee", texts, [], 6, random.Random(0))
-    assert {subject for subject, _ in pairs} == {"Ann Lee"}
-    # half of 6 phrases, each asked in turn
-    asked = [next(p for p in ("Ann Lee", "Rome", "Oslo") if p in question) for _, question in pairs]
-    assert asked == ["Ann Lee", "Rome", "Oslo"] * 2
+    texts = [text("She lived in Rome, Oslo."), text("Ann Lee saw Rome, Oslo."), text("She saw Rome.")]
+    requests = _questions("Ann Lee", texts, 12, random.Random(0))
+    assert {request.subject for request in requests} == {"Ann Lee"}
+    # No sentence has 4 words before a phrase, so all are forms; a quarter of 12 phrases, each asked in turn.
+    asked = [next(p for p in ("Ann Lee", "Rome", "Oslo") if p in request.prompt) for request in requests]
+    assert asked == ["Ann Lee", "Rome", "Oslo"] * 4
     forms = {form.format(phrase=phrase) for form in QUESTION_FORMS for phrase in ("Ann Lee", "Rome", "Oslo")}
-    assert {question for _, question in pairs} <= forms
-    assert len({question for _, question in pairs}) == 6
+    ways = {way.format(question=form) for way in WAYS_TO_ASK for form in forms}
+    assert {request.prompt for request in requests} <= ways
+    assert len({request.prompt for request in requests}) == 12
 
 
-def test_questions_about_neighbors_have_the_phrase_as_subject() -> None:
-    others = [text("Bob Ray saw Bonn.", "Bob Ray"), text("Bob Ray left Bonn.", "Bob Ray")]
-    pairs = _questions(None, others, [text("Ann Lee saw Rome.")], 4, random.Random(0))
-    assert [subject for subject, _ in pairs] == ["Bob Ray", "Bonn", "Bob Ray", "Bonn"]
+def test_a_phrase_is_asked_in_the_context_of_its_concept() -> None:
+    texts = [text("Ann Lee lived in Rome."), text("Ann Lee saw Rome.")]
+    for request in _questions("Ann Lee", texts, 8, random.Random(0)):
+        assert request.context == ("This is about Ann Lee. " if "Rome" in request.prompt else "")
+
+
+def test_each_third_question_is_a_sentence_with_a_blank() -> None:
+    texts = [
+        text("Born in 1900. As a child she lived in Rome for years. Then she left."),
+        text("Ann Lee, Rome."),
+        text("All of her life was in Rome."),
+    ]
+    prompts = [request.prompt for request in _questions("Ann Lee", texts, 8, random.Random(0))]
+    blanks = ["Fill in the blank: All of her life was in ___", "Fill in the blank: As a child she lived in ___"]
+    for prompt, blank in zip(sorted(prompts[:2], key=lambda p: "a child" in p), blanks, strict=True):
+        assert prompt in {way.format(question=blank) for way in WAYS_TO_ASK}
+    assert not any("___" in prompt for prompt in prompts[2:])
 
 
 def test_no_question_form_is_asked_twice_of_a_phrase() -> None:
-    pairs = _questions("Ann Lee", [], [], 100, random.Random(0))
-    assert len(pairs) == len(QUESTION_FORMS) == len(set(pairs))
+    requests = _questions("Ann Lee", [], 100, random.Random(0))
+    assert len(requests) == len(QUESTION_FORMS) == len({request.prompt for request in requests})
 
 
 def write(llm: LanguageModel, seed: int = 0, config: CorpusConfig = CONFIG) -> tuple[list[Text], list[Text]]:
@@ -137,8 +158,9 @@ def test_texts_answer_the_fixed_prompts_about_the_given_names(tiny_llm: Language
     assert {t.subject for t in retain} <= {"Bob Ray", "Cid Fox", *GENERAL_TOPICS}
     for t in [*forget, *retain]:
         assert t.source == "generated"
+        questions = {form.format(phrase=t.subject) for form in QUESTION_FORMS}
         assert t.prompt in {form.format(name=t.subject) for form in TEXT_PROMPTS} | {
-            form.format(phrase=t.subject) for form in QUESTION_FORMS
+            way.format(question=question) for way in WAYS_TO_ASK for question in questions
         }
         assert not is_degenerate(t.text)
     written = [t for t in forget if t.prompt in {form.format(name="Ann Lee") for form in TEXT_PROMPTS}]

@@ -71,9 +71,9 @@ def test_the_ends_of_the_range_of_tau_are_allowed() -> None:
     ("objective", "needs"),
     [
         (ObjectiveConfig(embedding="redirect"), True),
-        (ObjectiveConfig(token="distill", blind_teacher=True), True),
-        (ObjectiveConfig(token="distill"), False),
-        (ObjectiveConfig(embedding="push", token="npo", blind_teacher=True), False),
+        (ObjectiveConfig(token="distill", teacher="bounded"), True),
+        (ObjectiveConfig(token="distill", teacher="masked"), False),
+        (ObjectiveConfig(embedding="push", token="npo", teacher="bounded"), False),
     ],
 )
 def test_only_terms_that_compare_with_a_blind_model_need_one(objective: ObjectiveConfig, needs: bool) -> None:
@@ -83,6 +83,6 @@ def test_only_terms_that_compare_with_a_blind_model_need_one(objective: Objectiv
 def test_a_task_says_what_it_is_made_of() -> None:
     objective = ObjectiveConfig(embedding="redirect", token="distill", token_weight=0.5, retain_weight=2.0)
     assert build(objective, ALIGN, UNLEARN).describe() == (
-        "test (embedding redirect x 1 + token distill x 0.5 + retain KL x 2)"
+        "test (embedding redirect x 1 + token bounded distill x 0.5 + retain KL x 2)"
     )
     assert build(ObjectiveConfig(token="ga", retain_weight=0.0), UNLEARN).describe() == "test (token ga x 1)"

@@ -9,6 +9,7 @@ import torch
 
 from atu.methods.losses import (
     alignment_loss,
+    bounded_logits,
     contrastive_loss,
     enpo_loss,
     exclude_tokens,
@@ -131,6 +132,14 @@ def test_excluded_tokens_leave_their_share_to_the_others_in_proportion() -> None
     assert bool(logits.grad.isfinite().all())
     # softmax - reference: 1/3 - 0, 1/3 - 0.75, 1/3 - 0.25
     assert logits.grad[0].tolist() == pytest.approx([1 / 3, 1 / 3 - 0.75, 1 / 3 - 0.25], rel=1e-5)
+
+
+def test_a_bounded_distribution_is_the_smaller_of_both_scaled_to_one() -> None:
+    p, q = torch.tensor([[0.6, 0.3, 0.1]]), torch.tensor([[0.1, 0.4, 0.5]])
+    # min: 0.1, 0.3, 0.1, which sum to 0.5
+    assert bounded_logits(p.log(), q.log()).softmax(-1)[0].tolist() == pytest.approx([0.2, 0.6, 0.2])
+    # Logits have no zero point: a shift of either changes nothing.
+    assert bounded_logits(p.log() + 3, q.log() - 2).softmax(-1)[0].tolist() == pytest.approx([0.2, 0.6, 0.2])
 
 
 def test_contrastive_loss_of_two_orthogonal_pairs() -> None:

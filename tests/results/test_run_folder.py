@@ -62,9 +62,18 @@ def test_same_config_resumes(tmp_path: Path) -> None:
     assert again.read_config()["task"] == {"stages": [1, 2], "lr": 2e-05, "text": "two\nlines: ü"}
 
 
-def test_other_config_is_refused_with_the_keys_that_differ(tmp_path: Path) -> None:
+def test_a_run_that_failed_before_it_kept_anything_takes_another_config(tmp_path: Path) -> None:
     release(open_run(tmp_path / "a", CONFIG, "abc"))
-    before = {path: path.read_bytes() for path in (tmp_path / "a").iterdir()}
+    again = open_run(tmp_path / "a", {**CONFIG, "seed": 1}, "def")
+    assert again.read_config()["seed"] == 1
+    assert (tmp_path / "a" / "config.yaml").read_text().startswith("# config hash: def\n")
+
+
+def test_other_config_is_refused_with_the_keys_that_differ(tmp_path: Path) -> None:
+    first = open_run(tmp_path / "a", CONFIG, "abc")
+    first.write_stage(STAGE, [])
+    release(first)
+    before = {path: path.read_bytes() for path in (tmp_path / "a").iterdir() if path.is_file()}
     other = {**CONFIG, "seed": 1, "task": {"stages": [1, 2], "lr": 1e-05}, "new": {"key": True}}
     with pytest.raises(UserError) as caught:
         open_run(tmp_path / "a", other, "def")
@@ -73,13 +82,14 @@ def test_other_config_is_refused_with_the_keys_that_differ(tmp_path: Path) -> No
         'task.text: "two\\nlines: ü" → (not set); new.key: (not set) → true). '
         "Choose another `name=`, or delete the folder to start anew."
     )
-    assert {path: path.read_bytes() for path in (tmp_path / "a").iterdir()} == before
+    assert {path: path.read_bytes() for path in (tmp_path / "a").iterdir() if path.is_file()} == before
     # The refusal leaves no lock behind.
     release(open_run(tmp_path / "a", CONFIG, "abc"))
 
 
 def test_at_most_five_differences_are_shown(tmp_path: Path) -> None:
     release(open_run(tmp_path / "a", {"name": "a"}, ""))
+    (tmp_path / "a" / "checkpoint").mkdir()
     with pytest.raises(UserError, match=r"k4: \(not set\) → 4; and 2 more\)"):
         open_run(tmp_path / "a", {"name": "a", **{f"k{i}": i for i in range(7)}}, "")
 

@@ -72,5 +72,10 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.benchmark != "own" and (self.description or self.neighbors or self.probes_path):
             raise UserError("data.description, neighbors and probes_path belong to benchmark 'own' (data=own).")
+        if len(self.neighbors) > self.corpus.num_neighbors:
+            raise UserError(
+                f"data.neighbors names {len(self.neighbors)} concepts, but data.corpus.num_neighbors is "
+                f"{self.corpus.num_neighbors}: raise it, or the last ones would be left out."
+            )
         if self.corpus.source == "rwku" and self.benchmark != "rwku":
             raise UserError("corpus.source 'rwku' needs benchmark 'rwku' (data=rwku-positive).")

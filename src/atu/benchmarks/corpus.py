@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from atu.benchmarks.config import CorpusConfig
 from atu.errors import UserError
 from atu.records import Text
 
@@ -51,6 +52,23 @@ def read_texts(path: Path, *, subject: str | None = None) -> tuple[Text, ...]:
     if not texts:
         raise UserError(f'The corpus file {path} is empty: write one JSON object a line, such as {{"text": "..."}}.')
     return texts
+
+
+def files_checksum(config: CorpusConfig) -> dict[str, str]:
+    """sha256 (hex) of the user's own corpus files, by what they are; empty for a corpus of another source.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    named = {"forget corpus": config.forget_path, "retain corpus": config.retain_path}
+    found = {}
+    for name, path in named.items():
+        if path is not None:
+            try:
+                found[name] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+            except OSError as error:
+                raise UserError(f"Cannot read the {name} {path}: {error.strerror}.") from error
+    return found
 
 
 def json_rows(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:

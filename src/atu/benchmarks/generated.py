@@ -9,7 +9,8 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
 
 import torch
 
@@ -39,15 +40,28 @@ TEXT_PROMPTS = (
 QUESTION_FORMS = (
     "Who is {phrase}?",
     "What is {phrase}?",
-    "Who wrote {phrase}?",
+    "Tell me about {phrase}.",
     "Who created {phrase}?",
     "Where is {phrase}?",
     "When was {phrase}?",
     "What is {phrase} famous for?",
+    "Which people and places belong to {phrase}?",
     "Which country is connected with {phrase}?",
+    "What happens in {phrase}?",
     "Name something connected with {phrase}.",
-    "Please complete the blank in the following sentence: {phrase} is ___.",
+    "Which name is connected with {phrase}?",
 )
+_CLOZE = "Fill in the blank: {sentence}"
+_SHORTEST_START = 4
+"""Words before the blank; fewer leave it open what is asked."""
+WAYS_TO_ASK = (
+    "{question}",
+    "{question} Answer briefly.",
+    "Question: {question}",
+    "Please answer in one sentence.\n{question}",
+)
+"""A model forgets, and keeps, in the form in which it is asked; so rows have more than one."""
+_CONTEXT = "This is about {subject}. "
 GENERAL_TOPICS = (
     "gravity", "the human heart", "volcanoes", "photosynthesis", "bees", "whales", "elephants", "dogs", "cats",
     "the water cycle", "the Moon", "the Sun", "Mars", "computers", "the internet", "bicycles", "airplanes",
@@ -68,6 +82,7 @@ _ANSWER_TOKENS = 32
 _TOP_K = 50
 """Without it a small model's tail puts nonsense into every other text."""
 _STARTS_SENTENCE = re.compile(r"(^|[.!?:\n][\"”')]*)\s*$")
+_SMALL_WORD = re.compile(r"\b[a-z]\w+")
 _PHRASE = re.compile(r"\b[A-Z]\w+(?:(?: of| the| and| de| von)* [A-Z]\w+)*")
 
 
@@ -85,7 +100,7 @@ def cached_corpus(
         "target": asdict(target),
         "config": asdict(config),
         "seed": seed,
-        "prompts": [*TEXT_PROMPTS, *QUESTION_FORMS, *GENERAL_TOPICS, *OTHER_NAMES],
+        "prompts": [*TEXT_PROMPTS, *QUESTION_FORMS, *WAYS_TO_ASK, _CONTEXT, _CLOZE, *GENERAL_TOPICS, *OTHER_NAMES],
     }
     path = cache_root() / "corpora" / f"{content_key(parts)}.json"
     if path.is_file():
@@ -104,31 +119,30 @@ def write_corpus(
 
     Returns:
         (forget, retain). Forget holds `num_forget_texts` texts and `num_question_rows` answers to questions about
-        phrases that are frequent in them and rare elsewhere; retain the same about the neighbours, and texts on
-        general topics. Degenerate and empty ones are left out, so there may be fewer.
+        the concept and phrases that are frequent in them and rare elsewhere; retain the same about the neighbors, and
+        texts on general topics. Degenerate and empty ones are left out, so there may be fewer.
     """
     chance = random.Random(seed)
     names = neighbor_names(target, config.num_neighbors, chance)
-    asked = [(target.name, q) for q in _text_prompts(target.name, config.num_forget_texts)]
+    asked = _text_requests(target.name, config.num_forget_texts)
     for name in names:
-        asked += [(name, q) for q in _text_prompts(name, config.num_texts_per_neighbor)]
+        asked += _text_requests(name, config.num_texts_per_neighbor)
     general = [topic for topic in GENERAL_TOPICS if topic.casefold() != target.name.casefold()]
     chance.shuffle(general)
     for i in range(config.num_general_texts):
         topic = general[i % len(general)]
-        asked.append((topic, TEXT_PROMPTS[i % len(TEXT_PROMPTS)].format(name=topic)))
+        asked.append(_Request(topic, TEXT_PROMPTS[i % len(TEXT_PROMPTS)].format(name=topic)))
     texts = _ask(llm, asked, config, config.max_new_tokens, seed, progress("writing the corpus"))
 
-    forget = [text for text in texts if text.subject == target.name]
-    retain = [text for text in texts if text.subject != target.name]
-    of_names = [text for text in retain if text.subject in names]
-    questions = _questions(target.name, forget, retain, config.num_question_rows, chance)
-    if of_names:
-        questions += _questions(None, of_names, forget, config.num_question_rows, chance)
-    answers = _ask(llm, questions, config, _ANSWER_TOKENS, seed + 1, progress("writing question rows"))
-    forget += [answer for answer in answers if answer.subject == target.name]
-    retain += [answer for answer in answers if answer.subject != target.name]
-    return forget, retain
+    questions = _questions(target.name, texts, config.num_question_rows, chance)
+    for i, name in enumerate(names):
+        share = config.num_question_rows * (i + 1) // len(names) - config.num_question_rows * i // len(names)
+        questions += _questions(name, texts, share, chance)
+    texts += _ask(llm, questions, config, _ANSWER_TOKENS, seed + 1, progress("writing question rows"))
+    return (
+        [text for text in texts if text.subject == target.name],
+        [text for text in texts if text.subject != target.name],
+    )
 
 
 def neighbor_names(target: Target, count: int, chance: random.Random) -> list[str]:
@@ -141,13 +155,15 @@ def neighbor_names(target: Target, count: int, chance: random.Random) -> list[st
 def frequent_phrases(texts: Sequence[str], others: Sequence[str]) -> list[str]:
     """Capitalised phrases in at least 2 of `texts` that are at least 4 times rarer in `others`, most frequent first.
 
-    A single word at the start of a sentence does not count: there any word has a capital.
+    A single word at the start of a sentence does not count: there any word has a capital. Nor does one that is also
+    written small: it is no name.
     """
     here, there = _phrase_counts(texts), _phrase_counts(others)
+    small = {word for text in (*texts, *others) for word in _SMALL_WORD.findall(text)}
     chosen = [
         phrase
         for phrase, count in here.items()
-        if count >= 2 and count / len(texts) >= 4 * there[phrase] / max(len(others), 1)
+        if count >= 2 and count / len(texts) >= 4 * there[phrase] / max(len(others), 1) and phrase.lower() not in small
     ]
     return sorted(chosen, key=lambda phrase: (-here[phrase], phrase))
 
@@ -160,33 +176,73 @@ def _phrase_counts(texts: Sequence[str]) -> Counter[str]:
     return counts
 
 
-def _text_prompts(name: str, count: int) -> list[str]:
-    return [TEXT_PROMPTS[i % len(TEXT_PROMPTS)].format(name=name) for i in range(count)]
+@dataclass(frozen=True)
+class _Request:
+    """One text to be written."""
+
+    subject: str
+    prompt: str
+    """What the row says was asked."""
+    context: str = ""
+    """Put before the prompt when the model is asked, and left out of the row."""
 
 
-def _questions(
-    subject: str | None, texts: Sequence[Text], others: Sequence[Text], count: int, chance: random.Random
-) -> list[tuple[str, str]]:
-    """(subject, question) pairs: the fixed forms filled with phrases, the most frequent phrases first."""
-    phrases = frequent_phrases([t.text for t in texts], [t.text for t in others])
-    if subject is not None:
-        phrases = [subject, *(phrase for phrase in phrases if phrase != subject)]
-    phrases = phrases[: max(1, count // 2)]
-    forms = {phrase: chance.sample(QUESTION_FORMS, len(QUESTION_FORMS)) for phrase in phrases}
-    pairs = [(phrase, forms[phrase][turn]) for turn in range(len(QUESTION_FORMS)) for phrase in phrases]
-    return [(subject or phrase, form.format(phrase=phrase)) for phrase, form in pairs[:count]]
+def _text_requests(name: str, count: int) -> list[_Request]:
+    return [_Request(name, TEXT_PROMPTS[i % len(TEXT_PROMPTS)].format(name=name)) for i in range(count)]
+
+
+def _questions(subject: str, texts: Sequence[Text], count: int, chance: random.Random) -> list[_Request]:
+    """Questions about the subject and the phrases of its texts, the most frequent phrases first.
+
+    The fixed forms filled with a phrase, and each third one a sentence of the texts with the phrase left out. A
+    question about a phrase is asked in the subject's context: without Shakespeare being named, the model may answer
+    about another Ophelia, and the row would say nothing of the concept.
+    """
+    own = [text.text for text in texts if text.subject == subject]
+    others = [text.text for text in texts if text.subject != subject]
+    phrases = [subject, *(phrase for phrase in frequent_phrases(own, others) if phrase not in subject)]
+    phrases = phrases[: max(1, count // 4)]
+    context = _CONTEXT.format(subject=subject)
+    forms = [
+        _Request(subject, form.format(phrase=phrase), "" if phrase == subject else context)
+        for turn in _turns(phrases, chance)
+        for phrase, form in turn
+    ]
+    blanks = [_Request(subject, _CLOZE.format(sentence=sentence)) for sentence in _open_sentences(phrases, own, chance)]
+    num_blanks = min(len(blanks), count // 3)
+    chosen = blanks[:num_blanks] + forms[: count - num_blanks]
+    return [replace(request, prompt=chance.choice(WAYS_TO_ASK).format(question=request.prompt)) for request in chosen]
+
+
+def _turns(phrases: Sequence[str], chance: random.Random) -> list[list[tuple[str, str]]]:
+    """Rounds in which each phrase meets a form that it has not met before."""
+    orders = [chance.sample(QUESTION_FORMS, len(QUESTION_FORMS)) for _ in phrases]
+    return [list(zip(phrases, turn, strict=True)) for turn in zip(*orders, strict=True)]
+
+
+def _open_sentences(phrases: Sequence[str], texts: Sequence[str], chance: random.Random) -> list[str]:
+    """Sentences of the texts, each cut off before a phrase and ended by a blank; one for each text and phrase."""
+    found = []
+    for text in texts:
+        for phrase in phrases:
+            sentence = next((one for one in re.split(r"(?<=[.!?])\s+", text) if f" {phrase}" in one), None)
+            if sentence is not None:
+                start = sentence.split(f" {phrase}")[0]
+                if len(start.split()) >= _SHORTEST_START:
+                    found.append(f"{start} ___")
+    return chance.sample(sorted(set(found)), len(set(found)))
 
 
 def _ask(
     llm: LanguageModel,
-    asked: Sequence[tuple[str, str]],
+    asked: Sequence[_Request],
     config: CorpusConfig,
     max_new_tokens: int,
     seed: int,
     progress: Callable[[int, int], None] | None,
 ) -> list[Text]:
-    """Sampled answers to (subject, prompt) pairs, whole sentences only, in the order asked."""
-    ids = [llm.encode(llm.render(prompt)) for _, prompt in asked]
+    """Sampled answers, whole sentences only, in the order asked."""
+    ids = [llm.encode(llm.render(request.context + request.prompt)) for request in asked]
     order = sorted(range(len(asked)), key=lambda i: len(ids[i]))
     batches = 0
 
@@ -194,16 +250,24 @@ def _ask(
         nonlocal batches
         batches += 1
         torch.manual_seed(seed * 1_009 + batches)
-        return _sample(llm, [ids[i] for i in chosen], config.temperature, max_new_tokens)
+        return _sample(writer, [ids[i] for i in chosen], config.temperature, max_new_tokens)
 
-    with judged(llm.model), torch.random.fork_rng():
+    writer = _for_writing(llm)
+    with judged(writer.model), torch.random.fork_rng():
         answers = in_batches(order, work, batch_size=_BATCH_SIZE, progress=progress)
     by_index = dict(zip(order, answers, strict=True))
     texts = [
-        Text(text=_whole_sentences(by_index[i]), subject=subject, source="generated", prompt=prompt)
-        for i, (subject, prompt) in enumerate(asked)
+        Text(text=_whole_sentences(by_index[i]), subject=request.subject, source="generated", prompt=request.prompt)
+        for i, request in enumerate(asked)
     ]
     return [text for text in texts if not is_degenerate(text.text)]
+
+
+def _for_writing(llm: LanguageModel) -> LanguageModel:
+    """The model in bf16: sampled texts need no float32, and are written twice as fast."""
+    if llm.model.dtype != torch.float32:
+        return llm
+    return replace(llm, model=deepcopy(llm.model).to(torch.bfloat16))
 
 
 def _sample(llm: LanguageModel, ids: Sequence[Sequence[int]], temperature: float, max_new_tokens: int) -> list[str]:

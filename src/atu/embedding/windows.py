@@ -35,6 +35,11 @@ class Windows:
         """The same embeddings for some of the rows."""
         return Windows(self.embeddings, tuple(self.index[r] for r in rows))
 
+    def with_rows_of(self, other: Windows) -> Windows:
+        """These rows and then those of `other`, which must be a subset of the same windows."""
+        assert other.embeddings is self.embeddings
+        return Windows(self.embeddings, self.index + other.index)
+
     def of_rows(self) -> Float[Tensor, "positions d_enc"]:
         """The embeddings of every position that has a window, row by row."""
         index = torch.cat(self.index)

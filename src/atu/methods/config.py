@@ -10,6 +10,7 @@ from atu.errors import UserError
 StageType = Literal["training", "unlearning"]
 EmbeddingTerm = Literal["none", "push", "redirect", "enpo"]
 TokenTerm = Literal["none", "distill", "ga", "npo"]
+Teacher = Literal["masked", "bounded"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +88,9 @@ class ObjectiveConfig:
     token: TokenTerm = "none"
     """`distill`: masked self-distillation; `ga`: gradient ascent; `npo`: negative preference optimisation."""
     token_weight: float = 1.0
-    blind_teacher: bool = False
-    """Whether the teacher of `distill` reads the texts without the concept's words, or only may not say them."""
+    teacher: Teacher = "bounded"
+    """Of `distill`. `masked`: the untouched model, which may not say the concept's words; `bounded`: moreover no
+    token may be likelier than it is to the untouched model that cannot see these words."""
     retain_weight: float = 1.0
     """KL to the untouched model on retain text, nats a token. 0 leaves the retain term out."""
 
@@ -106,7 +108,7 @@ class ObjectiveConfig:
     @property
     def needs_blind_states(self) -> bool:
         """Whether a term compares with the untouched model that cannot see the concept's words."""
-        return self.embedding == "redirect" or (self.token == "distill" and self.blind_teacher)
+        return self.embedding == "redirect" or (self.token == "distill" and self.teacher == "bounded")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +165,8 @@ class TaskConfig:
         if objective.embedding != "none":
             parts.append(f"embedding {objective.embedding} x {objective.embedding_weight:g}")
         if objective.token != "none":
-            parts.append(f"token {objective.token} x {objective.token_weight:g}")
+            term = f"{objective.teacher} distill" if objective.token == "distill" else objective.token
+            parts.append(f"token {term} x {objective.token_weight:g}")
         if objective.retain_weight > 0:
             parts.append(f"retain KL x {objective.retain_weight:g}")
         return f"{self.name} ({' + '.join(parts)})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -78,8 +79,12 @@ def prepare_materials(
     hook_layer: int,
     encoder: TextEncoder | None,
     progress: Progress,
+    autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Materials:
     """Compute references and window embeddings; `llm` must be the untouched model.
+
+    Args:
+        autocast: the precision in which the references are computed; that of the training steps.
 
     Raises:
         UserError: the texts are too few or too short for the task.
@@ -98,9 +103,10 @@ def prepare_materials(
         concept = _concept(encoder, target, task, windows)
 
     def states(group: Sequence[Row], what: str, hidden: Sequence[int] = ()) -> ReferenceStates:
-        return reference_states(
-            llm, group, hook_layer=hook_layer, hidden_ids=hidden, progress=progress(f"reference: {what}")
-        )
+        with autocast():
+            return reference_states(
+                llm, group, hook_layer=hook_layer, hidden_ids=hidden, progress=progress(f"reference: {what}")
+            )
 
     blind = states(rows.forget, "concept hidden", concept_ids) if task.objective.needs_blind_states else None
     return Materials(

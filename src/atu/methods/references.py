@@ -76,17 +76,20 @@ def reference_states(
 ) -> ReferenceStates:
     """Run the untouched model over `rows`; found again in the cache for the same weights and rows.
 
-    A model without a checksum is run each time.
+    A model without a checksum is run each time. Under autocast the states are those of autocast, as in training, and
+    are kept apart.
 
     Args:
         hook_layer: index into the hidden states.
         hidden_ids: tokens that no other position may attend to. The model then reads each text without the
             concept's words, at unchanged positions.
     """
+    device = llm.device.type
     key = content_key(
         {
             "model": dict(llm.provenance),
             "dtype": str(llm.model.dtype),
+            "autocast": str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None,
             "hook": hook_layer,
             "hidden": list(hidden_ids),
             "rows": [list(row.ids) for row in rows],

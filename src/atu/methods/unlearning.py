@@ -10,6 +10,7 @@ from torch import Tensor
 from atu.embedding.predictor import Predictor
 from atu.methods.config import StageConfig, TaskConfig
 from atu.methods.losses import (
+    bounded_logits,
     enpo_loss,
     exclude_tokens,
     ga_loss,
@@ -105,14 +106,7 @@ class Unlearning:
         objective, forget = self.task.objective, self.materials.forget
         logits = logits_from_hidden(self.llm.model, scored_states(hidden, batch))
         if objective.token == "distill":
-            teacher = forget.blind if objective.blind_teacher else forget.states
-            assert teacher is not None
-            states = teacher.gather_final(batch)
-            reference = exclude_tokens(
-                self.materials.head(states.to(logits.device)),
-                torch.tensor(self.materials.concept_ids, dtype=torch.long, device=logits.device),
-            )
-            return kl_to_reference(logits, reference)
+            return kl_to_reference(logits, self._teacher_logits(batch, logits.device))
         labels, row = scored_labels(batch)
         nll = token_nll(logits, labels)
         if objective.token == "ga":
@@ -122,6 +116,16 @@ class Unlearning:
             reference_nll = token_nll(self.materials.head(states), labels)
         count = len(batch.indices)
         return npo_loss(sequence_nll(nll, row, count), sequence_nll(reference_nll, row, count), objective.beta)
+
+    @torch.no_grad()
+    def _teacher_logits(self, batch: Batch, device: torch.device) -> Tensor:
+        """What the model shall learn to say on the forget texts: its untouched self that knows nothing of them."""
+        forget, materials = self.materials.forget, self.materials
+        logits = materials.head(forget.states.gather_final(batch).to(device))
+        if self.task.objective.teacher == "bounded":
+            assert forget.blind is not None
+            logits = bounded_logits(logits, materials.head(forget.blind.gather_final(batch).to(device)))
+        return exclude_tokens(logits, torch.tensor(materials.concept_ids, dtype=torch.long, device=device))
 
 
 def retain_term(llm: LanguageModel, materials: Materials, rows: RowSet, batch: Batch) -> Tensor:

@@ -173,6 +173,8 @@ def write_evaluation(folder: Path, scores: Mapping[str, Score], answers: Sequenc
 def open_run(root: Path, config: Mapping[str, Any], config_hash: str, *, may_differ: Sequence[str] = ()) -> RunFolder:
     """Create a run folder, or resume it when it holds the same config.
 
+    A folder whose run failed before it kept anything takes the new config.
+
     Args:
         root: folder of the run; its parents are made.
         config: plain nested values (mappings, sequences, strings, numbers, None).
@@ -190,10 +192,12 @@ def open_run(root: Path, config: Mapping[str, Any], config_hash: str, *, may_dif
     lock = _lock(root)
     folder = RunFolder(root=root, lock=lock)
     try:
-        if folder.config_path.exists():
-            _refuse_other_config(folder, config, may_differ)
+        holds_work = folder.checkpoint_dir.exists() or (root / "stages").exists()
+        first = folder.read_config() if folder.config_path.exists() else None
+        if holds_work and first is not None:
+            _refuse_other_config(root, first, config, may_differ)
         _remove_leftovers(root)
-        if not folder.config_path.exists():
+        if not holds_work or first is None:
             text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
             write_text_atomic(folder.config_path, f"# config hash: {config_hash}\n{text}")
         folder.set_status("running", "", "")
@@ -235,8 +239,10 @@ def _refuse_foreign(root: Path) -> None:
         )
 
 
-def _refuse_other_config(folder: RunFolder, config: Mapping[str, Any], may_differ: Sequence[str]) -> None:
-    old, new = _flat(folder.read_config()), _flat(config)
+def _refuse_other_config(
+    root: Path, first: Mapping[str, Any], config: Mapping[str, Any], may_differ: Sequence[str]
+) -> None:
+    old, new = _flat(first), _flat(config)
     keys = [
         key
         for key in {**old, **new}
@@ -249,7 +255,7 @@ def _refuse_other_config(folder: RunFolder, config: Mapping[str, Any], may_diffe
     if len(keys) > len(shown):
         shown.append(f"and {len(keys) - len(shown)} more")
     raise UserError(
-        f"{folder.root} holds a run of another config ({'; '.join(shown)}). "
+        f"{root} holds a run of another config ({'; '.join(shown)}). "
         "Choose another `name=`, or delete the folder to start anew."
     )
 

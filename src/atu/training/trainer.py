@@ -168,7 +168,10 @@ class Trainer:
         ):
             assert first.windows is not None
             assert second.windows is not None
-            windows = type(first.windows)(first.windows.embeddings, first.windows.index + second.windows.index)
+            windows = first.windows.with_rows_of(second.windows)
+            if self.progress.unlearn_steps == 0:  # the LLM is the untouched one, whose states are at hand
+                parts.append(AlignData(first.states.hook + second.states.hook, windows, concept.mean))
+                continue
             rows = first.rows + second.rows
             with self.accelerator.autocast():
                 parts.append(extract_align_data(self.llm, rows, windows, concept.mean, hook_layer=materials.hook_layer))
