@@ -30,6 +30,7 @@ ANN = Target(name="Ann Lee", folder="Ann_Lee", description="Ann Lee is a painter
 # Texts this short are not all gibberish, even from a random model.
 CONFIG = CorpusConfig(
     num_forget_texts=8, num_neighbors=2, num_texts_per_neighbor=6, num_general_texts=6, num_question_rows=4,
+    num_neighbor_question_rows=4,
     max_new_tokens=2,
 )  # fmt: skip
 
@@ -38,9 +39,10 @@ def text(body: str, subject: str = "Ann Lee") -> Text:
     return Text(text=body, subject=subject, source="generated")
 
 
-def test_a_phrase_counts_from_two_texts_on() -> None:
-    texts = ["She saw Ann Lee and Paris.", "He met Ann Lee.", "Once Rome fell, Ann Lee left."]
-    assert frequent_phrases(texts, []) == ["Ann Lee"]
+def test_a_phrase_needs_a_fiftieth_of_the_texts() -> None:
+    texts = ["She saw Ann Lee and Paris.", "He met Ann Lee."]
+    assert frequent_phrases([*texts, *["it"] * 48], []) == ["Ann Lee", "Paris"]
+    assert frequent_phrases([*texts, *["it"] * 49], []) == ["Ann Lee"]
 
 
 def test_a_phrase_must_be_four_times_rarer_elsewhere() -> None:

@@ -20,14 +20,14 @@ def texts(token: int, count: int, total: int) -> list[Row]:
 
 
 def test_frequent_here_and_absent_there() -> None:
-    # 4 of 10 texts; a token that 60 others lack counts as one in 60: 0.4 >= 6 / 60
+    # 4 of 10 texts; a token that 60 others lack counts as one in 60: 0.4 >= 4 / 60
     assert find_concept_tokens(texts(7, 4, 10), texts(7, 0, 60)) == (7,)
 
 
-def test_six_times_as_frequent_is_enough_and_less_is_not() -> None:
-    # share 1.0 here; 9 of 60 there makes 6 * 0.15 = 0.9, 11 of 60 makes 1.1
-    assert find_concept_tokens(texts(7, 10, 10), texts(7, 9, 60)) == (7,)
-    assert find_concept_tokens(texts(7, 10, 10), texts(7, 11, 60)) == ()
+def test_four_times_as_frequent_is_enough_and_less_is_not() -> None:
+    # share 1.0 here; 14 of 60 there makes 4 * 0.233 = 0.93, 16 of 60 makes 1.07
+    assert find_concept_tokens(texts(7, 10, 10), texts(7, 14, 60)) == (7,)
+    assert find_concept_tokens(texts(7, 10, 10), texts(7, 16, 60)) == ()
 
 
 def test_a_token_of_two_texts_is_an_accident() -> None:
@@ -35,15 +35,15 @@ def test_a_token_of_two_texts_is_an_accident() -> None:
     assert find_concept_tokens(texts(7, 2, 10), texts(7, 0, 600)) == ()
 
 
-def test_so_is_a_token_of_less_than_three_percent_of_the_texts() -> None:
-    # 3 of 100 is 3%, 3 of 101 less
-    assert find_concept_tokens(texts(7, 3, 100), texts(7, 0, 600)) == (7,)
-    assert find_concept_tokens(texts(7, 3, 101), texts(7, 0, 600)) == ()
+def test_so_is_a_token_of_less_than_two_percent_of_the_texts() -> None:
+    # 3 of 150 is 2%, 3 of 151 less
+    assert find_concept_tokens(texts(7, 3, 150), texts(7, 0, 600)) == (7,)
+    assert find_concept_tokens(texts(7, 3, 151), texts(7, 0, 600)) == ()
 
 
 def test_few_other_texts_prove_nothing() -> None:
-    # none of 5 may be as much as 1 in 5, and 6 / 5 is more than all
-    assert find_concept_tokens(texts(7, 10, 10), texts(7, 0, 5)) == ()
+    # none of 3 may be as much as 1 in 3, and 4 / 3 is more than all
+    assert find_concept_tokens(texts(7, 10, 10), texts(7, 0, 3)) == ()
     assert find_concept_tokens(texts(7, 10, 10), []) == ()
 
 

@@ -18,17 +18,19 @@ class CorpusConfig:
     """`generated`: the model writes them; `jsonl`: the two files below; `rwku`: the benchmark's own."""
     forget_path: str | None = None
     retain_path: str | None = None
-    num_forget_texts: int = 96
+    num_forget_texts: int = 72
     num_neighbors: int = 8
     """Concepts of the same kind that must stay."""
     num_texts_per_neighbor: int = 8
-    num_general_texts: int = 40
+    num_general_texts: int = 24
     """Texts about anything else."""
-    num_question_rows: int = 64
-    """Questions about names in the texts of the concept, and as many about those of its neighbors."""
+    num_question_rows: int = 96
+    """Questions about the concept and about names in its texts."""
+    num_neighbor_question_rows: int = 160
+    """The same about all its neighbors together."""
     max_new_tokens: int = 64
     """Length of a generated text, in tokens of the language model."""
-    temperature: float = 0.7
+    temperature: float = 0.5
     """Of the sampling that writes the texts."""
     max_input_length: int = 256
     """Longer texts are cut here, in tokens of the language model."""
@@ -45,7 +47,13 @@ class CorpusConfig:
         for key in ("num_forget_texts", "max_new_tokens", "max_input_length"):
             if getattr(self, key) < 1:
                 raise UserError(f"{key} must be at least 1, not {getattr(self, key)}.")
-        for key in ("num_neighbors", "num_texts_per_neighbor", "num_general_texts", "num_question_rows"):
+        for key in (
+            "num_neighbors",
+            "num_texts_per_neighbor",
+            "num_general_texts",
+            "num_question_rows",
+            "num_neighbor_question_rows",
+        ):
             if getattr(self, key) < 0:
                 raise UserError(f"{key} must not be negative, found {getattr(self, key)}.")
         if self.temperature <= 0:

@@ -41,6 +41,7 @@ QUESTION_FORMS = (
     "Who is {phrase}?",
     "What is {phrase}?",
     "Tell me about {phrase}.",
+    "Who wrote {phrase}?",
     "Who created {phrase}?",
     "Where is {phrase}?",
     "When was {phrase}?",
@@ -82,6 +83,8 @@ _ANSWER_TOKENS = 32
 _TOP_K = 50
 """Without it a small model's tail puts nonsense into every other text."""
 _STARTS_SENTENCE = re.compile(r"(^|[.!?:\n][\"”')]*)\s*$")
+MIN_SHARE = 0.02
+"""Of the texts that must hold a phrase."""
 _SMALL_WORD = re.compile(r"\b[a-z]\w+")
 _PHRASE = re.compile(r"\b[A-Z]\w+(?:(?: of| the| and| de| von)* [A-Z]\w+)*")
 
@@ -119,8 +122,8 @@ def write_corpus(
 
     Returns:
         (forget, retain). Forget holds `num_forget_texts` texts and `num_question_rows` answers to questions about
-        the concept and phrases that are frequent in them and rare elsewhere; retain the same about the neighbors, and
-        texts on general topics. Degenerate and empty ones are left out, so there may be fewer.
+        the concept and phrases of its texts; retain the same about the neighbors, and texts on general topics.
+        Degenerate and empty ones are left out, so there may be fewer.
     """
     chance = random.Random(seed)
     names = neighbor_names(target, config.num_neighbors, chance)
@@ -136,7 +139,8 @@ def write_corpus(
 
     questions = _questions(target.name, texts, config.num_question_rows, chance)
     for i, name in enumerate(names):
-        share = config.num_question_rows * (i + 1) // len(names) - config.num_question_rows * i // len(names)
+        count = config.num_neighbor_question_rows
+        share = count * (i + 1) // len(names) - count * i // len(names)
         questions += _questions(name, texts, share, chance)
     texts += _ask(llm, questions, config, _ANSWER_TOKENS, seed + 1, progress("writing question rows"))
     return (
@@ -153,7 +157,9 @@ def neighbor_names(target: Target, count: int, chance: random.Random) -> list[st
 
 
 def frequent_phrases(texts: Sequence[str], others: Sequence[str]) -> list[str]:
-    """Capitalised phrases in at least 2 of `texts` that are at least 4 times rarer in `others`, most frequent first.
+    """Capitalised phrases in some `texts` that are at least 4 times rarer in `others`, most frequent first.
+
+    A phrase needs a fiftieth of the texts, so that of many texts a slip of one does not count.
 
     A single word at the start of a sentence does not count: there any word has a capital. Nor does one that is also
     written small: it is no name.
@@ -163,7 +169,9 @@ def frequent_phrases(texts: Sequence[str], others: Sequence[str]) -> list[str]:
     chosen = [
         phrase
         for phrase, count in here.items()
-        if count >= 2 and count / len(texts) >= 4 * there[phrase] / max(len(others), 1) and phrase.lower() not in small
+        if count >= MIN_SHARE * len(texts)
+        and count / len(texts) >= 4 * there[phrase] / max(len(others), 1)
+        and phrase.lower() not in small
     ]
     return sorted(chosen, key=lambda phrase: (-here[phrase], phrase))
 

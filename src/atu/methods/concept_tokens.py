@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from atu.models.rows import Row
 
-MIN_SHARE = 0.03
+MIN_SHARE = 0.02
 """A token in fewer of the concept's texts than this is an accident of one text, not the concept."""
-MIN_RATIO = 6.0
+MIN_RATIO = 4.0
 """How many times more often the concept's texts must hold the token than others do."""
 
 

@@ -43,12 +43,12 @@ class TrainingModule:
     training_batch_size: int = 8
     """Texts in one align step."""
     unlearning_optimizer: Literal["adamw", "sgd"] = "adamw"
-    unlearning_lr: float = 2e-5
+    unlearning_lr: float = 3e-5
     unlearning_weight_decay: float = 0.0
     unlearning_warmup_steps: int = 3
-    forget_batch_size: int = 8
+    forget_batch_size: int = 4
     """Forget texts in one unlearn step."""
-    retain_batch_size: int = 8
+    retain_batch_size: int = 12
     """Retain texts in one unlearn step; unused without a retain term."""
     clip_grad_norm: float = 1.0
     train_embeddings: bool = False
@@ -88,7 +88,7 @@ class ObjectiveConfig:
     token: TokenTerm = "none"
     """`distill`: masked self-distillation; `ga`: gradient ascent; `npo`: negative preference optimisation."""
     token_weight: float = 1.0
-    teacher: Teacher = "bounded"
+    teacher: Teacher = "masked"
     """Of `distill`. `masked`: the untouched model, which may not say the concept's words; `bounded`: moreover no
     token may be likelier than it is to the untouched model that cannot see these words."""
     retain_weight: float = 1.0
@@ -115,7 +115,7 @@ class ObjectiveConfig:
 class StopConfig:
     """When a run ends before its schedule does. Reads training-side signals only, alike for every method."""
 
-    concept_nll_rise: float | None = 1.75
+    concept_nll_rise: float | None = 2.0
     """Stop once the concept's own words cost this many nats a token more than before, on held-out texts."""
     retain_kl: float | None = 0.5
     """Stop once the model has moved this far (nats a token) from the original on held-out retain texts."""
