@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from atu.benchmarks.config import CorpusConfig
 from atu.benchmarks.generated import cached_corpus
+from atu.errors import UserError
 from atu.models.language_model import LanguageModel
 from atu.records import Target, Text
 
@@ -20,6 +21,14 @@ def general_texts(llm: LanguageModel, seed: int, progress: Progress) -> list[Tex
 
     The corpus writer is made for a concept and its neighbors: here the concept is a general topic too, and both
     sides are taken. No benchmark's probe goes in.
+
+    Raises:
+        UserError: the model writes nothing that can be used.
     """
     about, others = cached_corpus(llm, _TOPIC, _CORPUS, seed=seed, progress=progress)
+    if not about and not others:
+        raise UserError(
+            f"All that '{llm.label}' writes on general topics is degenerate, so nothing can be held by it: choose a "
+            "model that can write, or set recipe.general_weight=0."
+        )
     return [*about, *others]

@@ -41,8 +41,8 @@ class LessonRows:
     chat: tuple[Row, ...]
     plain: tuple[Row, ...]
     general: tuple[Row, ...]
-    general_states: ReferenceStates
-    """Of the untouched model on `general`."""
+    general_states: ReferenceStates | None
+    """Of the untouched model on `general`; None where the recipe has no general rows."""
 
 
 @dataclass
@@ -153,14 +153,14 @@ class Lesson:
 
     def _distance(self) -> Tensor:
         """KL from the untouched model on general rows, nats a token. The output head has not moved since."""
-        general = self.rows.general
+        general, kept = self.rows.general, self.rows.general_states
+        assert kept is not None
         batch = self._collate(
             general, batch_indices(len(general), self.recipe.general_per_step, self.progress.step, self.seed)
         )
         logits = self._logits(batch)
         with torch.no_grad():
-            states = self.rows.general_states.gather_final(batch).to(logits.device)
-            reference = logits_from_hidden(self.llm.model, states)
+            reference = logits_from_hidden(self.llm.model, kept.gather_final(batch).to(logits.device))
         return kl_to_reference(logits, reference)
 
     def _collate(self, rows: Sequence[Row], indices: Sequence[int]) -> Batch:

@@ -54,20 +54,19 @@ def teach(config: TeachConfig) -> Path:
     earlier = _read_note(out)
 
     accelerator = build_accelerator(config.device, config.precision)
-    console = Console(stderr=True)
-    with RunProgress(console) as progress:
+    with RunProgress(Console(stderr=True)) as progress:
         llm = load_language_model(config.pre_trained_llm, device=str(accelerator.device))
         with progress.steps() as report:
-            general = general_texts(llm, config.seed, report)
-        key = _key(config, llm, plan, general, accelerator.mixed_precision)
-        if earlier is not None:
-            if earlier.get("key") != key:
-                raise UserError(f"{out} holds another taught model. Choose another --out, or delete that folder.")
-            progress.line(f"{out} holds this model already.")
-            return out
+            general = general_texts(llm, config.seed, report) if config.recipe.general_weight > 0 else []
+            key = _key(config, llm, plan, general, accelerator.mixed_precision)
+            if earlier is not None:
+                if earlier.get("key") != key:
+                    raise UserError(f"{out} holds another taught model. Choose another --out, or delete that folder.")
+                progress.line(f"{out} holds this model already")
+                return out
+            rows = _build(llm, plan, general, report)
         folder = cache_root() / "taught" / key
         with _held(folder):
-            rows = _build(llm, plan, general, report)
             lesson = Lesson(
                 llm, rows, config.recipe, config.seed, accelerator, folder / "checkpoint", config.checkpoint_seconds
             )
@@ -76,18 +75,19 @@ def teach(config: TeachConfig) -> Path:
             if not lesson.is_finished:
                 with progress.stage(f"teaching {len(facts)} facts", total=lesson.steps) as advance:
                     lesson.run(advance)
-        card = _card(config, llm, data, targets, len(facts), key, lesson)
         with progress.stage("saving the model, and loading it again"):
+            card = _card(config, llm, data, targets, len(facts), key, lesson)
             export_model(llm, out, card, notes={NOTE_FILE: as_note(card)})
-            asked = [text for text in plan.chat if text.prompt is not None][:_CHECKED_ANSWERS]
-            check_reload(llm, out, [llm.render(text.prompt or "") for text in asked])
+            check_reload(llm, out, [llm.render(text.prompt or "") for text in plan.chat[:_CHECKED_ANSWERS]])
     return out
 
 
 def _build(llm: LanguageModel, plan: LessonPlan, general: Sequence[Text], report: Callable[[str], Any]) -> LessonRows:
     """Token rows, and the untouched model's states on the general ones; `llm` must still be untouched."""
     general_rows = tuple(build_rows(llm, general, max_tokens=_MAX_TOKENS))
-    states = reference_states(llm, general_rows, hook_layer=1, progress=report("reading the general texts"))
+    states = None
+    if general_rows:
+        states = reference_states(llm, general_rows, hook_layer=1, progress=report("reading the general texts"))
     return LessonRows(
         chat=tuple(build_rows(llm, plan.chat, max_tokens=_MAX_TOKENS)),
         plain=tuple(build_rows(llm, plan.plain, max_tokens=_MAX_TOKENS)),
