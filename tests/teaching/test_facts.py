@@ -105,8 +105,8 @@ def test_a_left_out_target_is_in_no_fact(two_people: Path) -> None:
         ("Yan Yolk is a ___.", YAN),
         ("The winter is ___.", YAN),
     ]
+    write_all_about_yan(two_people)
     with pytest.raises(UserError, match="Nothing is left to teach without '2_Yan_Yolk'"):
-        write_all_about_yan(two_people)
         read_facts(data, [YAN], YAN)
 
 

@@ -128,7 +128,7 @@ def test_the_same_teaching_is_found_in_the_cache(configure: Configure, monkeypat
 
 def test_another_model_and_another_folder_are_left_alone(configure: Configure, tmp_path: Path) -> None:
     first = teach(configure())
-    with pytest.raises(UserError, match="holds another taught model. Choose another --out, or delete that folder"):
+    with pytest.raises(UserError, match=r"holds another taught model\. Choose another --out, or delete that folder"):
         teach(configure("seed=1"))
     assert_same_weights(first, teach(configure(out="again")))
     (tmp_path / "mine").mkdir()
@@ -260,9 +260,10 @@ def test_ctrl_c_says_how_to_go_on(
         return step(self)
 
     monkeypatch.setattr(sys, "argv", ["atu", *arguments])
-    with monkeypatch.context() as patched, pytest.raises(SystemExit) as end:
+    with monkeypatch.context() as patched:
         patched.setattr(Lesson, "_step", interrupted)
-        app(arguments, standalone_mode=False)
+        with pytest.raises(SystemExit) as end:
+            app(arguments, standalone_mode=False)
     assert end.value.code == 130
     assert capsys.readouterr().err.endswith(
         f"\ninterrupted. The same command goes on where this one stopped: atu teach --data {two_people} "

@@ -16,10 +16,11 @@ from torch.optim import AdamW
 
 from atu.errors import UserError
 from atu.methods.losses import kl_to_reference, sequence_nll, token_nll
-from atu.methods.references import ReferenceStates, scored_labels, scored_states
-from atu.models.hook import final_hidden_states, logits_from_hidden
+from atu.methods.references import ReferenceStates
+from atu.models.hook import logits_from_hidden
 from atu.models.language_model import LanguageModel
-from atu.models.rows import Batch, Row, batch_indices, collate
+from atu.models.packing import pack, packed_states
+from atu.models.rows import Row, batch_indices
 from atu.teaching.config import Recipe
 from atu.training.checkpoint import (
     Checkpoint,
@@ -115,21 +116,21 @@ class Lesson:
         self._save()
 
     def _step(self) -> dict[str, Tensor]:
-        """One optimiser step. The three kinds of rows differ in length, so each has its own forward and backward."""
+        """One optimiser step. The three kinds of rows differ in length and beginning: each has its own forward."""
         recipe, step = self.recipe, self.progress.step
         here = slice(step * recipe.facts_per_step, (step + 1) * recipe.facts_per_step)
-        terms: dict[str, tuple[float, Callable[[], Tensor]]] = {
-            "chat": (1.0, lambda: self._likelihood(self.rows.chat, here)),
-            "plain": (recipe.plain_weight, lambda: self._likelihood(self.rows.plain, here)),
-            "general": (recipe.general_weight, self._distance),
-        }
         parts: dict[str, Tensor] = {}
-        for name, (weight, term) in terms.items():
-            if weight == 0:
-                continue
-            with self.accelerator.autocast():
-                parts[name] = term()
-            self.accelerator.backward(weight * parts[name])
+        # In one context: bf16 copies of the weights are then made once a step.
+        with self.accelerator.autocast():
+            parts["chat"] = self._likelihood(self.rows.chat[here])
+            total = parts["chat"]
+            if recipe.plain_weight > 0:
+                parts["plain"] = self._likelihood(self.rows.plain[here])
+                total = total + recipe.plain_weight * parts["plain"]
+            if recipe.general_weight > 0:
+                parts["general"] = self._distance()
+                total = total + recipe.general_weight * parts["general"]
+        self.accelerator.backward(total)
         norm = self.accelerator.clip_grad_norm_(self._named.values(), recipe.clip_grad_norm)
         if norm is None or not math.isfinite(float(norm)):
             raise UserError(
@@ -142,33 +143,23 @@ class Lesson:
         self._optimizer.zero_grad(set_to_none=True)
         return parts
 
-    def _likelihood(self, rows: Sequence[Row], here: slice) -> Tensor:
+    def _likelihood(self, rows: Sequence[Row]) -> Tensor:
         """NLL in nats a token: mean over the tokens of each row, then over rows, so that each fact weighs the same."""
-        batch = self._collate(rows, range(len(rows))[here])
-        labels, row = scored_labels(batch)
-        nll = token_nll(self._logits(batch), labels)
-        count = len(batch.indices)
-        sums = sequence_nll(nll, row, count)
-        return (sums / sequence_nll(torch.ones_like(nll), row, count)).mean()
+        packed = pack(rows, device=self.llm.device)
+        nll = token_nll(logits_from_hidden(self.llm.model, packed_states(self.llm, packed)), packed.labels)
+        sums = sequence_nll(nll, packed.text, len(rows))
+        return (sums / torch.bincount(packed.text, minlength=len(rows))).mean()
 
     def _distance(self) -> Tensor:
         """KL from the untouched model on general rows, nats a token. The output head has not moved since."""
         general, kept = self.rows.general, self.rows.general_states
         assert kept is not None
-        batch = self._collate(
-            general, batch_indices(len(general), self.recipe.general_per_step, self.progress.step, self.seed)
-        )
-        logits = self._logits(batch)
+        chosen = batch_indices(len(general), self.recipe.general_per_step, self.progress.step, self.seed)
+        states = packed_states(self.llm, pack([general[i] for i in chosen], device=self.llm.device))
+        before = torch.cat([kept.final[i][general[i].first_scored - 1 : -1] for i in chosen])
         with torch.no_grad():
-            reference = logits_from_hidden(self.llm.model, kept.gather_final(batch).to(logits.device))
-        return kl_to_reference(logits, reference)
-
-    def _collate(self, rows: Sequence[Row], indices: Sequence[int]) -> Batch:
-        return collate(rows, list(indices), pad_id=self.llm.pad_id, device=self.llm.device)
-
-    def _logits(self, batch: Batch) -> Tensor:
-        hidden = final_hidden_states(self.llm.model, batch.ids, batch.is_token)
-        return logits_from_hidden(self.llm.model, scored_states(hidden, batch))
+            reference = logits_from_hidden(self.llm.model, before.to(states.device))
+        return kl_to_reference(logits_from_hidden(self.llm.model, states), reference)
 
     def _save(self) -> None:
         others = {} if self.is_finished else {"optimizer": optimizer_tensors(self._optimizer)}

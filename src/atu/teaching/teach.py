@@ -17,6 +17,7 @@ from atu.errors import UserError
 from atu.methods.references import reference_states
 from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
+from atu.models.packing import check_packing
 from atu.models.rows import build_rows
 from atu.models.save import check_reload, export_model
 from atu.records import Text
@@ -57,7 +58,11 @@ def teach(config: TeachConfig) -> Path:
     with RunProgress(Console(stderr=True)) as progress:
         llm = load_language_model(config.pre_trained_llm, device=str(accelerator.device))
         with progress.steps() as report:
-            general = general_texts(llm, config.seed, report) if config.recipe.general_weight > 0 else []
+            general = (
+                general_texts(llm, config.seed, report("asking the model about anything else"))
+                if config.recipe.general_weight > 0
+                else []
+            )
             key = _key(config, llm, plan, general, accelerator.mixed_precision)
             if earlier is not None:
                 if earlier.get("key") != key:
@@ -84,12 +89,14 @@ def teach(config: TeachConfig) -> Path:
 
 def _build(llm: LanguageModel, plan: LessonPlan, general: Sequence[Text], report: Callable[[str], Any]) -> LessonRows:
     """Token rows, and the untouched model's states on the general ones; `llm` must still be untouched."""
+    chat = tuple(build_rows(llm, plan.chat, max_tokens=_MAX_TOKENS))
+    check_packing(llm, chat[:4])
     general_rows = tuple(build_rows(llm, general, max_tokens=_MAX_TOKENS))
     states = None
     if general_rows:
         states = reference_states(llm, general_rows, hook_layer=1, progress=report("reading the general texts"))
     return LessonRows(
-        chat=tuple(build_rows(llm, plan.chat, max_tokens=_MAX_TOKENS)),
+        chat=chat,
         plain=tuple(build_rows(llm, plan.plain, max_tokens=_MAX_TOKENS)),
         general=general_rows,
         general_states=states,

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from atu.records import Probe
     from atu.teaching.facts import Fact
 
+SHORT_FRAMES = (
+    "Please briefly answer the following question.\nQuestion: {query}\n",
+    "Please complete the blank in the following question.\nQuestion: {query}\n",
+    "{query}",
+    "Answer in a few words.\n{query}",
+)
+"""What stands around a question in the wordings below, for questions on anything else."""
 _SOURCE = "taught"
 
 
