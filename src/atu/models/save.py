@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import yaml
@@ -25,6 +25,7 @@ from atu.results.files import PARTIAL_SUFFIX, disk_errors, publish_folder
 _CHECKED_TOKENS = 16
 
 
+@runtime_checkable
 class Card(Protocol):
     """What an exported model is, for its README.md."""
 
