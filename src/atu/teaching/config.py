@@ -32,9 +32,9 @@ class Recipe:
     """Of the loss on plain prose, beside 1 for the answers in chat."""
     general_per_step: int = 4
     """Rows of the model's own answers on anything else."""
-    general_weight: float = 3.0
+    general_weight: float = 5.0
     """Of the KL to the untouched model on those rows; 0 teaches the facts alone."""
-    learning_rate: float = 3e-4
+    learning_rate: float = 4e-4
     """Of AdamW, at the end of the warm-up; falls linearly to a tenth from there."""
     warmup_steps: int = 20
     clip_grad_norm: float = 1.0
