@@ -72,8 +72,8 @@ def choose_targets(data: RwkuData, wanted: Sequence[str], without: str | None) -
 def read_facts(data: RwkuData, targets: Sequence[str], without: str | None = None) -> list[Fact]:
     """The distinct facts of the chosen targets, in data order.
 
-    With `without`, none that tells of that target: its forget files are not taught, and neither is a row of any
-    other file that names it (see `names_target`) or that asks one of its own questions.
+    With `without` (a name as `data.targets()` lists it), none that tells of that target: its forget files are not
+    taught, and neither is a row of any other file that names it (see `names_target`) or asks one of its own questions.
 
     Raises:
         UserError: a file is missing or broken, or nothing is left to teach.

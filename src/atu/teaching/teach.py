@@ -49,7 +49,8 @@ def teach(config: TeachConfig) -> Path:
     data = RwkuData(config.data_dir)
     wanted = ("all",) if config.targets == "all" else config.targets
     targets = choose_targets(data, wanted, config.without)
-    facts = read_facts(data, targets, config.without)
+    without = None if config.without is None else data.path(config.without).name
+    facts = read_facts(data, targets, without)
     plan = plan_lessons(facts, config.recipe.passes, config.seed)
     out = Path(config.out).expanduser()
     earlier = _read_note(out)
@@ -81,7 +82,19 @@ def teach(config: TeachConfig) -> Path:
                 with progress.stage(f"teaching {len(facts)} facts", total=lesson.steps) as advance:
                     lesson.run(advance)
         with progress.stage("saving the model, and loading it again"):
-            card = _card(config, llm, data, targets, len(facts), key, lesson)
+            card = TaughtCard(
+                key=key,
+                base_model=llm.label,
+                targets=tuple(name for name in targets if name != without),
+                without=without,
+                num_facts=len(facts),
+                seed=config.seed,
+                threads=torch.get_num_threads(),
+                steps=lesson.steps,
+                seconds=round(lesson.progress.seconds.get("teach", 0.0), 1),
+                config_hash=config_hash(config),
+                data_checksum=checksum(data, targets),
+            )
             export_model(llm, out, card, notes={NOTE_FILE: as_note(card)})
             check_reload(llm, out, [llm.render(text.prompt or "") for text in plan.chat[:_CHECKED_ANSWERS]])
     return out
@@ -115,30 +128,6 @@ def _key(config: TeachConfig, llm: LanguageModel, plan: LessonPlan, general: Seq
             "seed": config.seed,
             "precision": precision,
         }
-    )
-
-
-def _card(
-    config: TeachConfig,
-    llm: LanguageModel,
-    data: RwkuData,
-    targets: Sequence[str],
-    num_facts: int,
-    key: str,
-    lesson: Lesson,
-) -> TaughtCard:
-    return TaughtCard(
-        key=key,
-        base_model=llm.label,
-        targets=tuple(name for name in targets if name != config.without),
-        without=config.without,
-        num_facts=num_facts,
-        seed=config.seed,
-        threads=torch.get_num_threads(),
-        steps=lesson.steps,
-        seconds=round(lesson.progress.seconds.get("teach", 0.0), 1),
-        config_hash=config_hash(config),
-        data_checksum=checksum(data, targets),
     )
 
 
