@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import signal
 import sys
 import time
@@ -212,6 +213,20 @@ def wait(child: int, seconds: float) -> int | None:
             return status
         time.sleep(0.002)
     return None
+
+
+def test_a_full_disk_is_one_line_and_then_there_is_space(configure: Configure) -> None:
+    config = configure()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The trained weights take 447 kB, the optimiser's state 895 kB.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, hard))
+    try:
+        with pytest.raises(UserError, match=r"Cannot write .*/checkpoint: the file would pass the size limit"):
+            teach(config)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not Path(config.out).exists()
+    assert_same_weights(teach(config), teach(replace(config, out=f"{config.out}-2")))
 
 
 def test_two_processes_do_not_teach_the_same(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
