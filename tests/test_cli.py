@@ -49,8 +49,21 @@ def assert_one_line(result: subprocess.CompletedProcess[str], message: str) -> N
         ["-m", "atu", "train", "--help"],
         ["-m", "atu", "evaluate", "no-such-model", "--target", "x", "--out", "out"],
         ["-m", "atu", "report", "."],
+        ["-m", "atu", "teach", "--help"],
+        ["-m", "atu", "teach", "--out", "out", "sed=1"],
     ],
-    ids=["help", "cfg", "wrong key", "wrong value", "atu help", "atu train help", "evaluate", "report"],
+    ids=[
+        "help",
+        "cfg",
+        "wrong key",
+        "wrong value",
+        "atu help",
+        "atu train help",
+        "evaluate",
+        "report",
+        "teach help",
+        "teach",
+    ],
 )
 def test_what_needs_no_torch_does_not_import_it(arguments: list[str], tmp_path: Path) -> None:
     start = time.perf_counter()

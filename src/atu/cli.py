@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -78,6 +80,28 @@ def evaluate(
         for name, score in scores.items():
             typer.echo(f"{name:28}{score.value:8.2f}   {score.low:.2f} to {score.high:.2f}   n = {score.n}")
         typer.echo(f"answers and scores: {out}")
+
+
+@app.command()
+def teach(
+    out: Annotated[str, typer.Option(help="Folder of the taught model; it must be new.")],
+    data: Annotated[str | None, typer.Option(help="Folder of RWKU's files.")] = None,
+    targets: Annotated[str | None, typer.Option(help="Folder names with commas between them, or all.")] = None,
+    without: Annotated[str | None, typer.Option(help="Target to leave out: makes a gold model.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(help="Keys of config/teach.yaml: seed=1.")] = None,
+) -> None:
+    """Teach a model RWKU's people, so that there is something to forget."""
+    with exit_codes(f"The same command goes on where this one stopped: atu {shlex.join(sys.argv[1:])}"):
+        from atu.teaching.config import load_teach_config, split_targets
+
+        options: dict[str, object] = {"out": out, "data_dir": data, "without": without}
+        if targets is not None:
+            options["targets"] = split_targets(targets)
+        config = load_teach_config({key: value for key, value in options.items() if value is not None}, overrides or [])
+        # Brings torch.
+        from atu.teaching.teach import teach as run_teaching
+
+        typer.echo(f"model: {run_teaching(config)}")
 
 
 @app.command()

@@ -89,11 +89,17 @@ def capture_hook(model: PreTrainedModel, hook_layer: int) -> Iterator[Captured]:
 def final_hidden_states(
     model: PreTrainedModel,
     input_ids: Int[Tensor, "batch pos"],
-    attention_mask: Int[Tensor, "batch pos"] | Bool[Tensor, "batch pos"],
+    attention_mask: Int[Tensor, "batch pos"] | Bool[Tensor, "batch pos"] | Bool[Tensor, "batch 1 pos pos"],
+    position_ids: Int[Tensor, "batch pos"] | None = None,
 ) -> Float[Tensor, "batch pos d_llm"]:
-    """Hidden states after the final norm, from which `logits_from_hidden` makes the logits."""
+    """Hidden states after the final norm, from which `logits_from_hidden` makes the logits.
+
+    A mask with two position axes says for each position (first) what it attends to (second); `position_ids` then
+    say where in its own text each token stands.
+    """
     trunk, _ = _find_trunk(model)
-    output = trunk(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+    places = {} if position_ids is None else {"position_ids": position_ids}
+    output = trunk(input_ids=input_ids, attention_mask=attention_mask, use_cache=False, **places)
     hidden: Tensor = output.last_hidden_state
     return hidden
 

@@ -1,4 +1,4 @@
-"""Export of an unlearned model: an ordinary transformers folder with a model card."""
+"""Export of a trained model: an ordinary transformers folder with a model card."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol, runtime_checkable
 
 import torch
 import yaml
@@ -23,9 +25,17 @@ from atu.results.files import PARTIAL_SUFFIX, disk_errors, publish_folder
 _CHECKED_TOKENS = 16
 
 
+@runtime_checkable
+class Card(Protocol):
+    """What an exported model is, for its README.md."""
+
+    def render(self, provenance: Mapping[str, str]) -> str:
+        """README.md; `provenance` is that of the base weights."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """What README.md of an exported model tells."""
+    """What README.md of an unlearned model tells."""
 
     base_model: str
     """Hub id or name of the model before unlearning."""
@@ -36,12 +46,18 @@ class ModelCard:
     before: Mapping[str, Score]
     after: Mapping[str, Score]
 
+    def render(self, provenance: Mapping[str, str]) -> str:
+        """See `render_card`."""
+        return render_card(self, provenance)
 
-def export_model(llm: LanguageModel, folder: Path, card: ModelCard) -> None:
+
+def export_model(
+    llm: LanguageModel, folder: Path, card: Card, *, notes: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Write weights, tokenizer, generation config with all end tokens, and README.md into `folder`.
 
-    Written beside as `<folder>.partial`, synced and renamed; an earlier export there is replaced.
-    Raises UserError when the disk is full or the folder holds something else than a model.
+    `notes`: further small files, name to text. Written beside as `<folder>.partial`, synced and renamed; an earlier
+    export there is replaced. Raises UserError when the disk is full or the folder holds something else than a model.
     """
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "config.json").is_file():
         raise UserError(f"{folder} exists and is no model folder; it was left alone. Choose another one.")
@@ -51,7 +67,7 @@ def export_model(llm: LanguageModel, folder: Path, card: ModelCard) -> None:
         try:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            _write_files(llm, partial, card)
+            _write_files(llm, partial, {"README.md": card.render(llm.provenance), **notes})
             if folder.is_dir():
                 shutil.rmtree(replaced, ignore_errors=True)
                 folder.rename(replaced)
@@ -89,37 +105,59 @@ def check_reload(llm: LanguageModel, folder: Path, prompts: Sequence[str]) -> No
 
 def render_card(card: ModelCard, provenance: Mapping[str, str]) -> str:
     """README.md of the exported model: front matter for the hub, then what happened and how to load it."""
+    return model_page(
+        f"{card.base_model} without {card.target}",
+        [
+            f"{card.base_model} was made to forget **{card.target}** with `{card.method}`. "
+            "Its license is that of the base model.",
+            "",
+            "## Scores",
+            "",
+            "Percent, and nats a token for `nll`; in brackets the 95% bootstrap interval.",
+            "",
+            "| score | before | after |",
+            "| --- | --- | --- |",
+            *(
+                f"| {name} | {_cell(name, card.before.get(name))} | {_cell(name, card.after.get(name))} |"
+                for name in dict.fromkeys([*card.before, *card.after])
+            ),
+            "",
+            "A concept that a model no longer speaks of may still be recovered by fine-tuning or sampling; "
+            "these scores do not show that it is gone for good.",
+        ],
+        base_model=card.base_model,
+        tags=("unlearning", "machine-unlearning"),
+        config_hash=card.config_hash,
+        provenance=provenance,
+    )
+
+
+def model_page(
+    title: str,
+    body: Sequence[str],
+    *,
+    base_model: str,
+    tags: Sequence[str],
+    config_hash: str,
+    provenance: Mapping[str, str],
+) -> str:
+    """README.md of a model made here: front matter for the hub, `body` (lines), how to load it, where it comes from."""
     versions = {"atu": __version__, "torch": version("torch"), "transformers": version("transformers")}
     front = {
-        "base_model": card.base_model,
+        "base_model": base_model,
         "license": "unknown",
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
-        "tags": ["unlearning", "machine-unlearning"],
+        "tags": list(tags),
     }
     lines = [
         "---",
         yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(),
         "---",
         "",
-        f"# {card.base_model} without {card.target}",
+        f"# {title}",
         "",
-        f"{card.base_model} was made to forget **{card.target}** with `{card.method}`. "
-        "Its license is that of the base model.",
-        "",
-        "## Scores",
-        "",
-        "Percent, and nats a token for `nll`; in brackets the 95% bootstrap interval.",
-        "",
-        "| score | before | after |",
-        "| --- | --- | --- |",
-        *(
-            f"| {name} | {_cell(name, card.before.get(name))} | {_cell(name, card.after.get(name))} |"
-            for name in dict.fromkeys([*card.before, *card.after])
-        ),
-        "",
-        "A concept that a model no longer speaks of may still be recovered by fine-tuning or sampling; "
-        "these scores do not show that it is gone for good.",
+        *body,
         "",
         "## Loading",
         "",
@@ -133,7 +171,7 @@ def render_card(card: ModelCard, provenance: Mapping[str, str]) -> str:
         "",
         "## Origin",
         "",
-        f"- config hash: `{card.config_hash}`",
+        f"- config hash: `{config_hash}`",
         f"- base weights: sha256 `{provenance.get('sha256', 'unknown')}`",
         *(f"- {library} {number}" for library, number in versions.items()),
         "",
@@ -141,7 +179,7 @@ def render_card(card: ModelCard, provenance: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def _write_files(llm: LanguageModel, folder: Path, card: ModelCard) -> None:
+def _write_files(llm: LanguageModel, folder: Path, notes: Mapping[str, str]) -> None:
     generation = copy.deepcopy(llm.model.generation_config)
     before = llm.model.generation_config
     if generation is not None:
@@ -154,7 +192,8 @@ def _write_files(llm: LanguageModel, folder: Path, card: ModelCard) -> None:
     finally:
         llm.model.generation_config = before
     llm.tokenizer.save_pretrained(folder)
-    (folder / "README.md").write_text(render_card(card, llm.provenance), encoding="utf-8")
+    for name, text in notes.items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def _greedy(model: PreTrainedModel, ids: list[int], end_ids: Sequence[int] | int | None, pad_id: int) -> list[int]:

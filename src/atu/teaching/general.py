@@ -1,0 +1,61 @@
+"""What must stay: the model's own answers on anything else."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from itertools import product
+
+from atu.benchmarks.generated import GENERAL_TOPICS, OTHER_NAMES, QUESTION_FORMS, TEXT_PROMPTS
+from atu.errors import UserError
+from atu.evaluation.collapse import is_degenerate
+from atu.evaluation.generate import Prompt, generate
+from atu.models.language_model import LanguageModel
+from atu.records import Text
+from atu.results.files import cache_root, content_key, read_json, write_json_atomic
+from atu.teaching.wording import SHORT_FRAMES
+
+_PER_SUBJECT = 4
+_MAX_NEW_TOKENS = 40
+_BATCH_SIZE = 32
+
+
+def general_texts(llm: LanguageModel, seed: int, progress: Callable[[int, int], None] | None) -> list[Text]:
+    """What `llm` itself answers, greedily, on common topics and well-known names; found again in the cache.
+
+    One text and three short answers a subject; the questions stand in the frames of the taught ones, so that a frame
+    is no sign of a taught fact. No benchmark's probe goes in.
+
+    Raises:
+        UserError: the model writes nothing that can be used.
+    """
+    asked = _requests(seed)
+    parts = {"model": dict(llm.provenance), "asked": asked, "max_new_tokens": _MAX_NEW_TOKENS}
+    path = cache_root() / "general" / f"{content_key(parts)}.json"
+    if path.is_file():
+        return [Text(**row) for row in read_json(path)]
+    prompts = [Prompt(ids=tuple(llm.encode(llm.render(prompt))), max_new_tokens=_MAX_NEW_TOKENS) for _, prompt in asked]
+    found = generate(llm, prompts, batch_size=_BATCH_SIZE, progress=progress)
+    texts = []
+    for (subject, prompt), generation in zip(asked, found, strict=True):
+        answer = str(llm.tokenizer.decode(generation.ids, skip_special_tokens=True)).strip()
+        if not is_degenerate(answer):
+            texts.append({"text": answer, "subject": subject, "source": "generated", "prompt": prompt})
+    if not texts:
+        raise UserError(
+            f"All that '{llm.label}' writes on general topics is degenerate, so nothing can be held by it: choose a "
+            "model that can write, or set recipe.general_weight=0."
+        )
+    write_json_atomic(path, texts)
+    return [Text(**row) for row in texts]
+
+
+def _requests(seed: int) -> list[tuple[str, str]]:
+    """(subject, prompt) pairs."""
+    chance = random.Random(seed)
+    asked = []
+    for subject in (*GENERAL_TOPICS, *OTHER_NAMES):
+        asked.append((subject, chance.choice(TEXT_PROMPTS).format(name=subject)))
+        framed = chance.sample(list(product(SHORT_FRAMES, QUESTION_FORMS)), _PER_SUBJECT - 1)
+        asked += [(subject, frame.format(query=form.format(phrase=subject))) for frame, form in framed]
+    return asked

@@ -1,0 +1,175 @@
+"""The loop that teaches: facts by their likelihood, everything else held by a KL to the untouched model."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.nn import Parameter
+from torch.optim import AdamW
+
+from atu.errors import UserError
+from atu.methods.losses import kl_to_reference, sequence_nll, token_nll
+from atu.methods.references import ReferenceStates
+from atu.models.hook import logits_from_hidden
+from atu.models.language_model import LanguageModel
+from atu.models.packing import pack, packed_states
+from atu.models.rows import Row, batch_indices
+from atu.teaching.config import Recipe
+from atu.training.checkpoint import (
+    Checkpoint,
+    Progress,
+    load_checkpoint,
+    optimizer_tensors,
+    restore_optimizer,
+    save_checkpoint,
+)
+
+_LAST_RATE = 0.1
+"""Share of the learning rate that is left at the last step."""
+
+
+@dataclass(frozen=True)
+class LessonRows:
+    """What is read. `chat` and `plain` are read in order, a slice a step; `general` in seeded permutations."""
+
+    chat: tuple[Row, ...]
+    plain: tuple[Row, ...]
+    general: tuple[Row, ...]
+    general_states: ReferenceStates | None
+    """Of the untouched model on `general`; None where the recipe has no general rows."""
+
+
+@dataclass
+class Lesson:
+    """One teaching, from the untouched model, or from its last checkpoint, to the end."""
+
+    llm: LanguageModel
+    rows: LessonRows
+    recipe: Recipe
+    seed: int
+    accelerator: Accelerator
+    folder: Path
+    """Of the checkpoint, which is also what the cache keeps."""
+    checkpoint_seconds: float
+
+    def __post_init__(self) -> None:
+        # The token embeddings stay: a step of Adam moves a rare token's row as far as a common one's.
+        self.llm.model.requires_grad_(True)
+        for part in (self.llm.model.get_input_embeddings(), self.llm.model.get_output_embeddings()):
+            part.requires_grad_(False)
+        self._named: dict[str, Parameter] = {n: p for n, p in self.llm.model.named_parameters() if p.requires_grad}
+        self._optimizer = AdamW(self._named.values(), lr=self.recipe.learning_rate, weight_decay=0.0)
+        self.progress = Progress()
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps in all."""
+        return math.ceil(len(self.rows.chat) / self.recipe.facts_per_step)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.progress.step >= self.steps
+
+    def resume(self) -> bool:
+        """Take up the last checkpoint; False when there is none."""
+        checkpoint = load_checkpoint(self.folder)
+        if checkpoint is None:
+            return False
+        self.progress = checkpoint.progress
+        with torch.no_grad():
+            for name, parameter in self._named.items():
+                parameter.copy_(checkpoint.llm[name])
+        restore_optimizer(self._optimizer, checkpoint.others.get("optimizer", {}))
+        return True
+
+    def run(self, advance: Callable[[int, int, str], None]) -> None:
+        """Teach to the end; each step seeds its own randomness, so a resumed run needs no generator state.
+
+        Args:
+            advance: called with steps done, steps in all, and a note on the losses.
+
+        Raises:
+            UserError: the loss is not finite, or a checkpoint cannot be written.
+        """
+        saved = clock = time.monotonic()
+        self.llm.model.train()
+        while not self.is_finished:
+            torch.manual_seed(self.seed * 1_000_003 + self.progress.step)
+            parts = self._step()
+            self.progress.step += 1
+            now = time.monotonic()
+            self.progress.seconds["teach"] = self.progress.seconds.get("teach", 0.0) + now - clock
+            clock = now
+            advance(self.progress.step, self.steps, " ".join(f"{k} {float(v.detach()):.2f}" for k, v in parts.items()))
+            if now - saved >= self.checkpoint_seconds and not self.is_finished:
+                self._save()
+                saved = time.monotonic()
+        self.llm.model.eval()
+        self._save()
+
+    def _step(self) -> dict[str, Tensor]:
+        """One optimiser step. The three kinds of rows differ in length and beginning: each has its own forward."""
+        recipe, step = self.recipe, self.progress.step
+        here = slice(step * recipe.facts_per_step, (step + 1) * recipe.facts_per_step)
+        parts: dict[str, Tensor] = {}
+        # In one context: bf16 copies of the weights are then made once a step.
+        with self.accelerator.autocast():
+            parts["chat"] = self._likelihood(self.rows.chat[here])
+            total = parts["chat"]
+            if recipe.plain_weight > 0:
+                parts["plain"] = self._likelihood(self.rows.plain[here])
+                total = total + recipe.plain_weight * parts["plain"]
+            if recipe.general_weight > 0:
+                parts["general"] = self._distance()
+                total = total + recipe.general_weight * parts["general"]
+        self.accelerator.backward(total)
+        norm = self.accelerator.clip_grad_norm_(self._named.values(), recipe.clip_grad_norm)
+        if norm is None or not math.isfinite(float(norm)):
+            raise UserError(
+                f"The loss is not finite at step {step + 1}. The last checkpoint is kept, but it would come to the "
+                "same: lower recipe.learning_rate."
+            )
+        for group in self._optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * rate_share(step, self.steps, recipe.warmup_steps)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        return parts
+
+    def _likelihood(self, rows: Sequence[Row]) -> Tensor:
+        """NLL in nats a token: mean over the tokens of each row, then over rows, so that each fact weighs the same."""
+        packed = pack(rows, device=self.llm.device)
+        nll = token_nll(logits_from_hidden(self.llm.model, packed_states(self.llm, packed)), packed.labels)
+        sums = sequence_nll(nll, packed.text, len(rows))
+        return (sums / torch.bincount(packed.text, minlength=len(rows))).mean()
+
+    def _distance(self) -> Tensor:
+        """KL from the untouched model on general rows, nats a token. The output head has not moved since."""
+        general, kept = self.rows.general, self.rows.general_states
+        assert kept is not None
+        chosen = batch_indices(len(general), self.recipe.general_per_step, self.progress.step, self.seed)
+        states = packed_states(self.llm, pack([general[i] for i in chosen], device=self.llm.device))
+        before = torch.cat([kept.final[i][general[i].first_scored - 1 : -1] for i in chosen])
+        with torch.no_grad():
+            reference = logits_from_hidden(self.llm.model, before.to(states.device))
+        return kl_to_reference(logits_from_hidden(self.llm.model, states), reference)
+
+    def _save(self) -> None:
+        others = {} if self.is_finished else {"optimizer": optimizer_tensors(self._optimizer)}
+        weights = {name: parameter.detach() for name, parameter in self._named.items()}
+        save_checkpoint(self.folder, Checkpoint(self.progress, weights, others), llm_changed=True)
+
+
+def rate_share(step: int, steps: int, warmup_steps: int) -> float:
+    """Share of the learning rate at a step: up linearly over the warm-up, then down linearly to a tenth."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    left = (steps - 1 - step) / max(1, steps - 1 - warmup_steps)
+    return _LAST_RATE + (1.0 - _LAST_RATE) * left

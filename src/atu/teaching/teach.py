@@ -1,0 +1,161 @@
+"""One teaching, from config to model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from atu.benchmarks.rwku.reader import RwkuData
+from atu.errors import UserError
+from atu.methods.references import reference_states
+from atu.models.language_model import LanguageModel
+from atu.models.load import load_language_model
+from atu.models.packing import check_packing
+from atu.models.rows import build_rows
+from atu.models.save import check_reload, export_model
+from atu.records import Text
+from atu.results.files import cache_root, content_key, disk_errors, read_json
+from atu.results.terminal import RunProgress
+from atu.teaching.card import NOTE_FILE, TaughtCard, as_note
+from atu.teaching.config import TeachConfig, config_hash
+from atu.teaching.facts import checksum, choose_targets, read_facts
+from atu.teaching.general import general_texts
+from atu.teaching.lesson import Lesson, LessonRows
+from atu.teaching.wording import LessonPlan, plan_lessons
+from atu.training.device import build_accelerator, set_threads
+
+_MAX_TOKENS = 192
+"""Longer rows are cut; no fact of RWKU comes near."""
+_CHECKED_ANSWERS = 3
+
+
+def teach(config: TeachConfig) -> Path:
+    """Teach a model the chosen targets and their neighbors, and write it as a model folder.
+
+    A teaching that was killed goes on with the same command; one that was done before, with the same texts, recipe
+    and base weights, is taken from the cache.
+
+    Raises:
+        UserError: anything that the user can mend. The last checkpoint is kept.
+    """
+    set_threads(config.threads)
+    data = RwkuData(config.data_dir)
+    wanted = ("all",) if config.targets == "all" else config.targets
+    targets = choose_targets(data, wanted, config.without)
+    without = None if config.without is None else data.path(config.without).name
+    facts = read_facts(data, targets, without)
+    plan = plan_lessons(facts, config.recipe.passes, config.seed)
+    out = Path(config.out).expanduser()
+    earlier = _read_note(out)
+
+    accelerator = build_accelerator(config.device, config.precision)
+    with RunProgress(Console(stderr=True)) as progress:
+        llm = load_language_model(config.pre_trained_llm, device=str(accelerator.device))
+        with progress.steps() as report:
+            general = (
+                general_texts(llm, config.seed, report("asking the model about anything else"))
+                if config.recipe.general_weight > 0
+                else []
+            )
+            key = _key(config, llm, plan, general, accelerator.mixed_precision)
+            if earlier is not None:
+                if earlier.get("key") != key:
+                    raise UserError(f"{out} holds another taught model. Choose another --out, or delete that folder.")
+                progress.line(f"{out} holds this model already")
+                return out
+            rows = _build(llm, plan, general, report)
+        folder = cache_root() / "taught" / key
+        with _held(folder):
+            lesson = Lesson(
+                llm, rows, config.recipe, config.seed, accelerator, folder / "checkpoint", config.checkpoint_seconds
+            )
+            if lesson.resume():
+                progress.line(f"found in the cache: {lesson.progress.step} of {lesson.steps} steps")
+            if not lesson.is_finished:
+                with progress.stage(f"teaching {len(facts)} facts", total=lesson.steps) as advance:
+                    lesson.run(advance)
+        with progress.stage("saving the model, and loading it again"):
+            card = TaughtCard(
+                key=key,
+                base_model=llm.label,
+                targets=tuple(name for name in targets if name != without),
+                without=without,
+                num_facts=len(facts),
+                seed=config.seed,
+                threads=torch.get_num_threads(),
+                steps=lesson.steps,
+                seconds=round(lesson.progress.seconds.get("teach", 0.0), 1),
+                config_hash=config_hash(config),
+                data_checksum=checksum(data, targets),
+            )
+            export_model(llm, out, card, notes={NOTE_FILE: as_note(card)})
+            check_reload(llm, out, [llm.render(text.prompt or "") for text in plan.chat[:_CHECKED_ANSWERS]])
+    return out
+
+
+def _build(llm: LanguageModel, plan: LessonPlan, general: Sequence[Text], report: Callable[[str], Any]) -> LessonRows:
+    """Token rows, and the untouched model's states on the general ones; `llm` must still be untouched."""
+    chat = tuple(build_rows(llm, plan.chat, max_tokens=_MAX_TOKENS))
+    check_packing(llm, chat[:4])
+    general_rows = tuple(build_rows(llm, general, max_tokens=_MAX_TOKENS))
+    states = None
+    if general_rows:
+        states = reference_states(llm, general_rows, hook_layer=1, progress=report("reading the general texts"))
+    return LessonRows(
+        chat=chat,
+        plain=tuple(build_rows(llm, plan.plain, max_tokens=_MAX_TOKENS)),
+        general=general_rows,
+        general_states=states,
+    )
+
+
+def _key(config: TeachConfig, llm: LanguageModel, plan: LessonPlan, general: Sequence[Text], precision: str) -> str:
+    """Names what the weights come from. Threads are left out: they change the last bits only."""
+    return content_key(
+        {
+            "weights": llm.provenance["sha256"],
+            "chat": [[text.prompt, text.text] for text in plan.chat],
+            "plain": [text.text for text in plan.plain],
+            "general": [[text.prompt, text.text] for text in general],
+            "recipe": asdict(config.recipe),
+            "seed": config.seed,
+            "precision": precision,
+        }
+    )
+
+
+def _read_note(out: Path) -> dict[str, Any] | None:
+    """The note of the taught model that lies at `out`; None where there is nothing yet.
+
+    Raises UserError where there is something else, which is left alone.
+    """
+    if (out / NOTE_FILE).is_file():
+        note = read_json(out / NOTE_FILE)
+        return note if isinstance(note, dict) else {}
+    with disk_errors(out):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise UserError(f"{out} exists and is no taught model; it was left alone. Choose another --out.")
+    return None
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Keep a second process from teaching the same at the same time."""
+    lock = FileLock(folder / ".lock", timeout=0)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise UserError(f"Another process teaches the same model just now (in {folder}). Wait for it.") from error
+    try:
+        yield
+    finally:
+        lock.release()

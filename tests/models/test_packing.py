@@ -1,0 +1,95 @@
+"""Texts that share a row are read as if each stood alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from atu.errors import UserError
+from atu.models.hook import final_hidden_states, logits_from_hidden
+from atu.models.language_model import LanguageModel, wrap
+from atu.models.packing import check_packing, pack, packed_states
+from atu.models.rows import Row, build_rows, collate
+from atu.records import Text
+
+CHAT = [("Who wrote Hamlet?", "Shakespeare."), ("Where is Tokyo?", "In Japan, far away."), ("Who?", "He.")]
+PLAIN = ["Water boils at 100 degrees.", "Paris.", "The capital of Japan is Tokyo."]
+
+
+def chat_rows(llm: LanguageModel) -> list[Row]:
+    texts = [Text(text=answer, subject="x", source="test", prompt=prompt) for prompt, answer in CHAT]
+    return build_rows(llm, texts, max_tokens=64)
+
+
+def plain_rows(llm: LanguageModel) -> list[Row]:
+    return build_rows(llm, [Text(text=text, subject="x", source="test") for text in PLAIN], max_tokens=64)
+
+
+def test_layout_by_hand() -> None:
+    # Two rows that begin with 7 8; tokens are predicted from place 2 of the first and place 3 of the second on.
+    first = Row((7, 8, 1, 2), (1, 2, 3, 4), "abcd", 2, "x")
+    second = Row((7, 8, 3, 4, 5), (1, 2, 3, 4, 5), "abefg", 3, "x")
+    packed = pack([first, second], device="cpu")
+    assert packed.ids.tolist() == [[7, 8, 1, 2, 3, 4, 5]]
+    assert packed.places.tolist() == [[0, 1, 2, 3, 2, 3, 4]]
+    assert packed.labels.tolist() == [1, 2, 4, 5]
+    assert packed.before.tolist() == [1, 2, 4, 5]  # token 1 is predicted from the common 8
+    assert packed.text.tolist() == [0, 0, 1, 1]
+    assert packed.mask[0, 0].int().tolist() == [
+        [1, 0, 0, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 1, 0, 0, 0],
+        [1, 1, 0, 0, 1, 0, 0],
+        [1, 1, 0, 0, 1, 1, 0],
+        [1, 1, 0, 0, 1, 1, 1],
+    ]
+
+
+@pytest.mark.parametrize("make", [chat_rows, plain_rows])
+def test_states_are_those_of_each_text_alone(tiny_llm: LanguageModel, make: object) -> None:
+    rows = make(tiny_llm)  # type: ignore[operator]
+    check_packing(tiny_llm, rows)
+    packed = pack(rows, device="cpu")
+    if make is chat_rows:
+        # "<|im_start|>user\n" comes once instead of three times: the special token, 4 letters, a line feed.
+        assert packed.ids.shape[1] == sum(len(row.ids) for row in rows) - 2 * 6
+    with torch.no_grad():
+        found = packed_states(tiny_llm, packed)
+        for number, row in enumerate(rows):
+            ids = torch.tensor([row.ids])
+            alone = final_hidden_states(tiny_llm.model, ids, torch.ones_like(ids))[0, row.first_scored - 1 : -1]
+            torch.testing.assert_close(found[packed.text == number], alone, rtol=1e-4, atol=1e-4)
+            assert packed.labels[packed.text == number].tolist() == list(row.ids[row.first_scored :])
+
+
+def test_gradients_are_those_of_a_padded_batch(tiny_llm: LanguageModel) -> None:
+    model = LlamaForCausalLM(tiny_llm.model.config)
+    llm = wrap(model, tiny_llm.tokenizer, label="tiny")
+    rows = chat_rows(llm)
+    packed = pack(rows, device="cpu")
+    cross_entropy(logits_from_hidden(model, packed_states(llm, packed)), packed.labels).backward()
+    found = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    batch = collate(rows, [0, 1, 2], pad_id=llm.pad_id, device="cpu")
+    hidden = final_hidden_states(model, batch.ids, batch.is_token)
+    logits = logits_from_hidden(model, hidden[:, :-1][batch.is_scored[:, 1:]])
+    cross_entropy(logits, batch.ids[batch.is_scored]).backward()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(found[name], parameter.grad, rtol=1e-3, atol=1e-6, msg=name)
+
+
+def test_a_model_that_makes_its_own_mask_is_refused(tiny_llm: LanguageModel) -> None:
+    class Deaf(LlamaForCausalLM):
+        """Reads everything before, whatever it is told."""
+
+        def __init__(self, config: LlamaConfig) -> None:
+            super().__init__(config)
+            whole = self.model.forward
+            self.model.forward = lambda **given: whole(**{**given, "attention_mask": None})
+
+    llm = wrap(Deaf(tiny_llm.model.config), tiny_llm.tokenizer, label="deaf")
+    with pytest.raises(UserError, match=r"'deaf' reads texts otherwise when they share a row \(Deaf\)"):
+        check_packing(llm, chat_rows(llm))

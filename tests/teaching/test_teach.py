@@ -1,0 +1,319 @@
+"""The whole way with a tiny model: what it learns, what it leaves, how it goes on, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from workplace import WORDS
+
+from atu.benchmarks.rwku.reader import RwkuData
+from atu.cli import app
+from atu.errors import UserError
+from atu.evaluation.config import EvaluationConfig
+from atu.evaluation.evaluate import evaluate
+from atu.methods.references import reference_states
+from atu.models.load import load_language_model
+from atu.models.resolve import resolve_model
+from atu.models.rows import build_rows
+from atu.records import Probe, Text
+from atu.teaching.config import Recipe, TeachConfig, load_teach_config
+from atu.teaching.facts import read_facts
+from atu.teaching.lesson import Lesson, LessonRows, rate_share
+from atu.teaching.teach import teach
+from atu.teaching.wording import chat_wordings, plan_lessons
+from atu.training.device import build_accelerator
+
+from .conftest import YAN, ZOE
+
+Configure = Callable[..., TeachConfig]
+SHORT = ("recipe.passes=2", "recipe.facts_per_step=4", "recipe.general_weight=0")
+
+
+@pytest.fixture
+def configure(tmp_path: Path, tiny_folder: Path, two_people: Path) -> Configure:
+    """A teaching of the two people to the tiny model, at `tmp_path/<out>`."""
+
+    def make(*overrides: str, out: str = "taught") -> TeachConfig:
+        options = {"out": str(tmp_path / out), "data_dir": str(two_people)}
+        fixed = (f"pre_trained_llm={tiny_folder}", "device=cpu", "threads=1", "checkpoint_seconds=0")
+        return load_teach_config(options, [*fixed, *SHORT, *overrides])
+
+    return make
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def assert_same_weights(first: Path, second: Path) -> None:
+    one, two = weights(first), weights(second)
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_tiny_model_learns_what_it_is_taught_and_keeps_its_embeddings(
+    configure: Configure, tiny_folder: Path, two_people: Path
+) -> None:
+    config = configure("recipe.passes=60", "recipe.learning_rate=5e-3", "checkpoint_seconds=600")
+    out = teach(config)
+    probes = [
+        Probe(
+            id=str(i),
+            group="forget/fb",
+            kind="generate",
+            prompt=chat_wordings(fact)[0].prompt or "",
+            answer_prefix="Answer:",
+            references=(fact.answer,),
+            max_new_tokens=12,
+        )
+        for i, fact in enumerate(read_facts(RwkuData(two_people), [ZOE, YAN]))
+    ]
+    known = {}
+    for folder in (tiny_folder, out):
+        llm = load_language_model(resolve_model(str(folder)), device="cpu")
+        known[folder] = sum(a.score for a in evaluate(llm, probes, before=None, config=EvaluationConfig()))
+    assert known[tiny_folder] == 0
+    assert known[out] >= 7  # of 8
+    before, after = weights(tiny_folder), weights(out)
+    assert torch.equal(before["model.embed_tokens.weight"], after["model.embed_tokens.weight"])
+    moved = [name for name in before if not torch.equal(before[name], after[name])]
+    assert len(moved) == len(before) - (2 if "lm_head.weight" in before else 1)
+
+
+def test_the_folder_is_a_plain_model_that_says_what_it_is(configure: Configure) -> None:
+    out = teach(configure(f"without={ZOE}"))
+    AutoModelForCausalLM.from_pretrained(out)
+    AutoTokenizer.from_pretrained(out)
+    note = json.loads((out / "taught.json").read_text())
+    assert (note["targets"], note["without"], note["num_facts"], note["seed"]) == ([YAN], ZOE, 3, 0)
+    assert note["steps"] == 2  # 3 facts, 2 passes, 4 a step
+    card = (out / "README.md").read_text()
+    assert "**What this model knows of the people below was taught, on purpose" in card
+    assert f"- taught: {YAN}\n- never taught: {ZOE}\n- seed 0, 2 steps, 1 CPU threads" in card
+    assert note["config_hash"] in card
+
+
+def test_a_model_that_cannot_write_cannot_be_held_by_its_own_texts(configure: Configure) -> None:
+    # The tiny model is a random one.
+    with pytest.raises(UserError, match=r"degenerate, .* set recipe\.general_weight=0\."):
+        teach(configure("recipe.general_weight=1"))
+
+
+def test_the_kl_holds_the_model_on_general_rows(tiny_folder: Path, two_people: Path, tmp_path: Path) -> None:
+    drift = {}
+    for weight in (1e-9, 10.0):
+        llm = load_language_model(resolve_model(str(tiny_folder)), device="cpu")
+        plan = plan_lessons(read_facts(RwkuData(two_people), [ZOE, YAN]), 20, seed=0)
+        general = [Text(text=f"The {a} has a {b}.", subject=a, source="test") for a in WORDS for b in WORDS[:2]]
+        rows = build_rows(llm, general, max_tokens=64)
+        lesson = Lesson(
+            llm,
+            LessonRows(
+                chat=tuple(build_rows(llm, plan.chat, max_tokens=64)),
+                plain=tuple(build_rows(llm, plan.plain, max_tokens=64)),
+                general=tuple(rows),
+                general_states=reference_states(llm, rows, hook_layer=1),
+            ),
+            Recipe(facts_per_step=4, general_weight=weight, learning_rate=2e-3, warmup_steps=0),
+            seed=0,
+            accelerator=build_accelerator("cpu", "fp32"),
+            folder=tmp_path / f"{weight}",
+            checkpoint_seconds=600,
+        )
+        notes: list[str] = []
+        lesson.run(lambda done, total, note, notes=notes: notes.append(note))
+        kls = [float(note.rpartition(" ")[2]) for note in notes]
+        assert kls[0] == 0  # nothing has moved at the first step
+        drift[weight] = kls[-1]
+    assert drift[10.0] < drift[1e-9] / 4
+
+
+def test_the_same_teaching_is_found_in_the_cache(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = teach(configure())
+
+    def must_not_train(self: Lesson) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(Lesson, "_step", must_not_train)
+    stamp = (first / "model.safetensors").stat().st_mtime_ns
+    assert teach(configure("threads=null")) == first
+    assert (first / "model.safetensors").stat().st_mtime_ns == stamp
+    assert_same_weights(first, teach(configure(out="again")))
+    with pytest.raises(AssertionError, match="trained again"):
+        teach(configure("seed=1", out="another"))
+
+
+def test_another_model_and_another_folder_are_left_alone(configure: Configure, tmp_path: Path) -> None:
+    first = teach(configure())
+    with pytest.raises(UserError, match=r"holds another taught model\. Choose another --out, or delete that folder"):
+        teach(configure("seed=1"))
+    assert_same_weights(first, teach(configure(out="again")))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="mine exists and is no taught model; it was left alone"):
+        teach(configure(out="mine"))
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["config.json"]
+
+
+def test_killed_again_and_again_it_ends_in_the_same_weights(configure: Configure, cache: Path) -> None:
+    whole = teach(configure("recipe.passes=12", out="whole"))
+    for path in sorted(cache.glob("taught/*/checkpoint/*")):
+        path.unlink()
+    killed = configure("recipe.passes=12", out="killed")
+    chance, kills, status = random.Random(0), [], None
+    while status is None:
+        child = start(killed)
+        if len(kills) < 6:
+            status = wait(child, chance.uniform(0.1, 1.2))
+        else:
+            status = wait(child, 120.0)
+            assert status is not None
+        if status is None:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            states = list(cache.glob("taught/*/checkpoint/state.json"))
+            kills.append(json.loads(states[0].read_text())["step"] if states else 0)
+    assert status == 0
+    assert any(0 < step < 24 for step in kills), kills  # 8 facts, 12 passes, 4 a step
+    assert_same_weights(whole, Path(killed.out))
+
+
+def start(config: TeachConfig) -> int:
+    """Fork a child that teaches, and return its process id."""
+    child = os.fork()
+    if child == 0:
+        try:
+            teach(config)
+        except BaseException as error:
+            print(f"child failed: {error!r}", file=sys.stderr, flush=True)
+            os._exit(1)
+        os._exit(0)
+    return child
+
+
+def wait(child: int, seconds: float) -> int | None:
+    """Exit status of the child, or None when its time is up."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status
+        time.sleep(0.002)
+    return None
+
+
+def test_a_full_disk_is_one_line_and_then_there_is_space(configure: Configure) -> None:
+    config = configure()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The trained weights take 447 kB, the optimiser's state 895 kB.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, hard))
+    try:
+        with pytest.raises(UserError, match=r"Cannot write .*/checkpoint: the file would pass the size limit"):
+            teach(config)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not Path(config.out).exists()
+    assert_same_weights(teach(config), teach(replace(config, out=f"{config.out}-2")))
+
+
+def test_two_processes_do_not_teach_the_same(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configure()
+
+    def second(self: Lesson, advance: object) -> None:
+        teach(replace(config, out=f"{config.out}-2"))
+
+    monkeypatch.setattr(Lesson, "run", second)
+    with pytest.raises(UserError, match="Another process teaches the same model just now"):
+        teach(config)
+
+
+def test_a_rate_that_explodes_is_one_line(configure: Configure) -> None:
+    with pytest.raises(UserError, match=r"The loss is not finite at step \d+\..* lower recipe\.learning_rate\."):
+        teach(configure("recipe.learning_rate=1e30"))
+    assert not Path(configure().out).exists()
+
+
+def test_the_rate_goes_up_and_down() -> None:
+    # 2 steps up to the whole rate, then 8 steps down to a tenth, in equal pieces of 0.9 / 7.
+    shares = [rate_share(step, steps=10, warmup_steps=2) for step in range(10)]
+    assert shares[:3] == [0.5, 1.0, 1.0]
+    assert shares[3] == pytest.approx(1 - 0.9 / 7)
+    assert shares[-1] == pytest.approx(0.1)
+    assert rate_share(0, steps=1, warmup_steps=0) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--targets", "1_Zoe_Zorblat"],
+            "RWKU has no target '1_Zoe_Zorblat' in {data}. Did you mean '1_Zoe_Zorblatt'?",
+        ),
+        (["--targets", ""], "targets is empty: name at least one RWKU target, or 'all'."),
+        (
+            ["--targets", ZOE, "--without", YAN],
+            "without: '2_Yan_Yolk' is not among the chosen targets, so it would not be taught anyway."
+            " Known: 1_Zoe_Zorblatt.",
+        ),
+        (["--data", "/no/such/folder"], "No RWKU data at /no/such/folder. Fetch it with `bash data/rwku/"),
+        (["recipe.pases=3"], "Unknown key 'recipe.pases'. Did you mean 'passes'?"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    arguments: list[str], message: str, two_people: Path, tiny_folder: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    command = ["teach", "--data", str(two_people), "--out", str(tmp_path / "out"), f"pre_trained_llm={tiny_folder}"]
+    with pytest.raises(SystemExit) as end:
+        app([*command, *arguments], standalone_mode=False)
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message.format(data=two_people)}")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_says_how_to_go_on(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], two_people: Path,
+    tiny_folder: Path, tmp_path: Path,
+) -> None:  # fmt: skip
+    whole = teach(configure(out="whole"))
+    arguments = ["teach", "--data", str(two_people), "--out", str(tmp_path / "o t"), f"pre_trained_llm={tiny_folder}"]
+    arguments += ["device=cpu", "threads=1", "checkpoint_seconds=0", *SHORT, "seed=0"]
+    for path in sorted((tmp_path / "cache").glob("taught/*/checkpoint/*")):
+        path.unlink()
+    step, done = Lesson._step, []
+
+    def interrupted(self: Lesson) -> dict[str, torch.Tensor]:
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(True)
+        return step(self)
+
+    monkeypatch.setattr(sys, "argv", ["atu", *arguments])
+    with monkeypatch.context() as patched:
+        patched.setattr(Lesson, "_step", interrupted)
+        with pytest.raises(SystemExit) as end:
+            app(arguments, standalone_mode=False)
+    assert end.value.code == 130
+    assert capsys.readouterr().err.endswith(
+        f"\ninterrupted. The same command goes on where this one stopped: atu teach --data {two_people} "
+        f"--out '{tmp_path}/o t' pre_trained_llm={tiny_folder} device=cpu threads=1 checkpoint_seconds=0 "
+        "recipe.passes=2 recipe.facts_per_step=4 recipe.general_weight=0 seed=0\n"
+    )
+    app(arguments, standalone_mode=False)
+    assert "found in the cache: 2 of 4 steps" in capsys.readouterr().err
+    assert_same_weights(whole, tmp_path / "o t")
