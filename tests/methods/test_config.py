@@ -83,6 +83,6 @@ def test_only_terms_that_compare_with_a_blind_model_need_one(objective: Objectiv
 def test_a_task_says_what_it_is_made_of() -> None:
     objective = ObjectiveConfig(embedding="redirect", token="distill", token_weight=0.5, retain_weight=2.0)
     assert build(objective, ALIGN, UNLEARN).describe() == (
-        "test (embedding redirect x 1 + token bounded distill x 0.5 + retain KL x 2)"
+        "test (embedding redirect x 1 + token masked distill x 0.5 + retain KL x 2)"
     )
     assert build(ObjectiveConfig(token="ga", retain_weight=0.0), UNLEARN).describe() == "test (token ga x 1)"

@@ -226,7 +226,9 @@ def test_the_signals_of_the_untouched_model_are_zero_and_move_with_it(llm: Langu
 
 def test_where_no_word_of_the_concept_is_held_out_its_rise_is_unknown(llm: LanguageModel, tiny_encoder: Path) -> None:
     inputs = build(llm, tiny_encoder, token="ga").materials
-    silent = dataclasses.replace(inputs, held_out_forget=inputs.held_out_retain)
+    said = {token for row in inputs.held_out_retain.rows for token in row.ids}
+    unsaid = tuple(token for token in inputs.concept_ids if token not in said)
+    silent = dataclasses.replace(inputs, held_out_forget=inputs.held_out_retain, concept_ids=unsaid)
     assert set(held_out_signals(llm, silent)) == {"signal/retain_kl"}
 
 

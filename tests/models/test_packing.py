@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from atu.errors import UserError
 from atu.models.hook import final_hidden_states, logits_from_hidden
 from atu.models.language_model import LanguageModel, wrap
-from atu.models.packing import check_packing, pack, packed_states
+from atu.models.packing import check_packing, pack, pack_batch, packed_states, read_layout, unpack
 from atu.models.rows import Row, build_rows, collate
 from atu.records import Text
 
@@ -32,12 +32,13 @@ def test_layout_by_hand() -> None:
     first = Row((7, 8, 1, 2), (1, 2, 3, 4), "abcd", 2, "x")
     second = Row((7, 8, 3, 4, 5), (1, 2, 3, 4, 5), "abefg", 3, "x")
     packed = pack([first, second], device="cpu")
-    assert packed.ids.tolist() == [[7, 8, 1, 2, 3, 4, 5]]
-    assert packed.places.tolist() == [[0, 1, 2, 3, 2, 3, 4]]
+    assert packed.layout.ids.tolist() == [[7, 8, 1, 2, 3, 4, 5]]
+    assert packed.layout.places.tolist() == [[0, 1, 2, 3, 2, 3, 4]]
+    assert packed.layout.index.tolist() == [[0, 1, 2, 3, 0], [0, 1, 4, 5, 6]]
     assert packed.labels.tolist() == [1, 2, 4, 5]
     assert packed.before.tolist() == [1, 2, 4, 5]  # token 1 is predicted from the common 8
     assert packed.text.tolist() == [0, 0, 1, 1]
-    assert packed.mask[0, 0].int().tolist() == [
+    assert packed.layout.mask[0, 0].int().tolist() == [
         [1, 0, 0, 0, 0, 0, 0],
         [1, 1, 0, 0, 0, 0, 0],
         [1, 1, 1, 0, 0, 0, 0],
@@ -55,7 +56,7 @@ def test_states_are_those_of_each_text_alone(tiny_llm: LanguageModel, make: obje
     packed = pack(rows, device="cpu")
     if make is chat_rows:
         # "<|im_start|>user\n" comes once instead of three times: the special token, 4 letters, a line feed.
-        assert packed.ids.shape[1] == sum(len(row.ids) for row in rows) - 2 * 6
+        assert packed.layout.ids.shape[1] == sum(len(row.ids) for row in rows) - 2 * 6
     with torch.no_grad():
         found = packed_states(tiny_llm, packed)
         for number, row in enumerate(rows):
@@ -63,6 +64,18 @@ def test_states_are_those_of_each_text_alone(tiny_llm: LanguageModel, make: obje
             alone = final_hidden_states(tiny_llm.model, ids, torch.ones_like(ids))[0, row.first_scored - 1 : -1]
             torch.testing.assert_close(found[packed.text == number], alone, rtol=1e-4, atol=1e-4)
             assert packed.labels[packed.text == number].tolist() == list(row.ids[row.first_scored :])
+
+
+def test_a_batch_comes_back_in_its_padded_shape(tiny_llm: LanguageModel) -> None:
+    rows = chat_rows(tiny_llm)
+    batch = collate(rows, [2, 0, 1], pad_id=tiny_llm.pad_id, device="cpu")
+    layout = pack_batch(batch)
+    assert layout.ids.shape[1] < int(batch.is_token.sum())
+    with torch.no_grad():
+        found = unpack(read_layout(tiny_llm, layout), layout)
+        padded = final_hidden_states(tiny_llm.model, batch.ids, batch.is_token)
+    assert found.shape == padded.shape
+    torch.testing.assert_close(found[batch.is_token], padded[batch.is_token], rtol=1e-4, atol=1e-4)
 
 
 def test_gradients_are_those_of_a_padded_batch(tiny_llm: LanguageModel) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import sys
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from workplace import WORDS
 
@@ -106,10 +107,15 @@ def test_the_folder_is_a_plain_model_that_says_what_it_is(configure: Configure) 
     assert note["config_hash"] in card
 
 
-def test_a_model_that_cannot_write_cannot_be_held_by_its_own_texts(configure: Configure) -> None:
-    # The tiny model is a random one.
+def test_a_model_that_cannot_write_cannot_be_held_by_its_own_texts(
+    configure: Configure, tiny_folder: Path, tmp_path: Path
+) -> None:
+    mute = Path(shutil.copytree(tiny_folder, tmp_path / "mute"))
+    tensors = weights(mute)
+    tensors["model.norm.weight"].zero_()  # all logits are equal: the same token over and over
+    save_file(tensors, mute / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match=r"degenerate, .* set recipe\.general_weight=0\."):
-        teach(configure("recipe.general_weight=1"))
+        teach(configure(f"pre_trained_llm={mute}", "recipe.general_weight=1"))
 
 
 def test_the_kl_holds_the_model_on_general_rows(tiny_folder: Path, two_people: Path, tmp_path: Path) -> None:
@@ -118,12 +124,12 @@ def test_the_kl_holds_the_model_on_general_rows(tiny_folder: Path, two_people: P
         llm = load_language_model(resolve_model(str(tiny_folder)), device="cpu")
         plan = plan_lessons(read_facts(RwkuData(two_people), [ZOE, YAN]), 20, seed=0)
         general = [Text(text=f"The {a} has a {b}.", subject=a, source="test") for a in WORDS for b in WORDS[:2]]
-        rows = build_rows(llm, general, max_tokens=64)
+        rows = build_rows(llm, general, max_tokens=128)
         lesson = Lesson(
             llm,
             LessonRows(
-                chat=tuple(build_rows(llm, plan.chat, max_tokens=64)),
-                plain=tuple(build_rows(llm, plan.plain, max_tokens=64)),
+                chat=tuple(build_rows(llm, plan.chat, max_tokens=128)),
+                plain=tuple(build_rows(llm, plan.plain, max_tokens=128)),
                 general=tuple(rows),
                 general_states=reference_states(llm, rows, hook_layer=1),
             ),

@@ -18,9 +18,11 @@ from atu.methods.concept_tokens import find_concept_tokens
 from atu.methods.config import TaskConfig
 from atu.methods.references import ReferenceStates, original_head, reference_states
 from atu.models.language_model import LanguageModel
+from atu.models.packing import can_pack
 from atu.models.rows import Row
 from atu.records import Target
 
+_CHECKED_ROWS = 4
 Progress = Callable[[str], Callable[[int, int], None] | None]
 """Asked for a callback by what is going on; the callback gets (done, all)."""
 
@@ -58,6 +60,8 @@ class Materials:
     head: nn.Module
     hook_layer: int
     concept: Concept | None = None
+    can_pack: bool = False
+    """Whether the model reads several texts in one row as if each stood alone."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,7 @@ def prepare_materials(
         head=original_head(llm),
         hook_layer=hook_layer,
         concept=concept,
+        can_pack=can_pack(llm, rows.forget[:_CHECKED_ROWS]),
     )
 
 
