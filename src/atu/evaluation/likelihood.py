@@ -1,7 +1,8 @@
-"""How likely a model finds a given text: log-probabilities of the tokens of a completion."""
+"""How likely a model finds a given text: log-probabilities of its tokens, and what surrounds them."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,15 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
-from atu.evaluation.batching import (
-    Progress,
-    check_finite,
-    check_length,
-    continue_from,
-    in_batches,
-    judged,
-    read_prompts,
-)
+from atu.evaluation.batching import Progress, check_finite, check_length, in_batches, judged
+from atu.evaluation.reading import continue_from, read_prompts, reading_order
 from atu.models.language_model import LanguageModel
 
 LOGITS_BUDGET = 2**27
@@ -33,6 +27,18 @@ class Completion:
 
     prompt: tuple[int, ...]
     ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenStatistics:
+    """What a model says of one text: a number for each token after the first, in order."""
+
+    logprobs: tuple[float, ...]
+    """Log-probability of the token (nats)."""
+    means: tuple[float, ...]
+    """Mean log-probability under the distribution it was drawn from: sum of p log p."""
+    spreads: tuple[float, ...]
+    """Standard deviation of the log-probability under that distribution."""
 
 
 def completion_nll(
@@ -65,21 +71,113 @@ def token_logprobs(
     for completion in completions:
         check_length(llm, completion.prompt, len(completion.ids))
     longest = max(len(completion.ids) for completion in completions)
-    fitting = LOGITS_BUDGET // (longest * llm.model.config.get_text_config().vocab_size)
-
-    def key(i: int) -> tuple[int, tuple[int, ...], int]:  # equal prompts side by side, near lengths together
-        return len(completions[i].prompt), completions[i].prompt, len(completions[i].ids)
-
-    order = sorted(range(len(completions)), key=key)
+    groups = _by_prompt(completions)
+    most = max(len(group) for group in groups)
+    fitting = LOGITS_BUDGET // (longest * most * llm.model.config.get_text_config().vocab_size)
     with judged(llm.model):
-        rows = in_batches(
-            [completions[i] for i in order],
-            lambda batch: _score_batch(llm, batch),
+        found = in_batches(
+            groups,
+            lambda batch: _score_groups(llm, completions, batch),
             batch_size=max(1, min(batch_size, fitting)),
             progress=progress,
         )
-    by_index = dict(zip(order, rows, strict=True))
-    return [by_index[i] for i in range(len(completions))]
+    rows = dict(zip(itertools.chain(*groups), itertools.chain(*found), strict=True))
+    return [rows[i] for i in range(len(completions))]
+
+
+def next_token_probabilities(
+    llm: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    candidates: Sequence[Sequence[int]],
+    *,
+    batch_size: int,
+    progress: Progress | None = None,
+) -> list[list[float]]:
+    """For each prompt the probability of each of its candidate tokens as the next one, in input order.
+
+    Logits exist for the last position only, and what prompts of a batch have in common is read once.
+    Raises UserError as `token_logprobs` does.
+    """
+    for prompt in prompts:
+        check_length(llm, prompt, 1)
+    order = reading_order(prompts)
+
+    def work(batch: Sequence[int]) -> list[list[float]]:
+        logits = read_prompts(llm, [prompts[i] for i in batch]).logits
+        rows = []
+        for i, row in zip(batch, logits.float(), strict=True):
+            found = row.softmax(-1)[list(candidates[i])].tolist()
+            check_finite(llm, prompts[i], all(map(math.isfinite, found)))
+            rows.append(found)
+        return rows
+
+    with judged(llm.model):
+        found = in_batches(order, work, batch_size=batch_size, progress=progress)
+    by_index = dict(zip(order, found, strict=True))
+    return [by_index[i] for i in range(len(prompts))]
+
+
+def token_statistics(
+    llm: LanguageModel,
+    texts: Sequence[Sequence[int]],
+    *,
+    batch_size: int,
+    progress: Progress | None = None,
+) -> list[TokenStatistics]:
+    """Statistics of each text of at least two tokens, in input order; the first token is given.
+
+    Raises UserError as `token_logprobs` does.
+    """
+    for text in texts:
+        check_length(llm, text, 0)
+    if not texts:
+        return []
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    longest = max(map(len, texts))
+    fitting = LOGITS_BUDGET // (longest * llm.model.config.get_text_config().vocab_size)
+
+    def work(batch: Sequence[int]) -> list[TokenStatistics]:
+        width = max(len(texts[i]) for i in batch)
+        # Padding on the right: causal attention keeps it from the real tokens.
+        ids = torch.tensor([[*texts[i], *[0] * (width - len(texts[i]))] for i in batch], device=llm.device)
+        logits = llm.model(input_ids=ids[:, :-1], use_cache=False).logits
+        return [_statistics(llm, texts[i], row) for i, row in zip(batch, logits, strict=True)]
+
+    with judged(llm.model):
+        found = in_batches(order, work, batch_size=max(1, min(batch_size, fitting)), progress=progress)
+    by_index = dict(zip(order, found, strict=True))
+    return [by_index[i] for i in range(len(texts))]
+
+
+def _statistics(llm: LanguageModel, text: Sequence[int], logits: Float[Tensor, "pos vocab"]) -> TokenStatistics:
+    count = len(text) - 1
+    logprobs = logits[:count].float().log_softmax(-1)
+    probabilities = logprobs.exp()
+    means = (probabilities * logprobs).sum(-1)
+    variances = (probabilities * logprobs.square()).sum(-1) - means.square()
+    picked = logprobs.gather(-1, torch.tensor(text[1:], device=logits.device)[:, None])[:, 0]
+    check_finite(llm, text, bool(picked.isfinite().all() and means.isfinite().all()))
+    return TokenStatistics(
+        logprobs=tuple(picked.tolist()),
+        means=tuple(means.tolist()),
+        spreads=tuple(variances.clamp(min=0).sqrt().tolist()),
+    )
+
+
+def _by_prompt(completions: Sequence[Completion]) -> list[list[int]]:
+    """Indices of the completions of each prompt, in the order in which the prompts are read."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, completion in enumerate(completions):
+        groups.setdefault(completion.prompt, []).append(i)
+    prompts = list(groups)
+    return [sorted(groups[prompts[i]], key=lambda i: len(completions[i].ids)) for i in reading_order(prompts)]
+
+
+def _score_groups(
+    llm: LanguageModel, completions: Sequence[Completion], groups: Sequence[Sequence[int]]
+) -> list[list[list[float]]]:
+    rows = iter(_score_batch(llm, [completions[i] for group in groups for i in group]))
+    return [[next(rows) for _ in group] for group in groups]
 
 
 def _score_batch(llm: LanguageModel, batch: Sequence[Completion]) -> list[list[float]]:

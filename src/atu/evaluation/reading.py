@@ -1,0 +1,167 @@
+"""Reading prompts in batches: what several of them begin with is read only once."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import pad
+from transformers import Cache
+from transformers.cache_utils import DynamicLayer
+
+from atu.models.language_model import LanguageModel
+
+_ALIKE = 0.5
+"""Share of the shorter of two prompts that must be common for both to be read from one beginning."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A batch of prompts that the model has read, ready to be continued."""
+
+    logits: Float[Tensor, "batch vocab"]
+    """After the last token of each prompt."""
+    cache: Cache
+    mask: Int[Tensor, "batch pos"]
+    """1 where the cache holds a real token."""
+    last: Int[Tensor, "batch 1"]
+    """Position of each prompt's last token."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cluster:
+    """Prompts (by index) that begin with the same `shared` tokens; at least one token of each is left over."""
+
+    members: tuple[int, ...]
+    shared: int
+
+
+def reading_order(prompts: Sequence[Sequence[int]]) -> list[int]:
+    """Indices of the prompts so that those that begin alike stand side by side, and near lengths together."""
+    groups = [cluster.members for cluster in _clusters(prompts)]
+    groups.sort(key=lambda members: max(len(prompts[i]) for i in members))
+    return [i for members in groups for i in sorted(members, key=lambda i: len(prompts[i]))]
+
+
+def read_prompts(llm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Reading:
+    """One forward pass over what prompts have in common and one over what is left, both padded on the left."""
+    clusters = _clusters(prompts)
+    # Behind a shared beginning padding stands in the middle, where it would take places of a sliding window.
+    window = getattr(llm.model.config.get_text_config(), "sliding_window", None)
+    is_narrow = window is not None and max(map(len, prompts)) >= window
+    shares = len(clusters) < len(prompts) and all(cluster.shared for cluster in clusters)
+    if is_narrow or not shares:
+        return _read(llm, prompts, before=None, starts=[0] * len(prompts))
+    beginnings = [prompts[cluster.members[0]][: cluster.shared] for cluster in clusters]
+    first = _read(llm, beginnings, before=None, starts=[0] * len(beginnings))
+    home = {i: number for number, cluster in enumerate(clusters) for i in cluster.members}
+    starts = [clusters[home[i]].shared for i in range(len(prompts))]
+    owner = torch.tensor([home[i] for i in range(len(prompts))], device=llm.device)
+    first.cache.batch_select_indices(owner)
+    ends = [prompt[start:] for prompt, start in zip(prompts, starts, strict=True)]
+    return _read(llm, ends, before=(first.cache, first.mask[owner]), starts=starts)
+
+
+def continue_from(llm: LanguageModel, cache: Cache | None, **inputs: Any) -> tuple[Tensor, Cache]:
+    """Logits and the grown cache of a forward pass; transformers 5.24 renamed the cache's argument."""
+    name = "cache" if "cache" in inspect.signature(llm.model.forward).parameters else "past_key_values"
+    output = llm.model(**inputs, use_cache=True, **{name: cache})
+    return output.logits, output[name]
+
+
+def make_room(cache: Cache, num_tokens: int) -> None:
+    """Lets plain layers of a cache take `num_tokens` more tokens in place, instead of a copy of all for each."""
+    for number, layer in enumerate(cache.layers):
+        if type(layer) is DynamicLayer and layer.is_initialized:
+            cache.layers[number] = _RoomyLayer(layer, num_tokens)
+
+
+def common_length(left: Sequence[int], right: Sequence[int]) -> int:
+    """Number of first tokens that both have in common."""
+    equal = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False))
+    return sum(1 for _ in equal)
+
+
+class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
+    """Keys and values as the first part of buffers that have room behind them."""
+
+    keys: Tensor
+    values: Tensor
+
+    def __init__(self, layer: DynamicLayer, room: int) -> None:
+        super().__init__()
+        self.lazy_initialization(layer.keys, layer.values)
+        self._room = room
+        self._hold(layer.keys, layer.values)
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *_args: object, **_kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        """Append; beyond the room, by a copy into larger buffers."""
+        old, new = self.keys.shape[-2], self.keys.shape[-2] + key_states.shape[-2]
+        if new > self._buffers[0].shape[-2]:
+            self._hold(self.keys, self.values)
+        for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[..., old:new, :] = states
+        self.keys, self.values = (buffer[..., :new, :] for buffer in self._buffers)
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Only keep these rows."""
+        super().batch_select_indices(indices)
+        self._hold(self.keys, self.values)
+
+    def _hold(self, *states: Tensor) -> None:
+        self._buffers = tuple(pad(state, (0, 0, 0, self._room)) for state in states)
+        length = states[0].shape[-2]
+        self.keys, self.values = (buffer[..., :length, :] for buffer in self._buffers)
+
+
+def _read(
+    llm: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    *,
+    before: tuple[Cache, Int[Tensor, "batch pos"]] | None,
+    starts: Sequence[int],
+) -> Reading:
+    """One left-padded pass over the prompts, the first token of each at its position in `starts`.
+
+    `before`: the cache and mask of what stands before them.
+    """
+    width = max(map(len, prompts))
+    # Padding is token 0; the mask hides it, so any id would do.
+    ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=llm.device)
+    own = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=llm.device)
+    first = torch.tensor(starts, device=llm.device)[:, None]
+    positions = first + (own.cumsum(-1) - 1).clamp(min=0)
+    cache, mask = (None, own) if before is None else (before[0], torch.cat([before[1], own], dim=1))
+    logits, cache = continue_from(
+        llm, cache, input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1
+    )
+    return Reading(logits=logits[:, -1], cache=cache, mask=mask, last=positions[:, -1:])
+
+
+def _clusters(prompts: Sequence[Sequence[int]]) -> list[_Cluster]:
+    """Prompts that have at least `_ALIKE` of their tokens in common; a prompt alone shares all but its last token."""
+    order = sorted(range(len(prompts)), key=lambda i: tuple(prompts[i]))
+    clusters: list[_Cluster] = []
+    members: list[int] = []
+    shared = 0
+    for i in order:
+        if members:
+            common = common_length(prompts[members[-1]], prompts[i])
+            if common >= _ALIKE * min(len(prompts[members[-1]]), len(prompts[i])):
+                shared = min(shared, common, len(prompts[i]) - 1)
+                members.append(i)
+                continue
+            clusters.append(_Cluster(members=tuple(members), shared=shared))
+        members, shared = [i], len(prompts[i]) - 1
+    if members:
+        clusters.append(_Cluster(members=tuple(members), shared=shared))
+    return clusters
