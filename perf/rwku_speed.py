@@ -59,9 +59,7 @@ def main() -> None:
     try:
         llm = load_language_model(resolve_model(given.model), device="cpu")
         data = RwkuData(given.data)
-        print(
-            f"{llm.label}, float32, {given.threads} thread(s), {given.target}, at most {given.rows or 'all'} rows a file"
-        )
+        print(f"{llm.label}, float32, {given.threads} thread(s), {given.target}, rows a file: {given.rows or 'all'}")
         print(f"{'task':10}{'rows':>6}{'released s':>12}{'ours s':>9}{'ratio':>7}")
         whole = [0.0, 0.0]
         for task in given.tasks.split(","):

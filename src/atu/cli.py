@@ -76,7 +76,7 @@ def evaluate(
     with exit_codes("The same command goes on with what was answered."):
         model_config = resolve_model(model)
         data_config = from_mapping(
-            DataConfig, {"benchmark": benchmark, "data_dir": data, "tasks": _names(tasks), "icu": icu}, "data"
+            DataConfig, {"benchmark": benchmark, "data_dir": data, "tasks": _names(tasks), "icu": icu}, ""
         )
         if benchmark != "rwku" and scoring not in (None, "corrected"):
             raise UserError(f"--scoring {scoring} is for --benchmark rwku: {benchmark} has corrected scores alone.")

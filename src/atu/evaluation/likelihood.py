@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
 from atu.evaluation.batching import Progress, check_finite, check_length, in_batches, judged
-from atu.evaluation.reading import continue_from, read_prompts, reading_order
+from atu.evaluation.reading import continue_from, next_logits, read_prompts, reading_order
 from atu.models.language_model import LanguageModel
 
 LOGITS_BUDGET = 2**27
@@ -103,7 +103,7 @@ def next_token_probabilities(
     order = reading_order(prompts)
 
     def work(batch: Sequence[int]) -> list[list[float]]:
-        logits = read_prompts(llm, [prompts[i] for i in batch]).logits
+        logits = next_logits(llm, [prompts[i] for i in batch])
         rows = []
         for i, row in zip(batch, logits.float(), strict=True):
             found = row.softmax(-1)[list(candidates[i])].tolist()
@@ -176,6 +176,15 @@ def _by_prompt(completions: Sequence[Completion]) -> list[list[int]]:
 def _score_groups(
     llm: LanguageModel, completions: Sequence[Completion], groups: Sequence[Sequence[int]]
 ) -> list[list[list[float]]]:
+    if len(groups) == 1:  # too much at once, a prompt's completions are taken in turns
+        (group,) = groups
+        return [
+            in_batches(
+                group,
+                lambda part: _score_batch(llm, [completions[i] for i in part]),
+                batch_size=len(group),
+            )
+        ]
     rows = iter(_score_batch(llm, [completions[i] for group in groups for i in group]))
     return [[next(rows) for _ in group] for group in groups]
 

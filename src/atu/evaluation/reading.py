@@ -20,6 +20,9 @@ from atu.models.language_model import LanguageModel
 _ALIKE = 0.5
 """Share of the shorter of two prompts that must be common for both to be read from one beginning."""
 
+_PASS_COST = {"cpu": 128, "other": 4096}
+"""Tokens whose reading takes as long as what a forward pass costs by itself."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
@@ -50,22 +53,28 @@ def reading_order(prompts: Sequence[Sequence[int]]) -> list[int]:
 
 
 def read_prompts(llm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Reading:
-    """One forward pass over what prompts have in common and one over what is left, both padded on the left."""
-    clusters = _clusters(prompts)
-    # Behind a shared beginning padding stands in the middle, where it would take places of a sliding window.
-    window = getattr(llm.model.config.get_text_config(), "sliding_window", None)
-    is_narrow = window is not None and max(map(len, prompts)) >= window
-    shares = len(clusters) < len(prompts) and all(cluster.shared for cluster in clusters)
-    if is_narrow or not shares:
-        return _read(llm, prompts, before=None, starts=[0] * len(prompts))
-    beginnings = [prompts[cluster.members[0]][: cluster.shared] for cluster in clusters]
-    first = _read(llm, beginnings, before=None, starts=[0] * len(beginnings))
-    home = {i: number for number, cluster in enumerate(clusters) for i in cluster.members}
-    starts = [clusters[home[i]].shared for i in range(len(prompts))]
-    owner = torch.tensor([home[i] for i in range(len(prompts))], device=llm.device)
-    first.cache.batch_select_indices(owner)
-    ends = [prompt[start:] for prompt, start in zip(prompts, starts, strict=True)]
-    return _read(llm, ends, before=(first.cache, first.mask[owner]), starts=starts)
+    """What comes after each prompt, in input order, and a cache that goes on from there.
+
+    What prompts have in common is read once. Prompts of very different lengths are read apart and put together.
+    """
+    parts = _parts(llm, prompts)
+    reading = _join([_read_part(llm, [prompts[i] for i in part]) for part in parts])
+    order = [i for part in parts for i in part]
+    if order == sorted(order):
+        return reading
+    place = torch.tensor(sorted(range(len(order)), key=order.__getitem__), device=llm.device)
+    reading.cache.batch_select_indices(place)
+    return Reading(
+        logits=reading.logits[place], cache=reading.cache, mask=reading.mask[place], last=reading.last[place]
+    )
+
+
+def next_logits(llm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Float[Tensor, "batch vocab"]:
+    """The logits of `read_prompts` alone: no cache outlives the reading of its part."""
+    parts = _parts(llm, prompts)
+    logits = torch.cat([_read_part(llm, [prompts[i] for i in part]).logits for part in parts])
+    order = [i for part in parts for i in part]
+    return logits[sorted(range(len(order)), key=order.__getitem__)]
 
 
 def continue_from(llm: LanguageModel, cache: Cache | None, **inputs: Any) -> tuple[Tensor, Cache]:
@@ -121,6 +130,72 @@ class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
         self._buffers = tuple(pad(state, (0, 0, 0, self._room)) for state in states)
         length = states[0].shape[-2]
         self.keys, self.values = (buffer[..., :length, :] for buffer in self._buffers)
+
+
+def _parts(llm: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Indices of the prompts that are read in one go: whole clusters of near lengths.
+
+    A part takes the next longer cluster in as long as the padding costs less than another pass would.
+    """
+    window = getattr(llm.model.config.get_text_config(), "sliding_window", None)
+    if window is not None and max(map(len, prompts)) >= window:
+        return [list(range(len(prompts)))]  # caches of a window cannot be put together
+    pass_cost = _PASS_COST["cpu" if llm.device.type == "cpu" else "other"]
+    parts: list[list[_Cluster]] = []
+    for cluster in sorted(_clusters(prompts), key=lambda one: max(len(prompts[i]) for i in one.members)):
+        if parts:
+            apart = _cost(prompts, parts[-1]) + _cost(prompts, [cluster]) + pass_cost
+            if _cost(prompts, [*parts[-1], cluster]) <= apart:
+                parts[-1].append(cluster)
+                continue
+        parts.append([cluster])
+    return [[i for cluster in part for i in sorted(cluster.members)] for part in parts]
+
+
+def _cost(prompts: Sequence[Sequence[int]], clusters: Sequence[_Cluster]) -> int:
+    """Tokens, padding included, that reading these clusters in one go takes."""
+    ends = [len(prompts[i]) - cluster.shared for cluster in clusters for i in cluster.members]
+    return len(clusters) * max(cluster.shared for cluster in clusters) + len(ends) * max(ends)
+
+
+def _read_part(llm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Reading:
+    """One forward pass over what prompts have in common and one over what is left, both padded on the left."""
+    clusters = _clusters(prompts)
+    # Behind a shared beginning padding stands in the middle, where it would take places of a sliding window.
+    window = getattr(llm.model.config.get_text_config(), "sliding_window", None)
+    is_narrow = window is not None and max(map(len, prompts)) >= window
+    shares = len(clusters) < len(prompts) and all(cluster.shared for cluster in clusters)
+    if is_narrow or not shares:
+        return _read(llm, prompts, before=None, starts=[0] * len(prompts))
+    beginnings = [prompts[cluster.members[0]][: cluster.shared] for cluster in clusters]
+    first = _read(llm, beginnings, before=None, starts=[0] * len(beginnings))
+    home = {i: number for number, cluster in enumerate(clusters) for i in cluster.members}
+    starts = [clusters[home[i]].shared for i in range(len(prompts))]
+    owner = torch.tensor([home[i] for i in range(len(prompts))], device=llm.device)
+    first.cache.batch_select_indices(owner)
+    ends = [prompt[start:] for prompt, start in zip(prompts, starts, strict=True)]
+    return _read(llm, ends, before=(first.cache, first.mask[owner]), starts=starts)
+
+
+def _join(readings: Sequence[Reading]) -> Reading:
+    """Several readings as one, their caches padded on the left to the longest."""
+    first, *others = readings
+    if not others:
+        return first
+    width = max(reading.mask.shape[1] for reading in readings)
+    masks = [pad(reading.mask, (width - reading.mask.shape[1], 0)) for reading in readings]
+    for layer, *rest in zip(*(reading.cache.layers for reading in readings), strict=True):
+        for name in ("keys", "values"):
+            states = [getattr(one, name) for one in (layer, *rest)]
+            setattr(layer, name, torch.cat([pad(state, (0, 0, width - state.shape[-2], 0)) for state in states]))
+            for one in rest:
+                setattr(one, name, None)  # so that two copies of the whole cache never stand side by side
+    return Reading(
+        logits=torch.cat([reading.logits for reading in readings]),
+        cache=first.cache,
+        mask=torch.cat(masks),
+        last=torch.cat([reading.last for reading in readings]),
+    )
 
 
 def _read(

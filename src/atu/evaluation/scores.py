@@ -41,7 +41,8 @@ def bootstrap_mean(values: Sequence[float], *, name: str, samples: int, seed: in
     rows = np.asarray(values, dtype=np.float64)
     draws = np.random.default_rng([seed, zlib.crc32(name.encode())])
     means = rows[draws.integers(len(rows), size=(samples, len(rows)))].mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
+    with np.errstate(invalid="ignore"):  # released Min-K++ can be infinite
+        low, high = np.percentile(means, [2.5, 97.5])
     return Score(value=float(rows.mean()), n=len(rows), low=float(low), high=float(high))
 
 
