@@ -20,7 +20,7 @@ from atu.models.language_model import LanguageModel
 _ALIKE = 0.5
 """Share of the shorter of two prompts that must be common for both to be read from one beginning."""
 
-_PASS_COST = {"cpu": 128, "other": 4096}
+_PASS_COST = {"cpu": 64, "other": 4096}
 """Tokens whose reading takes as long as what a forward pass costs by itself."""
 
 
