@@ -1,6 +1,6 @@
 """How much faster RWKU is asked here than by the released evaluator's loop: both in one run, on the same rows.
 
-    python perf/rwku_speed.py --data data/rwku --target 1_Stephen_King [--rows 16] [--threads 1]
+    python perf/rwku_speed.py --data data/rwku --target 1_Stephen_King [--rows 8] [--threads 1]
 
 The loop is re-stated from what the released evaluator does: one call a batch in file order with its batch sizes, a
 batch padded on the left and generated until its last row ends, MMLU one row at a time with logits of every position,
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--target", default="1_Stephen_King")
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--tasks", default=",".join(TASKS), help="joined by commas")
-    parser.add_argument("--rows", type=int, default=16, help="most rows of a data file; 0 = all")
+    parser.add_argument("--rows", type=int, default=8, help="most rows of a data file; 0 = all")
     parser.add_argument("--batch-size", type=int, default=32, help="of ours")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()

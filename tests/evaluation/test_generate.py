@@ -12,7 +12,7 @@ import torch
 from transformers import GenerationConfig
 
 from atu.errors import UserError
-from atu.evaluation.generate import Generation, Prompt, generate
+from atu.evaluation.generate import Generation, Prompt, generate, until
 from atu.models.language_model import LanguageModel
 
 QUESTIONS = [
@@ -101,6 +101,17 @@ def test_stops_before_any_of_the_end_tokens(tiny_llm: LanguageModel) -> None:
     first = free.ids.index(end)
     llm = dataclasses.replace(tiny_llm, end_ids=(399, end))
     assert generate(llm, [prompt], batch_size=1) == [Generation(ids=free.ids[:first], stop_id=end)]
+
+
+def test_a_prompt_may_have_end_tokens_of_its_own(tiny_llm: LanguageModel) -> None:
+    """Two rows of one batch: the model's end token ends the first, another token the second."""
+    prompt = prompts_of(tiny_llm)[3]
+    [free] = generate(tiny_llm, [prompt], batch_size=1)
+    end = free.ids[6]
+    cut = Generation(ids=free.ids[: free.ids.index(end)], stop_id=end)
+    asked = [prompt, dataclasses.replace(prompt, end_ids=(end,))]
+    assert generate(tiny_llm, asked, batch_size=2) == [free, cut]
+    assert tuple(until(free.ids, (end, 399))) == cut.ids
 
 
 def test_at_the_token_limit_there_is_no_end_token(tiny_llm: LanguageModel) -> None:

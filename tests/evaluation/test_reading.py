@@ -10,8 +10,9 @@ import torch
 from transformers import DynamicCache
 
 from atu.evaluation.batching import judged
+from atu.evaluation.kv_cache import make_room
 from atu.evaluation.likelihood import next_token_probabilities, token_statistics
-from atu.evaluation.reading import make_room, read_prompts, reading_order
+from atu.evaluation.reading import continue_from, near_lengths, next_logits, read_prompts, reading_order
 from atu.models.language_model import LanguageModel
 
 HEAD_A, HEAD_B = tuple(range(10, 40)), tuple(range(50, 70))
@@ -60,6 +61,35 @@ def test_prompts_without_anything_in_common_are_read_in_one_pass(tiny_llm: Langu
 
 def test_what_begins_alike_stands_together_and_the_short_come_first() -> None:
     assert reading_order(PROMPTS) == [3, 1, 4, 2, 0]
+
+
+def test_prompts_of_very_different_lengths_are_read_apart(tiny_llm: LanguageModel) -> None:
+    """Two short prompts in one go and a long one in another; the order stays, and the joined cache goes on."""
+    llm, sizes = forward_sizes(tiny_llm)
+    prompts = [tuple(range(20, 320)), (7, 8, 9), (60, 61, 62, 63)]
+    with judged(llm.model):
+        reading = read_prompts(llm, prompts)
+        logits = next_logits(llm, prompts)
+    assert sizes == 2 * [(2, 4), (1, 300)]
+    assert torch.equal(logits, reading.logits)
+    assert reading.mask.sum(1).tolist() == [300, 3, 4]
+    for row, prompt in zip(logits, prompts, strict=True):
+        assert torch.allclose(row, plain_logits(tiny_llm, prompt), atol=1e-4)
+    keys = plain_cache(tiny_llm, prompts[1])
+    assert torch.allclose(reading.cache.layers[2].keys[1, :, -3:], keys, atol=1e-4)
+
+
+def plain_cache(llm: LanguageModel, prompt: tuple[int, ...]) -> torch.Tensor:
+    """Keys of the last layer after one unpadded pass."""
+    with torch.no_grad():
+        _, cache = continue_from(llm, None, input_ids=torch.tensor([prompt]))
+    keys: torch.Tensor = cache.layers[2].keys[0]
+    return keys
+
+
+def test_texts_of_near_lengths_go_together(tiny_llm: LanguageModel) -> None:
+    """A pass costs as much as 64 tokens: 3 texts wait 20 tokens each for the next, 4 would wait 30 each."""
+    assert near_lengths(tiny_llm, [50, 10, 10, 10, 30]) == [[1, 2, 3, 4], [0]]
 
 
 def test_a_cache_with_room_is_the_same_cache() -> None:

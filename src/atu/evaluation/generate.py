@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from atu.evaluation.batching import Progress, check_finite, check_length, in_batches, judged
-from atu.evaluation.reading import continue_from, make_room, read_prompts, reading_order
+from atu.evaluation.kv_cache import make_room
+from atu.evaluation.reading import continue_from, read_prompts, reading_order
 from atu.models.language_model import LanguageModel
 
 NEAR_TIE = 1e-3

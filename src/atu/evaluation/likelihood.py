@@ -14,7 +14,15 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
 from atu.evaluation.batching import Progress, check_finite, check_length, in_batches, judged
-from atu.evaluation.reading import continue_from, next_logits, read_prompts, reading_order
+from atu.evaluation.kv_cache import take_rows
+from atu.evaluation.reading import (
+    Reading,
+    continue_from,
+    near_lengths,
+    next_logits,
+    read_prompts,
+    reading_order,
+)
 from atu.models.language_model import LanguageModel
 
 LOGITS_BUDGET = 2**27
@@ -190,29 +198,37 @@ def _score_groups(
 
 
 def _score_batch(llm: LanguageModel, batch: Sequence[Completion]) -> list[list[float]]:
-    """First tokens from the end of each distinct prompt, the others from a second pass on its cache."""
+    """First tokens from the end of each distinct prompt, the others from further passes on its cache."""
     prompts = list(dict.fromkeys(completion.prompt for completion in batch))
-    owner = torch.tensor([prompts.index(completion.prompt) for completion in batch], device=llm.device)
     reading = read_prompts(llm, prompts)
-    width = max(len(completion.ids) for completion in batch)
-    padded = [[*completion.ids, *[0] * (width - len(completion.ids))] for completion in batch]
-    targets = torch.tensor(padded, device=llm.device)
+    owners = [prompts.index(completion.prompt) for completion in batch]
+    rows: dict[int, list[float]] = {}
+    for part in near_lengths(llm, [len(completion.ids) for completion in batch]):
+        owner = torch.tensor([owners[i] for i in part], device=llm.device)
+        rows |= dict(zip(part, _score_ends(llm, reading, owner, [batch[i].ids for i in part]), strict=True))
+    for i, completion in enumerate(batch):
+        check_finite(llm, completion.prompt, all(map(math.isfinite, rows[i])))
+    return [rows[i] for i in range(len(batch))]
+
+
+def _score_ends(
+    llm: LanguageModel, reading: Reading, owner: Int[Tensor, " batch"], ends: Sequence[Sequence[int]]
+) -> list[list[float]]:
+    """Log-probabilities of each end behind the prompt that `owner` names; the reading stays as it is."""
+    width = max(map(len, ends))
+    targets = torch.tensor([[*end, *[0] * (width - len(end))] for end in ends], device=llm.device)
     found = _pick(reading.logits[owner, None], targets[:, :1])
     if width > 1:
-        reading.cache.batch_select_indices(owner)
         logits, _ = continue_from(
             llm,
-            reading.cache,
+            take_rows(reading.cache, owner),
             input_ids=targets[:, :-1],
             attention_mask=pad(reading.mask[owner], (0, width - 1), value=1),
             position_ids=reading.last[owner] + torch.arange(1, width, device=llm.device),
         )
         found = torch.cat([found, _pick(logits, targets[:, 1:])], dim=1)
     # What stands right of a completion is padding: causal attention kept it from the real tokens.
-    rows = [row[: len(completion.ids)] for row, completion in zip(found.tolist(), batch, strict=True)]
-    for row, completion in zip(rows, batch, strict=True):
-        check_finite(llm, completion.prompt, all(map(math.isfinite, row)))
-    return rows
+    return [row[: len(end)] for row, end in zip(found.tolist(), ends, strict=True)]
 
 
 def _pick(logits: Float[Tensor, "batch pos vocab"], targets: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos"]:

@@ -13,7 +13,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 from transformers import Cache
-from transformers.cache_utils import DynamicLayer
 
 from atu.models.language_model import LanguageModel
 
@@ -84,52 +83,22 @@ def continue_from(llm: LanguageModel, cache: Cache | None, **inputs: Any) -> tup
     return output.logits, output[name]
 
 
-def make_room(cache: Cache, num_tokens: int) -> None:
-    """Lets plain layers of a cache take `num_tokens` more tokens in place, instead of a copy of all for each."""
-    for number, layer in enumerate(cache.layers):
-        if type(layer) is DynamicLayer and layer.is_initialized:
-            cache.layers[number] = _RoomyLayer(layer, num_tokens)
+def near_lengths(llm: LanguageModel, lengths: Sequence[int]) -> list[list[int]]:
+    """Indices of texts that are read in one go: as long as the padding costs less than another pass would."""
+    parts: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        # Against the longest of the part so far, which this text is at least as long as.
+        if parts and len(parts[-1]) * (lengths[i] - lengths[parts[-1][-1]]) <= _pass_cost(llm):
+            parts[-1].append(i)
+        else:
+            parts.append([i])
+    return parts
 
 
 def common_length(left: Sequence[int], right: Sequence[int]) -> int:
     """Number of first tokens that both have in common."""
     equal = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False))
     return sum(1 for _ in equal)
-
-
-class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
-    """Keys and values as the first part of buffers that have room behind them."""
-
-    keys: Tensor
-    values: Tensor
-
-    def __init__(self, layer: DynamicLayer, room: int) -> None:
-        super().__init__()
-        self.lazy_initialization(layer.keys, layer.values)
-        self._room = room
-        self._hold(layer.keys, layer.values)
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *_args: object, **_kwargs: object
-    ) -> tuple[Tensor, Tensor]:
-        """Append; beyond the room, by a copy into larger buffers."""
-        old, new = self.keys.shape[-2], self.keys.shape[-2] + key_states.shape[-2]
-        if new > self._buffers[0].shape[-2]:
-            self._hold(self.keys, self.values)
-        for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
-            buffer[..., old:new, :] = states
-        self.keys, self.values = (buffer[..., :new, :] for buffer in self._buffers)
-        return self.keys, self.values
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Only keep these rows."""
-        super().batch_select_indices(indices)
-        self._hold(self.keys, self.values)
-
-    def _hold(self, *states: Tensor) -> None:
-        self._buffers = tuple(pad(state, (0, 0, 0, self._room)) for state in states)
-        length = states[0].shape[-2]
-        self.keys, self.values = (buffer[..., :length, :] for buffer in self._buffers)
 
 
 def _parts(llm: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -140,16 +109,19 @@ def _parts(llm: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[list[in
     window = getattr(llm.model.config.get_text_config(), "sliding_window", None)
     if window is not None and max(map(len, prompts)) >= window:
         return [list(range(len(prompts)))]  # caches of a window cannot be put together
-    pass_cost = _PASS_COST["cpu" if llm.device.type == "cpu" else "other"]
     parts: list[list[_Cluster]] = []
     for cluster in sorted(_clusters(prompts), key=lambda one: max(len(prompts[i]) for i in one.members)):
         if parts:
-            apart = _cost(prompts, parts[-1]) + _cost(prompts, [cluster]) + pass_cost
+            apart = _cost(prompts, parts[-1]) + _cost(prompts, [cluster]) + _pass_cost(llm)
             if _cost(prompts, [*parts[-1], cluster]) <= apart:
                 parts[-1].append(cluster)
                 continue
         parts.append([cluster])
     return [[i for cluster in part for i in sorted(cluster.members)] for part in parts]
+
+
+def _pass_cost(llm: LanguageModel) -> int:
+    return _PASS_COST["cpu" if llm.device.type == "cpu" else "other"]
 
 
 def _cost(prompts: Sequence[Sequence[int]], clusters: Sequence[_Cluster]) -> int:
