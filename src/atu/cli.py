@@ -73,7 +73,7 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts asked at once.")] = 32,
 ) -> None:
     """Ask a model the probes of a concept, and write its answers and scores."""
-    with exit_codes("The same command goes on with what was answered."):
+    with exit_codes("The same command goes on with what the cache has."):
         model_config = resolve_model(model)
         data_config = from_mapping(
             DataConfig, {"benchmark": benchmark, "data_dir": data, "tasks": _names(tasks), "icu": icu}, ""

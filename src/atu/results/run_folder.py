@@ -170,9 +170,6 @@ def write_evaluation(folder: Path, judgements: Mapping[Scoring, Judgement]) -> N
     Raises:
         UserError: the disk refuses.
     """
-    with disk_errors(folder):
-        for path in folder.glob("answers.*.jsonl"):
-            path.unlink()
     blocks = {
         scoring: {name: to_row(score) for name, score in judgement.scores.items()}
         for scoring, judgement in judgements.items()
@@ -181,6 +178,11 @@ def write_evaluation(folder: Path, judgements: Mapping[Scoring, Judgement]) -> N
     for scoring, judgement in judgements.items():
         if judgement.answers:
             write_jsonl_atomic(folder / f"answers.{scoring}.jsonl", map(to_row, judgement.answers))
+    written = {f"answers.{scoring}.jsonl" for scoring, judgement in judgements.items() if judgement.answers}
+    with disk_errors(folder):
+        for path in folder.glob("answers.*.jsonl"):
+            if path.name not in written:
+                path.unlink()
 
 
 def open_run(root: Path, config: Mapping[str, Any], config_hash: str, *, may_differ: Sequence[str] = ()) -> RunFolder:
