@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
-from transformers import DynamicCache
+from transformers import AutoTokenizer, DynamicCache, MistralConfig, MistralForCausalLM
 
+from atu.evaluation import reading
 from atu.evaluation.batching import judged
+from atu.evaluation.generate import Prompt, generate
 from atu.evaluation.kv_cache import make_room
 from atu.evaluation.likelihood import next_token_probabilities, token_statistics
 from atu.evaluation.reading import continue_from, near_lengths, next_logits, read_prompts, reading_order
-from atu.models.language_model import LanguageModel
+from atu.models.language_model import LanguageModel, wrap
 
 HEAD_A, HEAD_B = tuple(range(10, 40)), tuple(range(50, 70))
 PROMPTS = [
@@ -44,12 +47,12 @@ def forward_sizes(llm: LanguageModel) -> tuple[LanguageModel, list[tuple[int, ..
 def test_each_beginning_is_read_once(tiny_llm: LanguageModel) -> None:
     llm, sizes = forward_sizes(tiny_llm)
     with judged(llm.model):
-        reading = read_prompts(llm, PROMPTS)
+        found = read_prompts(llm, PROMPTS)
     # Three beginnings (30, 20 and 2 tokens), then the ends of all five (the longest has 3).
     assert sizes == [(3, 30), (5, 3)]
-    for row, prompt in zip(reading.logits, PROMPTS, strict=True):
+    for row, prompt in zip(found.logits, PROMPTS, strict=True):
         assert torch.allclose(row, plain_logits(tiny_llm, prompt), atol=1e-4)
-    assert reading.last[:, 0].tolist() == [len(prompt) - 1 for prompt in PROMPTS]
+    assert found.last[:, 0].tolist() == [len(prompt) - 1 for prompt in PROMPTS]
 
 
 def test_prompts_without_anything_in_common_are_read_in_one_pass(tiny_llm: LanguageModel) -> None:
@@ -68,15 +71,15 @@ def test_prompts_of_very_different_lengths_are_read_apart(tiny_llm: LanguageMode
     llm, sizes = forward_sizes(tiny_llm)
     prompts = [tuple(range(20, 320)), (7, 8, 9), (60, 61, 62, 63)]
     with judged(llm.model):
-        reading = read_prompts(llm, prompts)
+        found = read_prompts(llm, prompts)
         logits = next_logits(llm, prompts)
     assert sizes == 2 * [(2, 4), (1, 300)]
-    assert torch.equal(logits, reading.logits)
-    assert reading.mask.sum(1).tolist() == [300, 3, 4]
+    assert torch.equal(logits, found.logits)
+    assert found.mask.sum(1).tolist() == [300, 3, 4]
     for row, prompt in zip(logits, prompts, strict=True):
         assert torch.allclose(row, plain_logits(tiny_llm, prompt), atol=1e-4)
     keys = plain_cache(tiny_llm, prompts[1])
-    assert torch.allclose(reading.cache.layers[2].keys[1, :, -3:], keys, atol=1e-4)
+    assert torch.allclose(found.cache.layers[2].keys[1, :, -3:], keys, atol=1e-4)
 
 
 def plain_cache(llm: LanguageModel, prompt: tuple[int, ...]) -> torch.Tensor:
@@ -85,6 +88,37 @@ def plain_cache(llm: LanguageModel, prompt: tuple[int, ...]) -> torch.Tensor:
         _, cache = continue_from(llm, None, input_ids=torch.tensor([prompt]))
     keys: torch.Tensor = cache.layers[2].keys[0]
     return keys
+
+
+def test_a_short_prompt_takes_nothing_from_what_long_ones_share(tiny_llm: LanguageModel) -> None:
+    """It shares all of its 10 tokens with them, and they share 100 with each other."""
+    llm, sizes = forward_sizes(tiny_llm)
+    head = tuple(range(10, 110))
+    with judged(llm.model):
+        next_logits(llm, [(*head, 120, 121), head[:10], (*head, 130)])
+    assert (1, 100) in sizes or (2, 100) in sizes
+
+
+def test_caches_of_a_sliding_window_are_not_put_together(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prompts far below the window, where a part a prompt would be the cheapest."""
+    monkeypatch.setattr(reading, "_PASS_COST", {"cpu": 0, "other": 0})
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=400,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        sliding_window=200,
+        initializer_range=0.2,
+        eos_token_id=2,
+    )
+    llm = wrap(MistralForCausalLM(config), AutoTokenizer.from_pretrained(tiny_folder), label="window")
+    prompts = [Prompt(ids=tuple(range(20, 20 + length)), max_new_tokens=8) for length in (60, 5, 30)]
+    assert generate(llm, prompts, batch_size=3) == generate(llm, prompts, batch_size=1)
+    assert reading._parts(llm, [prompt.ids for prompt in prompts]) == [[0, 1, 2]]
 
 
 def test_texts_of_near_lengths_go_together(tiny_llm: LanguageModel) -> None:

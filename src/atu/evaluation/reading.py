@@ -106,9 +106,8 @@ def _parts(llm: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[list[in
 
     A part takes the next longer cluster in as long as the padding costs less than another pass would.
     """
-    window = getattr(llm.model.config.get_text_config(), "sliding_window", None)
-    if window is not None and max(map(len, prompts)) >= window:
-        return [list(range(len(prompts)))]  # caches of a window cannot be put together
+    if not _keeps_everything(llm):
+        return [list(range(len(prompts)))]
     parts: list[list[_Cluster]] = []
     for cluster in sorted(_clusters(prompts), key=lambda one: max(len(prompts[i]) for i in one.members)):
         if parts:
@@ -118,6 +117,13 @@ def _parts(llm: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[list[in
                 continue
         parts.append([cluster])
     return [[i for cluster in part for i in sorted(cluster.members)] for part in parts]
+
+
+def _keeps_everything(llm: LanguageModel) -> bool:
+    """Whether every layer keeps all keys and values: caches of windows or states cannot be put together."""
+    config = llm.model.config.get_text_config()
+    kinds = getattr(config, "layer_types", None) or ["full_attention"]
+    return getattr(config, "sliding_window", None) is None and set(kinds) == {"full_attention"}
 
 
 def _pass_cost(llm: LanguageModel) -> int:
@@ -195,7 +201,10 @@ def _read(
 
 
 def _clusters(prompts: Sequence[Sequence[int]]) -> list[_Cluster]:
-    """Prompts that have at least `_ALIKE` of their tokens in common; a prompt alone shares all but its last token."""
+    """Prompts that have at least `_ALIKE` of their tokens in common; a prompt alone shares all but its last token.
+
+    A prompt that would take more than that from what its neighbors share begins a cluster of its own.
+    """
     order = sorted(range(len(prompts)), key=lambda i: tuple(prompts[i]))
     clusters: list[_Cluster] = []
     members: list[int] = []
@@ -203,7 +212,7 @@ def _clusters(prompts: Sequence[Sequence[int]]) -> list[_Cluster]:
     for i in order:
         if members:
             common = common_length(prompts[members[-1]], prompts[i])
-            if common >= _ALIKE * min(len(prompts[members[-1]]), len(prompts[i])):
+            if common >= _ALIKE * max(shared, min(len(prompts[members[-1]]), len(prompts[i]))):
                 shared = min(shared, common, len(prompts[i]) - 1)
                 members.append(i)
                 continue
