@@ -16,8 +16,11 @@ from transformers import Cache
 
 from atu.models.language_model import LanguageModel
 
-_ALIKE = 0.5
-"""Share of the shorter of two prompts that must be common for both to be read from one beginning."""
+_ALIKE = 0.4
+"""Share of the longer of two prompts that must be common for both to be read from one beginning.
+
+Of the longer one: else a short prompt could take away what long ones share.
+"""
 
 _PASS_COST = {"cpu": 64, "other": 4096}
 """Tokens whose reading takes as long as what a forward pass costs by itself."""
@@ -201,10 +204,7 @@ def _read(
 
 
 def _clusters(prompts: Sequence[Sequence[int]]) -> list[_Cluster]:
-    """Prompts that have at least `_ALIKE` of their tokens in common; a prompt alone shares all but its last token.
-
-    A prompt that would take more than that from what its neighbors share begins a cluster of its own.
-    """
+    """Prompts that have at least `_ALIKE` of their tokens in common; a prompt alone shares all but its last token."""
     order = sorted(range(len(prompts)), key=lambda i: tuple(prompts[i]))
     clusters: list[_Cluster] = []
     members: list[int] = []
@@ -212,7 +212,7 @@ def _clusters(prompts: Sequence[Sequence[int]]) -> list[_Cluster]:
     for i in order:
         if members:
             common = common_length(prompts[members[-1]], prompts[i])
-            if common >= _ALIKE * max(shared, min(len(prompts[members[-1]]), len(prompts[i]))):
+            if common >= _ALIKE * max(len(prompts[members[-1]]), len(prompts[i])):
                 shared = min(shared, common, len(prompts[i]) - 1)
                 members.append(i)
                 continue
