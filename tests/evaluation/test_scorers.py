@@ -214,13 +214,13 @@ def test_every_reference_of_rwku_answers_its_question_and_no_question_answers_it
     ("text", "settled"),
     [
         ("It is Carrie.\nQuestion: next", "It is Carrie."),
-        ("B", "It"),  # a letter stands for its option
-        ("Carrie, It, or Misery", ""),  # an echo of the options
+        ("B", "Cujo"),  # a letter stands for its option
+        ("Carrie, Cujo, or Misery", ""),  # an echo of the options
         ("Hamlet or Carrie", ""),  # a guess
         ("Hamlet", "Hamlet"),  # wrong, but settled
     ],
 )
 def test_what_a_text_commits_itself_to(text: str, settled: str) -> None:
-    prompt = "Question: Which came first?  A) Carrie B) It C) Misery"
-    references = ("It",) if text == "B" else ("Carrie",)
+    prompt = "Question: Which came first?  A) Carrie B) Cujo C) Misery"
+    references = ("Cujo",) if text == "B" else ("Carrie",)
     assert settled_answer(prompt, references, text)[0] == settled
