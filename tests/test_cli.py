@@ -51,6 +51,7 @@ def assert_one_line(result: subprocess.CompletedProcess[str], message: str) -> N
         ["-m", "atu", "report", "."],
         ["-m", "atu", "teach", "--help"],
         ["-m", "atu", "teach", "--out", "out", "sed=1"],
+        ["-m", "atu", "data", "rwku", "1_Stephen_King", "--from", "nowhere", "--out", "/nonexistent/out"],
     ],
     ids=[
         "help",
@@ -63,6 +64,7 @@ def assert_one_line(result: subprocess.CompletedProcess[str], message: str) -> N
         "report",
         "teach help",
         "teach",
+        "data",
     ],
 )
 def test_what_needs_no_torch_does_not_import_it(arguments: list[str], tmp_path: Path) -> None:
@@ -209,3 +211,38 @@ def test_evaluate_of_an_unknown_model(tmp_path: Path) -> None:
         "Unknown model 'smollm2-135m-instuct': no folder, GGUF file or hub id. Did you mean 'smollm2-135m-instruct'?",
     )
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--benchmark", "rwku", "--tasks", "forget,mmmlu"],
+            "tasks[1]: 'mmmlu' is not one of forget, neighbor, mmlu, bbh, truthful, triviaqa, mia, fluency. "
+            "Did you mean 'mmlu'?",
+        ),
+        (["--tasks", "forget"], "data.tasks and data.icu belong to benchmark 'rwku' (data=rwku-positive)."),
+        (["--icu"], "data.tasks and data.icu belong to benchmark 'rwku' (data=rwku-positive)."),
+        (
+            ["--scoring", "both"],
+            "--scoring both is for --benchmark rwku: builtin has corrected scores alone.",
+        ),
+    ],
+)
+def test_evaluate_refuses_what_has_no_effect(options: list[str], message: str, tmp_path: Path) -> None:
+    common = ["evaluate", "smollm2-135m-instruct", "--target", "x", "--out", "out"]
+    assert_one_line(call("-m", "atu", *common, *options, cwd=tmp_path), message)
+    assert not any(tmp_path.iterdir())
+
+
+def test_data_rwku_fetches_from_a_copy_and_verifies(shared_dir: Path, tmp_path: Path) -> None:
+    command = ["-m", "atu", "data", "rwku", "--out", "out"]
+    result = call(*command, "1_Stephen_King", "--from", str(shared_dir / "rwku"), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("[1/1] 1_Stephen_King: 19 files")
+    assert result.stdout.endswith("checksums: out/manifest.json\n")
+    assert call(*command, "--verify", cwd=tmp_path).stdout == "19 files equal the manifest.\n"
+    again = call(*command, "1_Stephen_King", "--from", str(shared_dir / "rwku"), cwd=tmp_path)
+    assert again.stdout.startswith("[1/1] 1_Stephen_King: already there")
+    typo = call(*command, "1_Steven_King", "--from", str(shared_dir / "rwku"), cwd=tmp_path)
+    assert_one_line(typo, "RWKU has no target '1_Steven_King' there. Did you mean '1_Stephen_King'?")

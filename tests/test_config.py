@@ -215,6 +215,13 @@ def test_a_key_that_no_yaml_lists_can_be_set() -> None:
     assert composed("text_encoder.revision=abc").text_encoder.revision == "abc"
 
 
+def test_a_run_on_rwku_asks_the_cheap_tasks_unless_told_otherwise() -> None:
+    assert composed("data=rwku-positive").data.tasks == ("forget", "neighbor")
+    more = composed("data=rwku-positive", "data.tasks=[forget,mmlu]", "evaluation.scoring=both")
+    assert more.data.tasks == ("forget", "mmlu")
+    assert composed("experiment=paper-scale").evaluation.scoring == "both"
+
+
 def test_the_model_may_be_a_folder_with_any_name(tmp_path: Path) -> None:
     folder = tmp_path / "it's \\'a \\ model\\"
     folder.mkdir()
@@ -271,6 +278,10 @@ def test_flags_may_stand_between_overrides() -> None:
         (["data=own", "data.neighbors=[a,b]", "data.corpus.num_neighbors=1"], "names 2 concepts"),
         (["data.corpus.held_out_share=1"], "held_out_share must lie between 0 and 1"),
         (["data.corpus.temperature=0"], "temperature must be positive"),
+        (["data.tasks=[forget]"], "data.tasks and data.icu belong to benchmark 'rwku'"),
+        (["data=rwku-positive", "data.tasks=[mmmlu]"], "'mmmlu' is not one of forget, neighbor, mmlu"),
+        (["evaluation.scoring=both"], "only RWKU has a released scoring"),
+        (["data=rwku-positive", "evaluation.scoring=released"], "Set it to corrected or both"),
     ],
 )
 def test_a_wrong_value_is_refused_by_one_line(overrides: list[str], part: str) -> None:

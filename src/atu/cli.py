@@ -11,9 +11,12 @@ import typer
 
 from atu import __version__
 from atu.benchmarks.config import DataConfig
+from atu.benchmarks.rwku.reader import DEFAULT_DATA_DIR
+from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.launch import exit_codes, launch
 from atu.models.resolve import resolve_model
+from atu.typed import from_mapping
 
 app = typer.Typer(
     help="Make a language model forget a concept and keep the rest.",
@@ -61,24 +64,41 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder for scores and answers.")],
     benchmark: Annotated[Literal["builtin", "rwku"], typer.Option(help="Whose probes.")] = "builtin",
     data: Annotated[str | None, typer.Option(help="Folder of the benchmark's files.")] = None,
+    tasks: Annotated[str, typer.Option(help="RWKU: tasks to ask, joined by commas; all of them by default.")] = "",
+    scoring: Annotated[
+        Literal["released", "corrected", "both"] | None,
+        typer.Option(help="Whose rules; RWKU's released ones are for published numbers. RWKU: both by default."),
+    ] = None,
+    icu: Annotated[
+        bool, typer.Option("--icu", help="RWKU: ask the model to act as if the target were unknown.")
+    ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts asked at once.")] = 32,
 ) -> None:
     """Ask a model the probes of a concept, and write its answers and scores."""
-    with exit_codes("Nothing was kept; the same command starts anew."):
+    with exit_codes("The same command goes on with what the cache has."):
         model_config = resolve_model(model)
-        data_config = DataConfig(benchmark=benchmark, data_dir=data)
+        data_config = from_mapping(
+            DataConfig, {"benchmark": benchmark, "data_dir": data, "tasks": _names(tasks), "icu": icu}, ""
+        )
+        if benchmark != "rwku" and scoring not in (None, "corrected"):
+            raise UserError(f"--scoring {scoring} is for --benchmark rwku: {benchmark} has corrected scores alone.")
+        config = EvaluationConfig(
+            batch_size=batch_size, scoring=scoring or ("both" if benchmark == "rwku" else "corrected")
+        )
         # These bring torch.
         from atu.benchmarks.build import build_benchmark
         from atu.judge import evaluate_model
         from atu.models.load import load_language_model
         from atu.training.device import build_accelerator
 
-        probes = build_benchmark(data_config).probes(target)
+        judge = build_benchmark(data_config)
+        judge.target(target)  # a wrong name shows before the model is loaded
         device = build_accelerator("auto", "fp32").device
         llm = load_language_model(model_config, device=str(device))
-        scores = evaluate_model(llm, probes, EvaluationConfig(batch_size=batch_size), out)
-        for name, score in scores.items():
-            typer.echo(f"{name:28}{score.value:8.2f}   {score.low:.2f} to {score.high:.2f}   n = {score.n}")
+        for name, judgement in evaluate_model(llm, judge, target, config, out).items():
+            typer.echo(f"{name}:")
+            for label, score in judgement.scores.items():
+                typer.echo(f"{label:28}{score.value:9.2f}   {score.low:.2f} to {score.high:.2f}   n = {score.n}")
         typer.echo(f"answers and scores: {out}")
 
 
@@ -112,3 +132,36 @@ def report(run_dir: Annotated[Path, typer.Argument(help="Folder of a run.")]) ->
         from atu.results.run_folder import RunFolder
 
         typer.echo(write_report(RunFolder(root=run_dir)))
+
+
+data_app = typer.Typer(help="Get a benchmark's data.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+
+@data_app.command()
+def rwku(
+    targets: Annotated[list[str] | None, typer.Argument(help="Folder names, such as 1_Stephen_King.")] = None,
+    all_targets: Annotated[bool, typer.Option("--all", help="All 200 targets (2.2 GB).")] = False,
+    source: Annotated[Path | None, typer.Option("--from", help="Take them from a copy at hand.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder that gets Target/ and a manifest.")] = DEFAULT_DATA_DIR,
+    revision: Annotated[
+        str | None, typer.Option(help="Commit, tag or branch of the hub; else the manifest's commit, or main.")
+    ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Only compare the files with the manifest.")] = False,
+) -> None:
+    """Fetch RWKU from the Hugging Face hub or from a copy; the same command again goes on."""
+    with exit_codes("The same command goes on."):
+        from atu.benchmarks.rwku.download import download
+        from atu.benchmarks.rwku.download import verify as verify_files
+
+        if verify:
+            typer.echo(f"{verify_files(out)} files equal the manifest.")
+            return
+        manifest = download(
+            targets or [], all_targets=all_targets, source=source, revision=revision, out=out, report=typer.echo
+        )
+        typer.echo(f"checksums: {manifest}")
+
+
+def _names(joined: str) -> list[str]:
+    return [name.strip() for name in joined.split(",") if name.strip()]

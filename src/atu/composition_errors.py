@@ -49,7 +49,7 @@ def nearest_key(wrong: str, known: Iterable[str]) -> str:
     parent, _, leaf = wrong.rpartition(".")
     leaves = {key.rpartition(".")[2]: key for key in reversed(keys)}
     near = (
-        difflib.get_close_matches(wrong, [key for key in keys if key.rpartition(".")[0] == parent], cutoff=0.8)
+        difflib.get_close_matches(wrong, [key for key in keys if key.rpartition(".")[0] == parent], cutoff=0.7)
         or difflib.get_close_matches(wrong, keys, cutoff=0.8)
         or [leaves[name] for name in difflib.get_close_matches(leaf, leaves, cutoff=0.7)]
         or [key for key in keys if leaf in key.rpartition(".")[2]]

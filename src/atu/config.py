@@ -97,6 +97,13 @@ class RunConfig:
             raise UserError(f"seed must lie in 0..{2**32 - 1}, not {self.seed}.")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads must be at least 1, or null, not {self.threads}.")
+        if self.evaluation.scoring == "released":
+            raise UserError(
+                "evaluation.scoring 'released' alone is for `atu evaluate`: a run compares by the corrected scores. "
+                "Set it to corrected or both."
+            )
+        if self.evaluation.scoring == "both" and self.data.benchmark != "rwku":
+            raise UserError("evaluation.scoring 'both' is for data=rwku-positive: only RWKU has a released scoring.")
         if self.devices not in ("auto", 1):
             raise UserError(f"devices={self.devices} is not available: a run uses one device. Set devices=1.")
 

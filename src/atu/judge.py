@@ -8,12 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from atu.benchmarks.base import Benchmark
 from atu.evaluation.config import EvaluationConfig
-from atu.evaluation.evaluate import evaluate
-from atu.evaluation.scores import summarize
-from atu.evaluation.untouched import untouched_answers
 from atu.models.language_model import LanguageModel
-from atu.records import Answer, Probe, Score, StageResult
+from atu.records import Answer, Judgement, Probe, Scoring, StageResult
 from atu.results.run_folder import RunFolder, write_evaluation
 from atu.results.terminal import RunProgress
 
@@ -23,6 +21,7 @@ class Judge:
     """Asks the benchmark's probes at the end of stages and keeps what was answered before."""
 
     folder: RunFolder
+    benchmark: Benchmark
     probes: Sequence[Probe]
     config: EvaluationConfig
     progress: RunProgress
@@ -33,27 +32,36 @@ class Judge:
         if self.folder.stage_dir(label).exists():
             return self.folder.read_answers(label)
         with self.progress.stage(f"asking the untouched model {len(self.probes)} probes") as advance:
-            answers = untouched_answers(llm, self.probes, self.config, advance)
+            answers = self.benchmark.ask(
+                llm, self.probes, before=None, is_untouched=True, config=self.config, progress=advance
+            )
         self._write(StageResult(index=0, kind="before", label=label, scores={}, seconds=0.0), answers)
-        return answers
+        return answers["corrected"]
 
     def record(self, llm: LanguageModel, result: StageResult, before: Sequence[Answer] | None) -> None:
         """Ask all probes at the end of a stage."""
         with self.progress.stage(f"asking {len(self.probes)} probes ({result.label})") as advance:
-            answers = evaluate(llm, self.probes, before=before, config=self.config, progress=advance)
+            answers = self.benchmark.ask(
+                llm, self.probes, before=before, is_untouched=False, config=self.config, progress=advance
+            )
         self._write(result, answers)
 
-    def _write(self, result: StageResult, answers: Sequence[Answer]) -> None:
-        scores = summarize(answers, samples=self.config.bootstrap_samples)
-        self.folder.write_stage(replace(result, scores=scores), answers)
+    def _write(self, result: StageResult, answers: Mapping[Scoring, Sequence[Answer]]) -> None:
+        judgements = self.benchmark.judge(answers, samples=self.config.bootstrap_samples)
+        corrected = judgements.pop("corrected")
+        self.folder.write_stage(replace(result, scores=corrected.scores), corrected.answers, judgements)
 
 
 def evaluate_model(
-    llm: LanguageModel, probes: Sequence[Probe], config: EvaluationConfig, out: Path
-) -> Mapping[str, Score]:
-    """Ask any model the probes of a benchmark, outside of any run; writes `scores.json` and the answers to `out`."""
+    llm: LanguageModel, benchmark: Benchmark, target: str, config: EvaluationConfig, out: Path
+) -> Mapping[Scoring, Judgement]:
+    """Ask any model the probes about a target, outside of any run; writes `scores.json` and the answers to `out`.
+
+    `llm` must be as it was loaded: what it answered before is found in the cache.
+    """
+    probes = benchmark.probes(target)
     with RunProgress(Console(stderr=True)) as progress, progress.stage(f"asking {len(probes)} probes") as advance:
-        answers = evaluate(llm, probes, before=None, config=config, progress=advance)
-    scores = summarize(answers, samples=config.bootstrap_samples)
-    write_evaluation(out, scores, answers)
-    return scores
+        answers = benchmark.ask(llm, probes, before=None, is_untouched=True, config=config, progress=advance)
+    judgements = benchmark.judge(answers, samples=config.bootstrap_samples)
+    write_evaluation(out, judgements)
+    return judgements

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 ProbeKind = Literal["generate", "choose", "likelihood"]
+Scoring = Literal["released", "corrected"]
 StageKind = Literal["before", "align", "unlearn"]
 
 
@@ -62,10 +63,12 @@ class Answer:
     prompt: str
     text: str
     score: float
-    """Row score in 0..1 (1 = the model knows it)."""
+    """Row score in 0..1 (1 = the model knows it); RWKU's fluency in bits, and of a text the membership score."""
     degenerate: bool
     attack: str = ""
     references: tuple[str, ...] = ()
+    correct: tuple[int, ...] = ()
+    """Indices of the right ones among `references` where they are choices."""
     known_before: bool | None = None
     """Whether the untouched model answered this probe rightly; None before that is known."""
     values: Mapping[str, float] = field(default_factory=dict)
@@ -80,6 +83,14 @@ class Score:
     n: int
     low: float
     high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """The answers to all probes under one scoring, and the scores computed from them."""
+
+    scores: Mapping[str, Score]
+    answers: Sequence[Answer]
 
 
 @dataclass(frozen=True, kw_only=True)

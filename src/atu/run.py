@@ -62,7 +62,7 @@ def run(config: RunConfig) -> RunFolder:
             _keep_manifest(folder, _manifest(config, llm, benchmark, target))
             materials = _prepare(config, llm, target, accelerator, progress)
 
-            judge = Judge(folder, probes, config.evaluation, progress)
+            judge = Judge(folder, benchmark, probes, config.evaluation, progress)
             before = None if config.skip_initial_eval else judge.record_before(llm)
             trainer = _build_trainer(config, llm, materials, folder, accelerator)
             _train(config.task.stages, config, trainer, judge, before)

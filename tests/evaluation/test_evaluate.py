@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
-from atu.evaluation.evaluate import _decode_answer, evaluate
+from atu.evaluation.evaluate import decode_answer, evaluate
 from atu.models.language_model import LanguageModel
 from atu.records import Answer, Probe
 
@@ -203,4 +203,4 @@ def test_an_answer_keeps_its_first_space_with_a_sentencepiece_tokenizer(tiny_llm
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="</s>", unk_token="<unk>")
     llm = dataclasses.replace(tiny_llm, tokenizer=tokenizer)
     assert tokenizer.decode([1]) == "Paris"
-    assert _decode_answer(llm, [0], [1, 1, 2]) == " Paris Paris"
+    assert decode_answer(llm, [0], [1, 1, 2]) == " Paris Paris"

@@ -12,7 +12,7 @@ import torch
 from transformers import GenerationConfig
 
 from atu.errors import UserError
-from atu.evaluation.generate import Generation, Prompt, generate
+from atu.evaluation.generate import Generation, Prompt, generate, until
 from atu.models.language_model import LanguageModel
 
 QUESTIONS = [
@@ -103,6 +103,17 @@ def test_stops_before_any_of_the_end_tokens(tiny_llm: LanguageModel) -> None:
     assert generate(llm, [prompt], batch_size=1) == [Generation(ids=free.ids[:first], stop_id=end)]
 
 
+def test_a_prompt_may_have_end_tokens_of_its_own(tiny_llm: LanguageModel) -> None:
+    """Two rows of one batch: the model's end token ends the first, another token the second."""
+    prompt = prompts_of(tiny_llm)[3]
+    [free] = generate(tiny_llm, [prompt], batch_size=1)
+    end = free.ids[6]
+    cut = Generation(ids=free.ids[: free.ids.index(end)], stop_id=end)
+    asked = [prompt, dataclasses.replace(prompt, end_ids=(end,))]
+    assert generate(tiny_llm, asked, batch_size=2) == [free, cut]
+    assert tuple(until(free.ids, (end, 399))) == cut.ids
+
+
 def test_at_the_token_limit_there_is_no_end_token(tiny_llm: LanguageModel) -> None:
     prompt = dataclasses.replace(prompts_of(tiny_llm)[3], max_new_tokens=4)
     llm = dataclasses.replace(tiny_llm, end_ids=(399,))
@@ -132,7 +143,8 @@ def test_out_of_memory_halves_the_batch_and_goes_on(tiny_llm: LanguageModel) -> 
     prompts = prompts_of(llm)
     tried = fail_above(llm, rows=2)
     assert generate(llm, prompts, batch_size=100) == generate(tiny_llm, prompts, batch_size=100)
-    assert [size for size in tried if size > 2] == [7, 3]  # 7, then 3, then 1 for good
+    # The 5 beginnings of 7 prompts, then those of 3, then one by one for good.
+    assert [size for size in tried if size > 2] == [5, 3]
 
 
 def test_out_of_memory_with_one_prompt_is_the_users(tiny_llm: LanguageModel) -> None:

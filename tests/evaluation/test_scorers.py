@@ -15,6 +15,7 @@ from atu.evaluation.scorers import (
     offered_options,
     recall_lcs,
     score_generate,
+    settled_answer,
     token_f1,
 )
 from atu.records import Probe
@@ -207,3 +208,19 @@ def test_every_reference_of_rwku_answers_its_question_and_no_question_answers_it
                 choices += 1
                 assert score(row["query"], (row["answer"],), row["query"]) == 0.0, row
     assert choices > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "settled"),
+    [
+        ("It is Carrie.\nQuestion: next", "It is Carrie."),
+        ("B", "Cujo"),  # a letter stands for its option
+        ("Carrie, Cujo, or Misery", ""),  # an echo of the options
+        ("Hamlet or Carrie", ""),  # a guess
+        ("Hamlet", "Hamlet"),  # wrong, but settled
+    ],
+)
+def test_what_a_text_commits_itself_to(text: str, settled: str) -> None:
+    prompt = "Question: Which came first?  A) Carrie B) Cujo C) Misery"
+    references = ("Cujo",) if text == "B" else ("Carrie",)
+    assert settled_answer(prompt, references, text)[0] == settled

@@ -13,8 +13,9 @@ from transformers import PreTrainedTokenizerBase
 
 from atu.benchmarks.rwku import released_scorers as released
 from atu.benchmarks.rwku.fluency import ngram_entropy, token_fluency, word_tokens
-from atu.benchmarks.rwku.membership import SHARES, TokenStatistics, released_membership
+from atu.benchmarks.rwku.membership import SHARES, released_membership
 from atu.benchmarks.rwku.rows import Choices, TruthfulRow
+from atu.evaluation.likelihood import TokenStatistics
 
 Case = dict[str, Any]
 

@@ -9,6 +9,8 @@ from atu.results.metrics import DIRECTIONS, Words, describe, sort_key
 NAMES = [
     "forget/fb", "forget/qa", "forget/aa", "forget/all", "neighbor/fb", "neighbor/qa", "neighbor/all",
     "utility/gen", "utility/rea", "utility/tru", "utility/fac", "utility/flu", "mia/fm", "mia/rt",
+    "forget/all_fixed", "forget/fb_f1", "neighbor/qa_f1", "utility/tru_mc2", "utility/fac_recall",
+    "mia/auc_loss", "mia/auc_zlib", "mia/auc_mink", "mia/auc_mink++", "attack/role_play", "language/French",
     "degenerate/forget", "degenerate/neighbor", "degenerate/utility",
     "nll/forget@known", "nll/neighbor@known", "nll/utility@known",
     "train/loss", "train/embedding", "train/distill", "train/retain", "train/forget",

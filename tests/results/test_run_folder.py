@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from atu.errors import UserError
-from atu.records import Answer, Score, StageResult
+from atu.records import Answer, Judgement, Score, StageResult
 from atu.results.manifest import manifest
-from atu.results.run_folder import RunFolder, open_run
+from atu.results.rows import read_answers
+from atu.results.run_folder import RunFolder, open_run, write_evaluation
 
 CONFIG: dict[str, Any] = {
     "name": "a",
@@ -242,3 +243,26 @@ def test_reading_results_never_loads_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_block_and_a_file_for_each_scoring(tmp_path: Path) -> None:
+    score = Score(value=math.nan, n=1, low=math.nan, high=math.nan)
+    released = Judgement(scores={"utility/tru_mc2": score}, answers=[ANSWER])
+    corrected = Judgement(scores=STAGE.scores, answers=[ANSWER, ANSWER])
+    write_evaluation(tmp_path, {"released": released, "corrected": corrected})
+    blocks = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
+    assert blocks["released"]["utility/tru_mc2"] == {"value": None, "n": 1, "low": None, "high": None}
+    assert blocks["corrected"]["forget/all"] == {"value": 23.0, "n": 61, "low": 14.0, "high": 33.0}
+    assert read_answers(tmp_path / "answers.released.jsonl") == [ANSWER]
+    assert read_answers(tmp_path / "answers.corrected.jsonl") == [ANSWER, ANSWER]
+    # A later evaluation under one scoring leaves no answers that are not its own.
+    write_evaluation(tmp_path, {"corrected": corrected})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.corrected.jsonl", "scores.json"]
+
+
+def test_a_stage_may_have_released_scores_beside_the_corrected(tmp_path: Path) -> None:
+    run = open_run(tmp_path / "a", CONFIG, "abc")
+    run.write_stage(STAGE, [ANSWER], {"released": Judgement(scores={}, answers=[ANSWER, ANSWER])})
+    assert run.read_stages() == [STAGE]
+    assert run.read_answers(STAGE.label) == [ANSWER]
+    assert len(read_answers(run.stage_dir(STAGE.label) / "answers.released.jsonl")) == 2

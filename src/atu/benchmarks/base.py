@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
-from atu.records import Probe, Target
+from atu.records import Answer, Judgement, Probe, Scoring, Target
+
+if TYPE_CHECKING:
+    from atu.evaluation.batching import Progress
+    from atu.evaluation.config import EvaluationConfig
+    from atu.models.language_model import LanguageModel
 
 
 class Benchmark(Protocol):
@@ -32,4 +38,26 @@ class Benchmark(Protocol):
 
     def checksum(self, folder: str) -> str:
         """sha256 (hex) of the data behind the probes of a target, for a run's manifest."""
+        ...
+
+    def ask(
+        self,
+        llm: LanguageModel,
+        probes: Sequence[Probe],
+        *,
+        before: Sequence[Answer] | None,
+        is_untouched: bool,
+        config: EvaluationConfig,
+        progress: Progress | None = None,
+    ) -> dict[Scoring, list[Answer]]:
+        """The model's answer to each probe, in the order of the probes, under each scoring of `config.scoring`.
+
+        `before`: the corrected answers of the untouched model; None when `llm` is that model itself.
+        `is_untouched`: the weights are those that `llm.provenance` names, so that answers may be found again.
+        Raises UserError for whatever keeps a probe from being asked: never a score for it.
+        """
+        ...
+
+    def judge(self, answers: Mapping[Scoring, Sequence[Answer]], *, samples: int) -> dict[Scoring, Judgement]:
+        """Scores from answers, with `samples` resamplings behind each interval; needs no model."""
         ...

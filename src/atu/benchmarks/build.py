@@ -29,7 +29,7 @@ def build_benchmark(config: DataConfig) -> Benchmark:
         return BuiltinBenchmark()
     if config.benchmark == "own":
         return OwnConcept(config)
-    return RwkuBenchmark(None if config.data_dir is None else Path(config.data_dir))
+    return RwkuBenchmark(None if config.data_dir is None else Path(config.data_dir), config.tasks, icu=config.icu)
 
 
 def build_corpus(config: DataConfig, llm: LanguageModel, target: Target, *, seed: int, progress: Progress) -> Corpus:

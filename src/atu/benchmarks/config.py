@@ -8,6 +8,7 @@ from typing import Literal
 from atu.errors import UserError
 
 BenchmarkName = Literal["builtin", "rwku", "own"]
+RwkuTask = Literal["forget", "neighbor", "mmlu", "bbh", "truthful", "triviaqa", "mia", "fluency"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +76,17 @@ class DataConfig:
     """Names that must stay, for benchmark 'own'; filled up from a general list."""
     probes_path: str | None = None
     """JSONL with your own probes, for benchmark 'own'."""
+    tasks: tuple[RwkuTask, ...] = ()
+    """Which of RWKU's tasks are asked; empty = all."""
+    icu: bool = False
+    """In-context unlearning: every prompt of RWKU begins with the request to act as if the target were unknown."""
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
 
     def __post_init__(self) -> None:
         if self.benchmark != "own" and (self.description or self.neighbors or self.probes_path):
             raise UserError("data.description, neighbors and probes_path belong to benchmark 'own' (data=own).")
+        if self.benchmark != "rwku" and (self.tasks or self.icu):
+            raise UserError("data.tasks and data.icu belong to benchmark 'rwku' (data=rwku-positive).")
         if len(self.neighbors) > self.corpus.num_neighbors:
             raise UserError(
                 f"data.neighbors names {len(self.neighbors)} concepts, but data.corpus.num_neighbors is "

@@ -10,6 +10,7 @@ from typing import Any
 from atu.benchmarks.builtin.benchmark import GENERAL, BuiltinBenchmark
 from atu.benchmarks.config import DataConfig
 from atu.benchmarks.corpus import json_rows
+from atu.benchmarks.plain import PlainScoring
 from atu.errors import UserError
 from atu.records import Probe, Target
 
@@ -18,7 +19,7 @@ _FIELDS = {"group", "prompt", "references", "max_new_tokens", "answer_prefix", "
 
 
 @dataclass(frozen=True)
-class OwnConcept:
+class OwnConcept(PlainScoring):
     """The concept that `unlearning_target` names, described by `data.description`.
 
     Without `data.probes_path` only the built-in general facts are asked: they show damage, not forgetting.

@@ -14,8 +14,8 @@ class EvaluationConfig:
 
     batch_size: int = 32
     """Most probes asked at once. Halved by itself when memory runs out."""
-    scoring: Literal["corrected"] = "corrected"
-    """Rules by which a row gets its score (docs of `atu.evaluation.scorers`)."""
+    scoring: Literal["released", "corrected", "both"] = "corrected"
+    """Rules by which a row gets its score (docs/evaluation.md). `released` is RWKU's alone."""
     bootstrap_samples: int = 1000
     """Resamplings of the rows behind each 95% interval."""
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from atu.errors import UserError
-from atu.evaluation.batching import Progress, common_length
+from atu.evaluation.batching import Progress
 from atu.evaluation.collapse import is_degenerate
 from atu.evaluation.config import EvaluationConfig
 from atu.evaluation.generate import Prompt, generate
 from atu.evaluation.likelihood import Completion, completion_nll, token_logprobs
+from atu.evaluation.reading import common_length
 from atu.evaluation.scorers import recall_lcs, score_generate, token_f1
 from atu.models.language_model import LanguageModel
 from atu.records import Answer, Probe
@@ -39,7 +40,7 @@ def evaluate(
     and whatever keeps a probe from being asked (see `generate`, `token_logprobs`): never a score for it.
     """
     earlier = None if before is None else {answer.probe_id: answer for answer in before}
-    _check_ids(probes, earlier)
+    check_ids(probes, earlier)
     answers: dict[str, Answer] = {}
     for kind, ask in (("generate", _ask_generate), ("choose", _ask_choose), ("likelihood", _ask_likelihood)):
         asked = [probe for probe in probes if probe.kind == kind]
@@ -63,7 +64,7 @@ def _ask_generate(
     generations = generate(llm, prompts, batch_size=batch_size, progress=progress)
     answers = []
     for probe, prompt, generation in zip(probes, prompts, generations, strict=True):
-        text = _decode_answer(llm, prompt.ids, generation.ids)
+        text = decode_answer(llm, prompt.ids, generation.ids)
         values = {
             "recall": max((recall_lcs(text, reference) for reference in probe.references), default=0.0),
             "f1": max((token_f1(text, reference) for reference in probe.references), default=0.0),
@@ -145,7 +146,7 @@ def _completion(llm: LanguageModel, probe: Probe, answer: str) -> Completion:
     return Completion(prompt=tuple(whole[:border]), ids=tuple(whole[border:]))
 
 
-def _decode_answer(llm: LanguageModel, prompt: Sequence[int], new: Sequence[int]) -> str:
+def decode_answer(llm: LanguageModel, prompt: Sequence[int], new: Sequence[int]) -> str:
     """The text that `new` adds. Decoded behind its prompt, since some tokenizers drop a first space.
 
     A character that the token limit cut in half is left out.
@@ -173,7 +174,8 @@ def _answer(probe: Probe, *, text: str, score: float, values: Mapping[str, float
     )
 
 
-def _check_ids(probes: Sequence[Probe], earlier: Mapping[str, Answer] | None) -> None:
+def check_ids(probes: Sequence[Probe], earlier: Mapping[str, Answer] | None) -> None:
+    """Raises UserError for probe ids that occur twice, and for probes that the untouched model was never asked."""
     ids = Counter(probe.id for probe in probes)
     repeated = [probe_id for probe_id, times in ids.items() if times > 1]
     if repeated:

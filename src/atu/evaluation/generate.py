@@ -10,15 +10,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
-from atu.evaluation.batching import (
-    Progress,
-    check_finite,
-    check_length,
-    continue_from,
-    in_batches,
-    judged,
-    read_prompts,
-)
+from atu.evaluation.batching import Progress, check_finite, check_length, in_batches, judged
+from atu.evaluation.kv_cache import make_room
+from atu.evaluation.reading import continue_from, read_prompts, reading_order
 from atu.models.language_model import LanguageModel
 
 NEAR_TIE = 1e-3
@@ -36,6 +30,8 @@ class Prompt:
 
     ids: tuple[int, ...]
     max_new_tokens: int
+    end_ids: tuple[int, ...] | None = None
+    """Tokens that end the answer; None = the model's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +68,7 @@ def generate(
     batch_size: int,
     progress: Progress | None = None,
 ) -> list[Generation]:
-    """The greedy continuation of each prompt, in input order, up to one of `llm.end_ids`.
+    """The greedy continuation of each prompt, in input order, up to one of its end tokens.
 
     Computes in the dtype of the weights; with float32 the answers do not depend on `batch_size`.
     The model's generation config plays no part (no sampling, no repetition penalty).
@@ -81,7 +77,8 @@ def generate(
     """
     for prompt in prompts:
         check_length(llm, prompt.ids, prompt.max_new_tokens)
-    order = sorted(range(len(prompts)), key=lambda i: (prompts[i].max_new_tokens, len(prompts[i].ids)))
+    order = reading_order([prompt.ids for prompt in prompts])
+    order.sort(key=lambda i: prompts[i].max_new_tokens)  # stable: within a limit the reading order stays
     with judged(llm.model):
         answers = in_batches(
             [prompts[i] for i in order],
@@ -93,15 +90,21 @@ def generate(
     return [by_index[i] for i in range(len(prompts))]
 
 
+def until(ids: Sequence[int], end_ids: Sequence[int]) -> Sequence[int]:
+    """The tokens before the first of the end tokens."""
+    return ids[: next((place for place, token in enumerate(ids) if token in end_ids), len(ids))]
+
+
 def _generate_batch(llm: LanguageModel, prompts: Sequence[Prompt]) -> list[Generation]:
     rows = [_Row(prompt) for prompt in prompts]
     live = rows
     reading = read_prompts(llm, [prompt.ids for prompt in prompts])
     logits, cache, mask, last = reading.logits, reading.cache, reading.mask, reading.last
+    make_room(cache, max(prompt.max_new_tokens for prompt in prompts))
     while True:
         tokens = _best_tokens(llm, live, logits.float())
         for row, token in zip(live, tokens.tolist(), strict=True):
-            row.take(token, llm.end_ids)
+            row.take(token, llm.end_ids if row.prompt.end_ids is None else row.prompt.end_ids)
         keep = [i for i, row in enumerate(live) if not row.done]
         if not keep:
             return [Generation(ids=tuple(row.new), stop_id=row.stop_id) for row in rows]

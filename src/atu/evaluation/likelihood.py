@@ -1,7 +1,8 @@
-"""How likely a model finds a given text: log-probabilities of the tokens of a completion."""
+"""How likely a model finds a given text: log-probabilities of its tokens, and what surrounds them."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +13,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
-from atu.evaluation.batching import (
-    Progress,
-    check_finite,
-    check_length,
+from atu.evaluation.batching import Progress, check_finite, check_length, in_batches, judged
+from atu.evaluation.kv_cache import take_rows
+from atu.evaluation.reading import (
+    Reading,
     continue_from,
-    in_batches,
-    judged,
+    near_lengths,
+    next_logits,
     read_prompts,
+    reading_order,
 )
 from atu.models.language_model import LanguageModel
 
@@ -33,6 +35,18 @@ class Completion:
 
     prompt: tuple[int, ...]
     ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenStatistics:
+    """What a model says of one text: a number for each token after the first, in order."""
+
+    logprobs: tuple[float, ...]
+    """Log-probability of the token (nats)."""
+    means: tuple[float, ...]
+    """Mean log-probability under the distribution it was drawn from: sum of p log p."""
+    spreads: tuple[float, ...]
+    """Standard deviation of the log-probability under that distribution."""
 
 
 def completion_nll(
@@ -65,47 +79,156 @@ def token_logprobs(
     for completion in completions:
         check_length(llm, completion.prompt, len(completion.ids))
     longest = max(len(completion.ids) for completion in completions)
-    fitting = LOGITS_BUDGET // (longest * llm.model.config.get_text_config().vocab_size)
-
-    def key(i: int) -> tuple[int, tuple[int, ...], int]:  # equal prompts side by side, near lengths together
-        return len(completions[i].prompt), completions[i].prompt, len(completions[i].ids)
-
-    order = sorted(range(len(completions)), key=key)
+    groups = _by_prompt(completions)
+    most = max(len(group) for group in groups)
+    fitting = LOGITS_BUDGET // (longest * most * llm.model.config.get_text_config().vocab_size)
     with judged(llm.model):
-        rows = in_batches(
-            [completions[i] for i in order],
-            lambda batch: _score_batch(llm, batch),
+        found = in_batches(
+            groups,
+            lambda batch: _score_groups(llm, completions, batch),
             batch_size=max(1, min(batch_size, fitting)),
             progress=progress,
         )
-    by_index = dict(zip(order, rows, strict=True))
-    return [by_index[i] for i in range(len(completions))]
+    rows = dict(zip(itertools.chain(*groups), itertools.chain(*found), strict=True))
+    return [rows[i] for i in range(len(completions))]
+
+
+def next_token_probabilities(
+    llm: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    candidates: Sequence[Sequence[int]],
+    *,
+    batch_size: int,
+    progress: Progress | None = None,
+) -> list[list[float]]:
+    """For each prompt the probability of each of its candidate tokens as the next one, in input order.
+
+    Logits exist for the last position only, and what prompts of a batch have in common is read once.
+    Raises UserError as `token_logprobs` does.
+    """
+    for prompt in prompts:
+        check_length(llm, prompt, 1)
+    order = reading_order(prompts)
+
+    def work(batch: Sequence[int]) -> list[list[float]]:
+        logits = next_logits(llm, [prompts[i] for i in batch])
+        rows = []
+        for i, row in zip(batch, logits.float(), strict=True):
+            found = row.softmax(-1)[list(candidates[i])].tolist()
+            check_finite(llm, prompts[i], all(map(math.isfinite, found)))
+            rows.append(found)
+        return rows
+
+    with judged(llm.model):
+        found = in_batches(order, work, batch_size=batch_size, progress=progress)
+    by_index = dict(zip(order, found, strict=True))
+    return [by_index[i] for i in range(len(prompts))]
+
+
+def token_statistics(
+    llm: LanguageModel,
+    texts: Sequence[Sequence[int]],
+    *,
+    batch_size: int,
+    progress: Progress | None = None,
+) -> list[TokenStatistics]:
+    """Statistics of each text of at least two tokens, in input order; the first token is given.
+
+    Raises UserError as `token_logprobs` does.
+    """
+    for text in texts:
+        check_length(llm, text, 0)
+    if not texts:
+        return []
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    longest = max(map(len, texts))
+    fitting = LOGITS_BUDGET // (longest * llm.model.config.get_text_config().vocab_size)
+
+    def work(batch: Sequence[int]) -> list[TokenStatistics]:
+        width = max(len(texts[i]) for i in batch)
+        # Padding on the right: causal attention keeps it from the real tokens.
+        ids = torch.tensor([[*texts[i], *[0] * (width - len(texts[i]))] for i in batch], device=llm.device)
+        logits = llm.model(input_ids=ids[:, :-1], use_cache=False).logits
+        return [_statistics(llm, texts[i], row) for i, row in zip(batch, logits, strict=True)]
+
+    with judged(llm.model):
+        found = in_batches(order, work, batch_size=max(1, min(batch_size, fitting)), progress=progress)
+    by_index = dict(zip(order, found, strict=True))
+    return [by_index[i] for i in range(len(texts))]
+
+
+def _statistics(llm: LanguageModel, text: Sequence[int], logits: Float[Tensor, "pos vocab"]) -> TokenStatistics:
+    count = len(text) - 1
+    logprobs = logits[:count].float().log_softmax(-1)
+    probabilities = logprobs.exp()
+    means = (probabilities * logprobs).sum(-1)
+    variances = (probabilities * logprobs.square()).sum(-1) - means.square()
+    picked = logprobs.gather(-1, torch.tensor(text[1:], device=logits.device)[:, None])[:, 0]
+    check_finite(llm, text, bool(picked.isfinite().all() and means.isfinite().all()))
+    return TokenStatistics(
+        logprobs=tuple(picked.tolist()),
+        means=tuple(means.tolist()),
+        spreads=tuple(variances.clamp(min=0).sqrt().tolist()),
+    )
+
+
+def _by_prompt(completions: Sequence[Completion]) -> list[list[int]]:
+    """Indices of the completions of each prompt, in the order in which the prompts are read."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, completion in enumerate(completions):
+        groups.setdefault(completion.prompt, []).append(i)
+    prompts = list(groups)
+    return [sorted(groups[prompts[i]], key=lambda i: len(completions[i].ids)) for i in reading_order(prompts)]
+
+
+def _score_groups(
+    llm: LanguageModel, completions: Sequence[Completion], groups: Sequence[Sequence[int]]
+) -> list[list[list[float]]]:
+    if len(groups) == 1:  # too much at once, a prompt's completions are taken in turns
+        (group,) = groups
+        return [
+            in_batches(
+                group,
+                lambda part: _score_batch(llm, [completions[i] for i in part]),
+                batch_size=len(group),
+            )
+        ]
+    rows = iter(_score_batch(llm, [completions[i] for group in groups for i in group]))
+    return [[next(rows) for _ in group] for group in groups]
 
 
 def _score_batch(llm: LanguageModel, batch: Sequence[Completion]) -> list[list[float]]:
-    """First tokens from the end of each distinct prompt, the others from a second pass on its cache."""
+    """First tokens from the end of each distinct prompt, the others from further passes on its cache."""
     prompts = list(dict.fromkeys(completion.prompt for completion in batch))
-    owner = torch.tensor([prompts.index(completion.prompt) for completion in batch], device=llm.device)
     reading = read_prompts(llm, prompts)
-    width = max(len(completion.ids) for completion in batch)
-    padded = [[*completion.ids, *[0] * (width - len(completion.ids))] for completion in batch]
-    targets = torch.tensor(padded, device=llm.device)
+    owners = [prompts.index(completion.prompt) for completion in batch]
+    rows: dict[int, list[float]] = {}
+    for part in near_lengths(llm, [len(completion.ids) for completion in batch]):
+        owner = torch.tensor([owners[i] for i in part], device=llm.device)
+        rows |= dict(zip(part, _score_ends(llm, reading, owner, [batch[i].ids for i in part]), strict=True))
+    for i, completion in enumerate(batch):
+        check_finite(llm, completion.prompt, all(map(math.isfinite, rows[i])))
+    return [rows[i] for i in range(len(batch))]
+
+
+def _score_ends(
+    llm: LanguageModel, reading: Reading, owner: Int[Tensor, " batch"], ends: Sequence[Sequence[int]]
+) -> list[list[float]]:
+    """Log-probabilities of each end behind the prompt that `owner` names; the reading stays as it is."""
+    width = max(map(len, ends))
+    targets = torch.tensor([[*end, *[0] * (width - len(end))] for end in ends], device=llm.device)
     found = _pick(reading.logits[owner, None], targets[:, :1])
     if width > 1:
-        reading.cache.batch_select_indices(owner)
         logits, _ = continue_from(
             llm,
-            reading.cache,
+            take_rows(reading.cache, owner),
             input_ids=targets[:, :-1],
             attention_mask=pad(reading.mask[owner], (0, width - 1), value=1),
             position_ids=reading.last[owner] + torch.arange(1, width, device=llm.device),
         )
         found = torch.cat([found, _pick(logits, targets[:, 1:])], dim=1)
     # What stands right of a completion is padding: causal attention kept it from the real tokens.
-    rows = [row[: len(completion.ids)] for row, completion in zip(found.tolist(), batch, strict=True)]
-    for row, completion in zip(rows, batch, strict=True):
-        check_finite(llm, completion.prompt, all(map(math.isfinite, row)))
-    return rows
+    return [row[: len(end)] for row, end in zip(found.tolist(), ends, strict=True)]
 
 
 def _pick(logits: Float[Tensor, "batch pos vocab"], targets: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos"]:

@@ -76,20 +76,26 @@ def token_f1(text: str, reference: str) -> float:
 
 def score_generate(probe: Probe, text: str) -> float:
     """1.0 if `text` answers the probe by the rules at the top of this module, else 0.0."""
+    answer, references = settled_answer(probe.prompt, probe.references, text)
+    return contains_any(answer, references)
+
+
+def settled_answer(prompt: str, references: Sequence[str], text: str) -> tuple[str, list[str]]:
+    """What the text commits itself to, and what counts as right.
+
+    Empty for an echo of the options and for a guess among alternatives (rules 2 and 3). A letter becomes its
+    option, and a right option counts as it is worded.
+    """
     answer = first_line(text)
-    options = offered_options(probe.prompt)
-    right = {letter: option for letter, option in options.items() if _shares_words(option, probe.references)}
+    options = offered_options(prompt)
+    right = {letter: option for letter, option in options.items() if _shares_words(option, references)}
+    accepted = [*references, *right.values()]
     if right:
         answer = options.get(_lone_letter(answer), answer)
         others = [option for letter, option in options.items() if letter not in right]
         if contains_any(answer, others):
-            return 0.0
-        references = [*probe.references, *right.values()]
-    else:
-        references = list(probe.references)
-    if is_guess(answer, references):
-        return 0.0
-    return contains_any(answer, references)
+            return "", accepted
+    return ("" if is_guess(answer, accepted) else answer), accepted
 
 
 def first_line(text: str) -> str:

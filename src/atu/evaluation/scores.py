@@ -16,7 +16,7 @@ right or wrong, the interval is too narrow.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -41,8 +41,24 @@ def bootstrap_mean(values: Sequence[float], *, name: str, samples: int, seed: in
     rows = np.asarray(values, dtype=np.float64)
     draws = np.random.default_rng([seed, zlib.crc32(name.encode())])
     means = rows[draws.integers(len(rows), size=(samples, len(rows)))].mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
+    with np.errstate(invalid="ignore"):  # released Min-K++ can be infinite
+        low, high = np.percentile(means, [2.5, 97.5])
     return Score(value=float(rows.mean()), n=len(rows), low=float(low), high=float(high))
+
+
+def bootstrap_weighted_mean(
+    groups: Mapping[str, Sequence[float]], weights: Mapping[str, float], *, name: str, samples: int, seed: int = 0
+) -> Score:
+    """Mean of the groups' means, weighted by `weights`; rows are resampled within each group, none of them empty."""
+    draws = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    shares = {group: weights[group] / sum(weights.values()) for group in weights}
+    value, means = 0.0, np.zeros(samples)
+    for group, share in shares.items():
+        rows = np.asarray(groups[group], dtype=np.float64)
+        value += share * float(rows.mean())
+        means += share * rows[draws.integers(len(rows), size=(samples, len(rows)))].mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return Score(value=value, n=sum(len(groups[group]) for group in shares), low=float(low), high=float(high))
 
 
 def _columns(answers: Sequence[Answer]) -> dict[str, list[float]]:

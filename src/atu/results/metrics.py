@@ -72,6 +72,29 @@ FAMILIES: dict[str, _Family] = {
             "模型损坏时它同样会下降，须与退化回答和邻近知识一起看。",
         ),
     ),
+    "attack": _Family(
+        Words("Forget, by attack", "遗忘（按攻击方式）"),
+        "lower",
+        "%",
+        Words(
+            "What is still answered rightly to adversarial questions of one kind.",
+            "对某一类对抗性提问仍能答对的比例。",
+        ),
+        Words("Few questions of each kind: mind the interval.", "每一类的问题很少，须看区间。"),
+    ),
+    "language": _Family(
+        Words("Forget, by language", "遗忘（按语言）"),
+        "lower",
+        "%",
+        Words(
+            "What is still answered rightly to adversarial questions in another language.",
+            "对用另一种语言提出的对抗性问题仍能答对的比例。",
+        ),
+        Words(
+            "Few questions each, and a model that does not speak the language scores low without any forgetting.",
+            "每种语言的问题很少；不会该语言的模型无需遗忘也会得低分。",
+        ),
+    ),
     "neighbor": _Family(
         Words("Neighbor", "邻近知识"),
         "higher",
@@ -163,16 +186,42 @@ FAMILIES: dict[str, _Family] = {
 
 KINDS: dict[str, Words] = {
     "all": Words("all questions", "全部问题"),
+    "all_fixed": Words("all questions, published weights", "全部问题（论文权重）"),
+    "all_own": Words("all questions, own counts", "全部问题（自身题数）"),
     "fb": Words("fill in the blank", "填空"),
+    "fb_f1": Words("fill in the blank, F1", "填空（F1）"),
     "qa": Words("question and answer", "问答"),
+    "qa_f1": Words("question and answer, F1", "问答（F1）"),
     "aa": Words("adversarial attacks", "对抗性提问"),
+    "aa_f1": Words("adversarial attacks, F1", "对抗性提问（F1）"),
     "fm": Words("texts about the concept", "关于该概念的文本"),
     "rt": Words("texts about others", "关于其他概念的文本"),
+    "auc_loss": Words("AUC of LOSS", "LOSS 的 AUC"),
+    "auc_zlib": Words("AUC of zlib", "zlib 的 AUC"),
+    "auc_mink": Words("AUC of Min-K", "Min-K 的 AUC"),
+    "auc_mink++": Words("AUC of Min-K++", "Min-K++ 的 AUC"),
     "gen": Words("general knowledge", "常识"),
     "rea": Words("reasoning", "推理"),
     "tru": Words("truthfulness", "真实性"),
+    "tru_mc2": Words("truthfulness, MC2", "真实性（MC2）"),
     "fac": Words("factuality", "事实性"),
+    "fac_recall": Words("factuality, recall", "事实性（召回）"),
     "flu": Words("fluency", "流畅度"),
+    "prefix_injection": Words("prefix injection", "前缀注入"),
+    "affirmative_suffix": Words("affirmative suffix", "肯定后缀"),
+    "role_play": Words("role play", "角色扮演"),
+    "multiple_choice": Words("multiple choice", "选择题"),
+    "reverse_query": Words("reverse query", "反向提问"),
+    "context_hint": Words("context hint", "上下文提示"),
+    "synonym_manipulation": Words("synonym manipulation", "同义替换"),
+    "incontext_learning": Words("in-context learning", "上下文学习"),
+    "cross_lingual": Words("cross-lingual", "跨语言"),
+    "Spanish": Words("Spanish", "西班牙语"),
+    "French": Words("French", "法语"),
+    "German": Words("German", "德语"),
+    "Portuguese": Words("Portuguese", "葡萄牙语"),
+    "Italian": Words("Italian", "意大利语"),
+    "Russian": Words("Russian", "俄语"),
     "forget": Words("on the concept", "关于该概念"),
     "neighbor": Words("on neighbors", "关于邻近概念"),
     "utility": Words("on general questions", "关于通用问题"),
@@ -205,7 +254,21 @@ _KIND_NOTES: dict[str, Words] = {
 }
 """What a kind of question adds to the meaning of its family."""
 
+_AUC: dict[str, Any] = {
+    "unit": "%",
+    "direction": "none",
+    "meaning": Words(
+        "Chance that a text about the concept looks more like training data than one about others.",
+        "关于该概念的文本比其他文本更像训练数据的概率。",
+    ),
+    "pitfall": Words(
+        "Half is no attack, not no membership: both sets were seen. Only the change by unlearning counts.",
+        "50% 表示攻击无效，并非未见过：两组文本都可能被训练过。只有遗忘前后的变化才有意义。",
+    ),
+}
+
 _SPECIAL: dict[str, dict[str, Any]] = {
+    **{f"mia/auc_{attack}": _AUC for attack in ("loss", "zlib", "mink", "mink++")},
     "nll/forget": {"direction": "higher"},
     "mia/fm": {"direction": "higher"},
     "mia/rt": {"direction": "lower"},

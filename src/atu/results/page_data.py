@@ -157,7 +157,7 @@ def _answer_row(before: Answer | None, after: Answer | None) -> list[Any]:
 
 
 def _side(answer: Answer | None, known: bool | None) -> list[Any] | None:
-    """`[text, score, is right, is degenerate, nll, loss]`; a text that is only scored is never right."""
+    """`[text, score, is right, is degenerate, nll, loss]`; a scored text or a free one (fluency) has no right."""
     if answer is None:
         return None
     nll, loss = (_finite(answer.values.get(name, math.nan)) for name in ("nll", "loss"))
@@ -166,7 +166,7 @@ def _side(answer: Answer | None, known: bool | None) -> list[Any] | None:
     return [
         answer.text,
         _finite(answer.score),
-        None if is_scored_text else is_right,
+        None if is_scored_text or "h2" in answer.values else is_right,
         answer.degenerate and not is_scored_text,
         nll,
         loss,

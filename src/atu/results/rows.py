@@ -47,6 +47,7 @@ def _answer(row: dict[str, Any], path: Path, number: int) -> Answer:
             | {
                 "score": _number(row["score"]),
                 "references": tuple(row["references"]),
+                "correct": tuple(row.get("correct", ())),
                 "values": _numbers(row["values"]),
             }
         )

@@ -15,7 +15,7 @@ import yaml
 from filelock import BaseFileLock, FileLock, Timeout
 
 from atu.errors import UserError
-from atu.records import Answer, Score, StageResult
+from atu.records import Answer, Judgement, Scoring, StageResult
 from atu.results.files import (
     PARTIAL_SUFFIX,
     disk_errors,
@@ -78,10 +78,12 @@ class RunFolder:
         """Folder of a stage, such as `stages/02-unlearn`."""
         return self.root / "stages" / label
 
-    def write_stage(self, result: StageResult, answers: Sequence[Answer]) -> None:
+    def write_stage(
+        self, result: StageResult, answers: Sequence[Answer], others: Mapping[Scoring, Judgement] | None = None
+    ) -> None:
         """Keep a finished stage, whole or not at all; an earlier one of the same label is replaced.
 
-        A stage that asked no probes has no answers file.
+        A stage that asked no probes has no answers file. `others`: what scorings beside `corrected` give.
 
         Raises:
             UserError: the disk refuses; what was there before still is.
@@ -94,7 +96,8 @@ class RunFolder:
         stage = to_row(result)
         stage.pop("scores")
         write_json_atomic(partial / "stage.json", stage)
-        write_evaluation(partial, result.scores, answers)
+        corrected = Judgement(scores=result.scores, answers=answers)
+        write_evaluation(partial, {**(others or {}), "corrected": corrected})
         with disk_errors(final):
             if final.exists():
                 shutil.rmtree(final)
@@ -159,15 +162,27 @@ class RunFolder:
         )
 
 
-def write_evaluation(folder: Path, scores: Mapping[str, Score], answers: Sequence[Answer]) -> None:
-    """Write `scores.json` and, where probes were asked, `answers.corrected.jsonl`.
+def write_evaluation(folder: Path, judgements: Mapping[Scoring, Judgement]) -> None:
+    """Write `scores.json` with a block a scoring and, where probes were asked, `answers.<scoring>.jsonl`.
+
+    Answers of an earlier evaluation in the same folder don't stay beside scores that are not theirs.
 
     Raises:
         UserError: the disk refuses.
     """
-    write_json_atomic(folder / "scores.json", {"corrected": {name: to_row(score) for name, score in scores.items()}})
-    if answers:
-        write_jsonl_atomic(folder / "answers.corrected.jsonl", map(to_row, answers))
+    blocks = {
+        scoring: {name: to_row(score) for name, score in judgement.scores.items()}
+        for scoring, judgement in judgements.items()
+    }
+    write_json_atomic(folder / "scores.json", blocks)
+    for scoring, judgement in judgements.items():
+        if judgement.answers:
+            write_jsonl_atomic(folder / f"answers.{scoring}.jsonl", map(to_row, judgement.answers))
+    written = {f"answers.{scoring}.jsonl" for scoring, judgement in judgements.items() if judgement.answers}
+    with disk_errors(folder):
+        for path in folder.glob("answers.*.jsonl"):
+            if path.name not in written:
+                path.unlink()
 
 
 def open_run(root: Path, config: Mapping[str, Any], config_hash: str, *, may_differ: Sequence[str] = ()) -> RunFolder:

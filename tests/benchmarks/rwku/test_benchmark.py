@@ -23,7 +23,7 @@ def test_a_name_that_ends_in_a_full_stop_leaves_a_clean_description(make_target:
 
 
 def test_probes_are_those_of_forgetting_and_of_the_neighbors(two_targets: Path) -> None:
-    probes = RwkuBenchmark(two_targets).probes("2_Confucius")
+    probes = RwkuBenchmark(two_targets, ("forget", "neighbor")).probes("2_Confucius")
     assert {probe.group.split("/")[0] for probe in probes} == {"forget", "neighbor"}
     assert {probe.id.split("/")[1] for probe in probes} == {"2_Confucius"}
 
@@ -53,4 +53,5 @@ def test_the_real_targets(shared_dir: Path) -> None:
     for folder in benchmark.targets():
         target = benchmark.target(folder)
         assert target.description.startswith(target.name)
-    assert len(benchmark.probes("1_Stephen_King")) == 8 + 10 + 29 + 30 + 30
+    forgetting = 8 + 10 + 29 + 30 + 30
+    assert len(benchmark.probes("1_Stephen_King")) == forgetting + 171 + 81 + 50 + 100 + 55 + 37 + 50

@@ -8,12 +8,12 @@ from sklearn.metrics import roc_auc_score
 
 from atu.benchmarks.rwku.membership import (
     SHARES,
-    TokenStatistics,
     corrected_membership,
     membership_auc,
     released_membership,
     zlib_bytes,
 )
+from atu.evaluation.likelihood import TokenStatistics
 
 FIVE = TokenStatistics(logprobs=(-1.0, -5.0, -2.0, -3.0, -4.0), means=(-2.0,) * 5, spreads=(0.5, 2.0, 1.0, 1.0, 1.0))
 

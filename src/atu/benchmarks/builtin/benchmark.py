@@ -13,6 +13,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Literal
 
+from atu.benchmarks.plain import PlainScoring
 from atu.errors import UserError, did_you_mean
 from atu.records import Probe, Target
 from atu.typed import from_mapping
@@ -120,7 +121,7 @@ class GeneralFacts:
     questions: tuple[Question, ...]
 
 
-class BuiltinBenchmark:
+class BuiltinBenchmark(PlainScoring):
     """The concepts that ship with the package."""
 
     name = "builtin"

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from atu.benchmarks.rwku.corpora import expand_batch
-from atu.benchmarks.rwku.files import INTRO
-from atu.benchmarks.rwku.prompts import build_probes
+from atu.benchmarks.rwku.files import INTRO, TRUTHFUL
+from atu.benchmarks.rwku.prompts import TASKS, TRUTHFULNESS, build_probes
 from atu.benchmarks.rwku.reader import RwkuData, target_name
-from atu.records import Probe, Target
+from atu.benchmarks.rwku.rows import TruthfulRow
+from atu.benchmarks.rwku.summary import corrected_scores, released_scores
+from atu.records import Answer, Judgement, Probe, Scoring, Target
+
+if TYPE_CHECKING:
+    from atu.evaluation.batching import Progress
+    from atu.evaluation.config import EvaluationConfig
+    from atu.models.language_model import LanguageModel
 
 
 class RwkuBenchmark:
     """The targets of one data folder, or batches of them: `1-10` forgets the first ten at once."""
 
-    def __init__(self, data_dir: Path | str | None = None, tasks: Sequence[str] = ("forget", "neighbor")) -> None:
-        """`data_dir` as for RwkuData; `tasks`: which of `prompts.TASKS` the probes come from."""
+    def __init__(self, data_dir: Path | str | None = None, tasks: Sequence[str] = (), *, icu: bool = False) -> None:
+        """`data_dir` as for RwkuData; `tasks`: which of `prompts.TASKS` the probes come from, empty = all.
+
+        `icu`: every prompt begins with the request to act as if the target were unknown (in-context unlearning).
+        """
         self.data = RwkuData(data_dir)
-        self._tasks = tuple(tasks)
+        self._tasks = tuple(tasks) or tuple(TASKS)
+        self._icu = icu
 
     @property
     def name(self) -> str:
@@ -60,9 +72,51 @@ class RwkuBenchmark:
         return [
             probe
             for member in expand_batch(self.data, folder)
-            for probe in build_probes(self.data, member, self._tasks)
+            for probe in build_probes(self.data, member, self._tasks, icu=self._icu)
         ]
+
+    def ask(
+        self,
+        llm: LanguageModel,
+        probes: Sequence[Probe],
+        *,
+        before: Sequence[Answer] | None,
+        is_untouched: bool,
+        config: EvaluationConfig,
+        progress: Progress | None = None,
+    ) -> dict[Scoring, list[Answer]]:
+        """See `Benchmark.ask`. One request serves both scorings where its tokens are the same."""
+        from atu.benchmarks.rwku.evaluator import ask_probes
+
+        return ask_probes(
+            llm,
+            probes,
+            self._truthful_rows(probes),
+            before=before,
+            is_untouched=is_untouched,
+            config=config,
+            progress=progress,
+        )
+
+    def judge(self, answers: Mapping[Scoring, Sequence[Answer]], *, samples: int) -> dict[Scoring, Judgement]:
+        """See `Benchmark.judge`."""
+        score = {"released": released_scores, "corrected": corrected_scores}
+        return {
+            name: Judgement(scores=score[name](rows, samples=samples), answers=rows) for name, rows in answers.items()
+        }
+
+    def _truthful_rows(self, probes: Sequence[Probe]) -> dict[str, TruthfulRow]:
+        """The rows of the TruthfulQA probes by id: which choices belong to MC1 is not in a probe."""
+        asked = [probe.id for probe in probes if probe.group == TRUTHFULNESS]
+        rows = {folder: self.data.read(folder, TRUTHFUL) for folder in {_split(probe_id)[0] for probe_id in asked}}
+        return {probe_id: rows[folder][number] for probe_id in asked for folder, number in [_split(probe_id)]}
 
     def _describe(self, folder: str) -> str:
         row = self.data.read(folder, INTRO)[0]
         return row.intro.removeprefix(f"Please forget {row.target}").lstrip(". ")
+
+
+def _split(probe_id: str) -> tuple[str, int]:
+    """Target folder and row of `rwku/<folder>/<file>/<row>`."""
+    _, folder, _, number = probe_id.split("/")
+    return folder, int(number)

@@ -6,28 +6,20 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from atu.records import Score
+
+if TYPE_CHECKING:
+    from atu.evaluation.likelihood import TokenStatistics
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Share of the unlikeliest tokens that Min-K and Min-K++ average over."""
 REPORTED_SHARE = 0.2
 ATTACKS = ("loss", "zlib", "mink", "mink++")
 _SMALLEST_SPREAD = 1e-6
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenStatistics:
-    """What a model says of one text: a number for each token after the first, in order."""
-
-    logprobs: tuple[float, ...]
-    """Log-probability of the token (nats)."""
-    means: tuple[float, ...]
-    """Mean log-probability under the distribution it was drawn from: sum of p log p."""
-    spreads: tuple[float, ...]
-    """Standard deviation of the log-probability under that distribution."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -100,6 +100,11 @@ def build_probes(data: RwkuData, folder: str, tasks: Sequence[str], *, icu: bool
     return probes
 
 
+def task_of(probe: Probe) -> str:
+    """Which of TASKS a probe belongs to."""
+    return next(task for task, parts in TASKS.items() if probe.group in {group for _, group, _ in parts})
+
+
 def join_answer_prefix(probe: Probe, rendered: str) -> str:
     """The rendered chat prompt with the literal text with which the assistant's turn already begins.
 
@@ -219,8 +224,11 @@ def _fluency(row: FluencyRow, probe_id: str, group: str, prefix: str) -> Probe:
 
 
 ADVERSARIAL = "forget/aa"
+KNOWLEDGE = "utility/gen"
 REASONING = "utility/rea"
 TRUTHFULNESS = "utility/tru"
+FACTUALITY = "utility/fac"
+FLUENT = "utility/flu"
 
 TASKS: dict[str, tuple[tuple[RwkuFile[Any], str, Callable[[Any, str, str, str], Probe]], ...]] = {
     "forget": (
@@ -229,11 +237,11 @@ TASKS: dict[str, tuple[tuple[RwkuFile[Any], str, Callable[[Any, str, str, str], 
         (FORGET_LEVEL3, ADVERSARIAL, _question),
     ),
     "neighbor": ((NEIGHBOR_LEVEL1, "neighbor/fb", _question), (NEIGHBOR_LEVEL2, "neighbor/qa", _question)),
-    "mmlu": ((RETAIN_MMLU, "utility/gen", _mmlu),),
+    "mmlu": ((RETAIN_MMLU, KNOWLEDGE, _mmlu),),
     "bbh": ((RETAIN_BBH, REASONING, _bbh),),
     "truthful": ((TRUTHFUL, TRUTHFULNESS, _truthful),),
-    "triviaqa": ((TRIVIAQA, "utility/fac", _trivia),),
+    "triviaqa": ((TRIVIAQA, FACTUALITY, _trivia),),
     "mia": ((FORGET_MIA, "mia/fm", _membership), (RETAIN_MIA, "mia/rt", _membership)),
-    "fluency": ((FLUENCY, "utility/flu", _fluency),),
+    "fluency": ((FLUENCY, FLUENT, _fluency),),
 }
 """Task name to its files, each with the score that its rows count for, in the released order."""

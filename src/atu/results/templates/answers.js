@@ -14,10 +14,12 @@ const ROWS = D.answers.rows.map((row) => ({
 function outcomesOf(row) {
   const found = new Set(), before = row[BEFORE], after = row[AFTER];
   if ((after || before)[LOSS] !== null) return found;
-  if (before && after) {
+  if (before && after && before[RIGHT] === null) {
+    if (before[TEXT] !== after[TEXT]) found.add("changed");
+  } else if (before && after) {
     found.add(before[RIGHT] ? (after[RIGHT] ? "still" : "forgotten") : after[RIGHT] ? "gained" : "never");
     if (before[TEXT] !== after[TEXT]) found.add("changed");
-  } else if (before) found.add(before[RIGHT] ? "known" : "never");
+  } else if (before && before[RIGHT] !== null) found.add(before[RIGHT] ? "known" : "never");
   if ((after || before)[DEGENERATE]) found.add("degenerate");
   return found;
 }
@@ -109,7 +111,7 @@ function drawSide(name, side) {
   cell.append(side[TEXT].trim() ? long(side[TEXT]) : el("p", { class: "gap" }, word("empty_answer")));
   const part = side[SCORE] !== null && side[SCORE] > 0 && side[SCORE] < 1 ? ` ${side[SCORE].toFixed(2)}` : "";
   cell.append(el("p", { class: "score" },
-    el("span", { class: side[RIGHT] ? "right" : "wrong" }, `${word(side[RIGHT] ? "right" : "wrong")}${part}`),
+    side[RIGHT] === null ? null : el("span", { class: side[RIGHT] ? "right" : "wrong" }, `${word(side[RIGHT] ? "right" : "wrong")}${part}`),
     side[DEGENERATE] ? el("span", { class: "degenerate-flag" }, `⚠ ${word("degenerate")}`) : null,
     side[NLL] === null ? null : el("span", { class: "nll" }, `NLL ${side[NLL].toFixed(2)}`)));
   return cell;

@@ -1,0 +1,43 @@
+"""Benchmarks whose answers are judged by the general rules of `atu.evaluation`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from atu.records import Answer, Judgement, Probe, Scoring
+
+if TYPE_CHECKING:
+    from atu.evaluation.batching import Progress
+    from atu.evaluation.config import EvaluationConfig
+    from atu.models.language_model import LanguageModel
+
+
+class PlainScoring:
+    """Asks each probe once and scores by `corrected` rules alone."""
+
+    def ask(
+        self,
+        llm: LanguageModel,
+        probes: Sequence[Probe],
+        *,
+        before: Sequence[Answer] | None,
+        is_untouched: bool,
+        config: EvaluationConfig,
+        progress: Progress | None = None,
+    ) -> dict[Scoring, list[Answer]]:
+        """See `Benchmark.ask`."""
+        from atu.evaluation.evaluate import evaluate
+        from atu.evaluation.untouched import untouched_answers
+
+        if is_untouched:
+            return {"corrected": untouched_answers(llm, probes, config, progress)}
+        return {"corrected": evaluate(llm, probes, before=before, config=config, progress=progress)}
+
+    def judge(self, answers: Mapping[Scoring, Sequence[Answer]], *, samples: int) -> dict[Scoring, Judgement]:
+        """See `Benchmark.judge`."""
+        from atu.evaluation.scores import summarize
+
+        return {
+            name: Judgement(scores=summarize(rows, samples=samples), answers=rows) for name, rows in answers.items()
+        }

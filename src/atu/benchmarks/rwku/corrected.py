@@ -1,0 +1,130 @@
+"""How the same probes are asked and scored with the released evaluator's defects mended.
+
+One BOS, the model's true end of turn, row scores that mind neither case nor punctuation and do not take a list of
+guesses for knowledge, BBH against the whole answer, Min-K of short texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from atu.benchmarks.rwku import answers
+from atu.benchmarks.rwku.asking import Observation, Request
+from atu.benchmarks.rwku.corrected_scorers import bbh_correct, truthful_mc2, word_score
+from atu.benchmarks.rwku.fluency import text_fluency
+from atu.benchmarks.rwku.membership import corrected_membership
+from atu.benchmarks.rwku.prompts import (
+    FACTUALITY,
+    FLUENT,
+    KNOWLEDGE,
+    REASONING,
+    TRUTHFULNESS,
+    join_answer_prefix,
+    truthful_completion,
+)
+from atu.benchmarks.rwku.released import letter_ids
+from atu.benchmarks.rwku.released_scorers import truthful_mc1
+from atu.benchmarks.rwku.rows import TruthfulRow
+from atu.errors import UserError
+from atu.evaluation.evaluate import KNOWN, decode_answer
+from atu.evaluation.generate import until
+from atu.evaluation.likelihood import Completion, completion_nll
+from atu.evaluation.reading import common_length
+from atu.evaluation.scorers import settled_answer
+from atu.models.language_model import LanguageModel
+from atu.records import Answer, Probe
+
+
+def request(llm: LanguageModel, probe: Probe) -> Request:
+    """The probe with exactly one BOS, ended by any of the model's end tokens."""
+    if probe.kind == "likelihood":
+        ids = tuple(llm.encode(probe.prompt))
+        if len(ids) < 2:
+            raise UserError(f"Probe '{probe.id}' is a text of {len(ids)} tokens; a likelihood takes two or more.")
+        return Request(kind="text", ids=ids)
+    text = _text(llm, probe)
+    ids = tuple(llm.encode(text))
+    if probe.group == KNOWLEDGE:
+        return Request(kind="letters", ids=ids, options=letter_ids(llm))
+    if probe.group == TRUTHFULNESS:
+        wholes = [tuple(llm.encode(text + truthful_completion(choice))) for choice in probe.references]
+        border = min(common_length(ids, whole) for whole in wholes)  # a token that spans it belongs to the choice
+        return Request(kind="choices", ids=ids[:border], options=tuple(whole[border:] for whole in wholes))
+    return Request(kind="write", ids=ids, max_new_tokens=probe.max_new_tokens, end_ids=llm.end_ids)
+
+
+def answer(llm: LanguageModel, probe: Probe, row: TruthfulRow | None, asked: Request, observed: Observation) -> Answer:
+    """The row of the answers file; `row`: of TruthfulQA. Without what the untouched model knew: `compare` adds it."""
+    if probe.kind == "likelihood":
+        assert observed.statistics is not None
+        membership = corrected_membership(probe.prompt, observed.statistics)
+        assert membership is not None  # `request` refuses texts of one token
+        return answers.member(probe, membership)
+    if probe.group == KNOWLEDGE:
+        return answers.lettered(probe, observed.numbers)
+    if row is not None:
+        logprobs = dict(zip(probe.references, observed.numbers, strict=True))
+        mc1, mc2 = truthful_mc1(row, logprobs), truthful_mc2(row, logprobs)
+        return answers.chosen(probe, observed.numbers, mc1=mc1, mc2=mc2)
+    return _written(probe, decode_answer(llm, asked.ids, until(observed.ids, llm.end_ids)))
+
+
+def compare(
+    llm: LanguageModel,
+    probes: Sequence[Probe],
+    found: Sequence[Answer],
+    earlier: Mapping[str, Answer],
+    batch_size: int,
+) -> list[Answer]:
+    """Adds what the untouched model knew, and how likely this one finds the right answers of that one.
+
+    On questions that are known or not: about the target, its neighbors and facts. A choice among four is right by
+    chance too often, and the other tasks have no right answer to hold on to.
+    """
+    known = [_can_be_known(probe) and earlier[probe.id].score >= KNOWN for probe in probes]
+    completions = [
+        _completion(llm, probe, earlier[probe.id].text) for probe, knew in zip(probes, known, strict=True) if knew
+    ]
+    losses = iter(completion_nll(llm, completions, batch_size=batch_size))
+    return [
+        replace(
+            answer,
+            known_before=knew if _can_be_known(probe) else None,
+            values={**answer.values, "nll": next(losses)} if knew else answer.values,
+        )
+        for probe, answer, knew in zip(probes, found, known, strict=True)
+    ]
+
+
+def _can_be_known(probe: Probe) -> bool:
+    return probe.group.startswith(("forget/", "neighbor/")) or probe.group == FACTUALITY
+
+
+def _completion(llm: LanguageModel, probe: Probe, text: str) -> Completion:
+    before = _text(llm, probe)
+    alone, whole = llm.encode(before), llm.encode(before + text)
+    border = common_length(alone, whole)
+    return Completion(prompt=tuple(whole[:border]), ids=tuple(whole[border:]))
+
+
+def _text(llm: LanguageModel, probe: Probe) -> str:
+    """The rendered prompt; without a chat template the bare words, which already ask in `Question: Answer:` form."""
+    if llm.tokenizer.chat_template is not None:
+        return join_answer_prefix(probe, llm.render(probe.prompt))
+    is_begun = not probe.answer_prefix or probe.prompt.endswith("\n")
+    return probe.prompt + ("" if is_begun else "\n") + probe.answer_prefix
+
+
+def _written(probe: Probe, text: str) -> Answer:
+    if probe.group == FLUENT:
+        return answers.fluent(probe, text, text_fluency(text))
+    if probe.group == REASONING:
+        return answers.written(probe, text, float(bbh_correct(text, probe.references[0])), {})
+    if probe.group == FACTUALITY:
+        words = word_score(text, probe.references)
+        return answers.written(probe, text, words.f1, {"recall": words.recall, "f1": words.f1})
+    words = word_score(text, probe.references)
+    settled, _ = settled_answer(probe.prompt, probe.references, text)
+    score = word_score(settled, probe.references).recall
+    return answers.written(probe, text, score, {"recall": words.recall, "f1": words.f1})

@@ -1,0 +1,61 @@
+"""Keys and values that a model keeps of what it has read: rows taken out of them, and room to go on."""
+
+from __future__ import annotations
+
+import copy
+
+from jaxtyping import Int
+from torch import Tensor
+from torch.nn.functional import pad
+from transformers import Cache
+from transformers.cache_utils import DynamicLayer
+
+
+def take_rows(cache: Cache, rows: Int[Tensor, " batch"]) -> Cache:
+    """A cache of its own with these rows, in this order; one may be taken more than once."""
+    taken = copy.copy(cache)
+    taken.layers = [copy.copy(layer) for layer in cache.layers]  # selecting binds new tensors
+    taken.batch_select_indices(rows)
+    return taken
+
+
+def make_room(cache: Cache, num_tokens: int) -> None:
+    """Lets plain layers of a cache take `num_tokens` more tokens in place, instead of a copy of all for each."""
+    for number, layer in enumerate(cache.layers):
+        if type(layer) is DynamicLayer and layer.is_initialized:
+            cache.layers[number] = _RoomyLayer(layer, num_tokens)
+
+
+class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
+    """Keys and values as the first part of buffers that have room behind them."""
+
+    keys: Tensor
+    values: Tensor
+
+    def __init__(self, layer: DynamicLayer, room: int) -> None:
+        super().__init__()
+        self.lazy_initialization(layer.keys, layer.values)
+        self._room = room
+        self._hold(layer.keys, layer.values)
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *_args: object, **_kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        """Append; beyond the room, by a copy into larger buffers."""
+        old, new = self.keys.shape[-2], self.keys.shape[-2] + key_states.shape[-2]
+        if new > self._buffers[0].shape[-2]:
+            self._hold(self.keys, self.values)
+        for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[..., old:new, :] = states
+        self.keys, self.values = (buffer[..., :new, :] for buffer in self._buffers)
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Only keep these rows."""
+        super().batch_select_indices(indices)
+        self._hold(self.keys, self.values)
+
+    def _hold(self, *states: Tensor) -> None:
+        self._buffers = tuple(pad(state, (0, 0, 0, self._room)) for state in states)
+        length = states[0].shape[-2]
+        self.keys, self.values = (buffer[..., :length, :] for buffer in self._buffers)
