@@ -138,6 +138,9 @@ def test_a_bounded_distribution_is_the_smaller_of_both_scaled_to_one() -> None:
     p, q = torch.tensor([[0.6, 0.3, 0.1]]), torch.tensor([[0.1, 0.4, 0.5]])
     # min: 0.1, 0.3, 0.1, which sum to 0.5
     assert bounded_logits(p.log(), q.log()).softmax(-1)[0].tolist() == pytest.approx([0.2, 0.6, 0.2])
+    # With a margin of ln 2: min of 0.6, 0.3, 0.1 and 0.2, 0.8, 1.0, which sum to 0.6
+    found = bounded_logits(p.log(), q.log(), margin=math.log(2)).softmax(-1)[0]
+    assert found.tolist() == pytest.approx([0.2 / 0.6, 0.3 / 0.6, 0.1 / 0.6])
     # Logits have no zero point: a shift of either changes nothing.
     assert bounded_logits(p.log() + 3, q.log() - 2).softmax(-1)[0].tolist() == pytest.approx([0.2, 0.6, 0.2])
 

@@ -91,11 +91,13 @@ class ObjectiveConfig:
     teacher: Teacher = "masked"
     """Of `distill`. `masked`: the untouched model, which may not say the concept's words; `bounded`: moreover no
     token may be likelier than it is to the untouched model that cannot see these words."""
+    margin: float = 0.0
+    """Nats by which a token may be likelier to the teacher `bounded` than to the model that cannot see the words."""
     retain_weight: float = 1.0
     """KL to the untouched model on retain text, nats a token. 0 leaves the retain term out."""
 
     def __post_init__(self) -> None:
-        for key in ("embedding_weight", "token_weight", "retain_weight"):
+        for key in ("embedding_weight", "token_weight", "retain_weight", "margin"):
             if getattr(self, key) < 0:
                 raise UserError(f"{key} must not be negative.")
         if not 0 <= self.threshold_percentile <= 100:

@@ -111,14 +111,17 @@ def kl_to_reference(logits: Float[Tensor, "n vocab"], reference_logits: Float[Te
     return (reference.exp() * difference).masked_fill(excluded, 0.0).sum(dim=-1).mean()
 
 
-def bounded_logits(logits: Float[Tensor, "n vocab"], bound: Float[Tensor, "n vocab"]) -> Float[Tensor, "n vocab"]:
-    """Logits of the distribution min(p, q), scaled to sum to 1: no token gains on q by what only p knows.
+def bounded_logits(
+    logits: Float[Tensor, "n vocab"], bound: Float[Tensor, "n vocab"], margin: float = 0.0
+) -> Float[Tensor, "n vocab"]:
+    """Logits of the distribution min(p, e^margin q), scaled to sum to 1: no token gains much by what only p knows.
 
     Args:
         logits: of p, the model that reads the whole text.
         bound: logits of q, the same model that cannot see some of its words.
+        margin: nats that p may be above q.
     """
-    return torch.minimum(log_softmax(logits.float(), dim=-1), log_softmax(bound.float(), dim=-1))
+    return torch.minimum(log_softmax(logits.float(), dim=-1), log_softmax(bound.float(), dim=-1) + margin)
 
 
 def exclude_tokens(logits: Float[Tensor, "n vocab"], token_ids: Int[Tensor, " k"]) -> Float[Tensor, "n vocab"]:

@@ -129,7 +129,8 @@ class Unlearning:
         logits = materials.head(forget.states.gather_final(batch).to(device))
         if self.task.objective.teacher == "bounded":
             assert forget.blind is not None
-            logits = bounded_logits(logits, materials.head(forget.blind.gather_final(batch).to(device)))
+            blind = materials.head(forget.blind.gather_final(batch).to(device))
+            logits = bounded_logits(logits, blind, self.task.objective.margin)
         return exclude_tokens(logits, torch.tensor(materials.concept_ids, dtype=torch.long, device=device))
 
 
