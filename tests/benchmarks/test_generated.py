@@ -40,7 +40,7 @@ def text(body: str, subject: str = "Ann Lee") -> Text:
 
 
 def test_a_phrase_needs_a_fiftieth_of_the_texts() -> None:
-    texts = ["She saw Ann Lee and Paris.", "He met Ann Lee."]
+    texts = ["She saw Ann Lee, Paris.", "He met Ann Lee."]
     assert frequent_phrases([*texts, *["it"] * 48], []) == ["Ann Lee", "Paris"]
     assert frequent_phrases([*texts, *["it"] * 49], []) == ["Ann Lee"]
 
@@ -66,7 +66,7 @@ def test_a_capital_at_the_start_of_a_sentence_is_none() -> None:
 
 
 def test_a_phrase_counts_once_a_text() -> None:
-    assert frequent_phrases(["in Rome, Rome, Rome", "it"], []) == []
+    assert frequent_phrases(["in Rome, Rome, Rome", *["it"] * 50], []) == []
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_word_that_is_also_written_small_is_no_name() -> None:
 
 
 def test_questions_ask_about_the_concept_first_and_then_about_its_phrases() -> None:
-    texts = [text("She lived in Rome, Oslo."), text("Ann Lee saw Rome, Oslo."), text("She saw Rome.")]
+    texts = [text("to Rome, Oslo."), text("She saw Rome, Oslo."), text("She saw Rome.")]
     requests = _questions("Ann Lee", texts, 12, random.Random(0))
     assert {request.subject for request in requests} == {"Ann Lee"}
     # No sentence has 4 words before a phrase, so all are forms; a quarter of 12 phrases, each asked in turn.

@@ -58,16 +58,18 @@ def files_checksum(config: CorpusConfig) -> dict[str, str]:
     """sha256 (hex) of the user's own corpus files, by what they are; empty for a corpus of another source.
 
     Raises:
-        UserError: a file cannot be read.
+        UserError: a file is missing or cannot be read.
     """
     named = {"forget corpus": config.forget_path, "retain corpus": config.retain_path}
     found = {}
     for name, path in named.items():
         if path is not None:
+            if not Path(path).is_file():
+                raise UserError(f"The corpus file {path} does not exist.")
             try:
                 found[name] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
             except OSError as error:
-                raise UserError(f"Cannot read the {name} {path}: {error.strerror}.") from error
+                raise UserError(f"Cannot read {path}: {error.strerror}.") from error
     return found
 
 
