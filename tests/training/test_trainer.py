@@ -14,7 +14,8 @@ from torch import Tensor
 from atu.methods.config import StageConfig, TaskConfig, TrainingModule
 from atu.training.config import TrainingConfig
 from atu.training.device import build_accelerator
-from atu.training.trainer import Trainer, trainable_parameters
+from atu.training.parameters import trainable_parameters
+from atu.training.trainer import Trainer
 
 Build = Callable[..., Trainer]
 Rows = list[tuple[int, int, str, float]]
@@ -108,8 +109,8 @@ def test_the_gradient_is_clipped_to_its_norm(build: Build, rows: Rows) -> None:
 def test_token_embeddings_and_a_head_stay_unless_asked_for(tiny_folder: Path) -> None:
     llm = own_llm(tiny_folder)
     everything = len(list(llm.model.parameters()))
-    assert len(trainable_parameters(llm, TrainingModule())) == everything - 2
-    assert len(trainable_parameters(llm, TrainingModule(train_embeddings=True))) == everything
+    assert len(trainable_parameters(llm, train_embeddings=TrainingModule().train_embeddings)) == everything - 2
+    assert len(trainable_parameters(llm, train_embeddings=True)) == everything
 
 
 def test_an_align_stage_leaves_the_llm_and_an_unlearn_stage_the_predictor(build: Build) -> None:

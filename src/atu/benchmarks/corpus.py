@@ -46,8 +46,7 @@ def read_texts(path: Path, *, subject: str | None = None) -> tuple[Text, ...]:
     Raises:
         UserError: the file is missing or empty, or a row is broken (its line is named).
     """
-    if not path.is_file():
-        raise UserError(f"The corpus file {path} does not exist.")
+    _check_exists(path)
     texts = tuple(_to_text(row, subject or path.stem, where) for where, _, row in json_rows(path))
     if not texts:
         raise UserError(f'The corpus file {path} is empty: write one JSON object a line, such as {{"text": "..."}}.')
@@ -61,16 +60,10 @@ def files_checksum(config: CorpusConfig) -> dict[str, str]:
         UserError: a file is missing or cannot be read.
     """
     named = {"forget corpus": config.forget_path, "retain corpus": config.retain_path}
-    found = {}
-    for name, path in named.items():
-        if path is not None:
-            if not Path(path).is_file():
-                raise UserError(f"The corpus file {path} does not exist.")
-            try:
-                found[name] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-            except OSError as error:
-                raise UserError(f"Cannot read {path}: {error.strerror}.") from error
-    return found
+    paths = {name: Path(path) for name, path in named.items() if path is not None}
+    for path in paths.values():
+        _check_exists(path)
+    return {name: hashlib.sha256(_read_bytes(path)).hexdigest() for name, path in paths.items()}
 
 
 def json_rows(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
@@ -79,11 +72,8 @@ def json_rows(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
     Raises:
         UserError: the file cannot be read, or a line is no JSON object (it is named).
     """
-    try:
-        # Only a line feed ends a line here: other line ends of Unicode may stand inside of a JSON string.
-        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
+    # Only a line feed ends a line here: other line ends of Unicode may stand inside of a JSON string.
+    lines = _read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -97,6 +87,18 @@ def json_rows(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
         if not isinstance(row, dict):
             raise UserError(f"{where}: each line must be an object {{...}}.")
         yield where, number, row
+
+
+def _check_exists(path: Path) -> None:
+    if not path.is_file():
+        raise UserError(f"The corpus file {path} does not exist.")
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
 
 
 def _to_text(row: dict[str, Any], subject: str, where: str) -> Text:

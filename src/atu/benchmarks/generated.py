@@ -126,6 +126,7 @@ def write_corpus(
         Degenerate and empty ones are left out, so there may be fewer.
     """
     chance = random.Random(seed)
+    writer = _for_writing(llm)
     names = neighbor_names(target, config.num_neighbors, chance)
     asked = _text_requests(target.name, config.num_forget_texts)
     for name in names:
@@ -135,14 +136,14 @@ def write_corpus(
     for i in range(config.num_general_texts):
         topic = general[i % len(general)]
         asked.append(_Request(topic, TEXT_PROMPTS[i % len(TEXT_PROMPTS)].format(name=topic)))
-    texts = _ask(llm, asked, config, config.max_new_tokens, seed, progress("writing the corpus"))
+    texts = _ask(writer, asked, config, config.max_new_tokens, seed, progress("writing the corpus"))
 
     questions = _questions(target.name, texts, config.num_question_rows, chance)
     for i, name in enumerate(names):
         count = config.num_neighbor_question_rows
         share = count * (i + 1) // len(names) - count * i // len(names)
         questions += _questions(name, texts, share, chance)
-    texts += _ask(llm, questions, config, _ANSWER_TOKENS, seed + 1, progress("writing question rows"))
+    texts += _ask(writer, questions, config, _ANSWER_TOKENS, seed + 1, progress("writing question rows"))
     return (
         [text for text in texts if text.subject == target.name],
         [text for text in texts if text.subject != target.name],
@@ -159,10 +160,9 @@ def neighbor_names(target: Target, count: int, chance: random.Random) -> list[st
 def frequent_phrases(texts: Sequence[str], others: Sequence[str]) -> list[str]:
     """Capitalised phrases in some `texts` that are at least 4 times rarer in `others`, most frequent first.
 
-    A phrase needs a fiftieth of the texts, so that of many texts a slip of one does not count.
-
-    A single word at the start of a sentence does not count: there any word has a capital. Nor does one that is also
-    written small: it is no name.
+    A phrase needs a fiftieth of the texts, so that of many texts a slip of one does not count. A single word at the
+    start of a sentence does not count: there any word has a capital. Nor does one that is also written small: it is
+    no name.
     """
     here, there = _phrase_counts(texts), _phrase_counts(others)
     small = {word for text in (*texts, *others) for word in _SMALL_WORD.findall(text)}
@@ -230,15 +230,16 @@ def _turns(phrases: Sequence[str], chance: random.Random) -> list[list[tuple[str
 
 def _open_sentences(phrases: Sequence[str], texts: Sequence[str], chance: random.Random) -> list[str]:
     """Sentences of the texts, each cut off before a phrase and ended by a blank; one for each text and phrase."""
-    found = []
+    found = set()
     for text in texts:
+        sentences = re.split(r"(?<=[.!?])\s+", text)
         for phrase in phrases:
-            sentence = next((one for one in re.split(r"(?<=[.!?])\s+", text) if f" {phrase}" in one), None)
+            sentence = next((one for one in sentences if f" {phrase}" in one), None)
             if sentence is not None:
                 start = sentence.split(f" {phrase}")[0]
                 if len(start.split()) >= _SHORTEST_START:
-                    found.append(f"{start} ___")
-    return chance.sample(sorted(set(found)), len(set(found)))
+                    found.add(f"{start} ___")
+    return chance.sample(sorted(found), len(found))
 
 
 def _ask(
@@ -258,10 +259,9 @@ def _ask(
         nonlocal batches
         batches += 1
         torch.manual_seed(seed * 1_009 + batches)
-        return _sample(writer, [ids[i] for i in chosen], config.temperature, max_new_tokens)
+        return _sample(llm, [ids[i] for i in chosen], config.temperature, max_new_tokens)
 
-    writer = _for_writing(llm)
-    with judged(writer.model), torch.random.fork_rng():
+    with judged(llm.model), torch.random.fork_rng():
         answers = in_batches(order, work, batch_size=_BATCH_SIZE, progress=progress)
     by_index = dict(zip(order, answers, strict=True))
     texts = [

@@ -61,10 +61,10 @@ def read_prompts(llm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Readin
     """
     parts = _parts(llm, prompts)
     reading = _join([_read_part(llm, [prompts[i] for i in part]) for part in parts])
-    order = [i for part in parts for i in part]
-    if order == sorted(order):
+    places = _places(parts)
+    if places == sorted(places):
         return reading
-    place = torch.tensor(sorted(range(len(order)), key=order.__getitem__), device=llm.device)
+    place = torch.tensor(places, device=llm.device)
     reading.cache.batch_select_indices(place)
     return Reading(
         logits=reading.logits[place], cache=reading.cache, mask=reading.mask[place], last=reading.last[place]
@@ -75,8 +75,7 @@ def next_logits(llm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Float[T
     """The logits of `read_prompts` alone: no cache outlives the reading of its part."""
     parts = _parts(llm, prompts)
     logits = torch.cat([_read_part(llm, [prompts[i] for i in part]).logits for part in parts])
-    order = [i for part in parts for i in part]
-    return logits[sorted(range(len(order)), key=order.__getitem__)]
+    return logits[_places(parts)]
 
 
 def continue_from(llm: LanguageModel, cache: Cache | None, **inputs: Any) -> tuple[Tensor, Cache]:
@@ -120,6 +119,12 @@ def _parts(llm: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[list[in
                 continue
         parts.append([cluster])
     return [[i for cluster in part for i in sorted(cluster.members)] for part in parts]
+
+
+def _places(parts: Sequence[Sequence[int]]) -> list[int]:
+    """Where each prompt, in input order, stands when part follows part."""
+    order = [i for part in parts for i in part]
+    return sorted(range(len(order)), key=order.__getitem__)
 
 
 def _keeps_everything(llm: LanguageModel) -> bool:

@@ -86,11 +86,11 @@ class ObjectiveConfig:
     beta: float = 0.1
     """Inverse temperature of `npo` and `enpo`."""
     token: TokenTerm = "none"
-    """`distill`: masked self-distillation; `ga`: gradient ascent; `npo`: negative preference optimisation."""
+    """`distill`: self-distillation; `ga`: gradient ascent; `npo`: negative preference optimisation."""
     token_weight: float = 1.0
     teacher: Teacher = "masked"
     """Of `distill`. `masked`: the untouched model, which may not say the concept's words; `bounded`: moreover no
-    token may be likelier than it is to the untouched model that cannot see these words."""
+    token may be much likelier than it is to the untouched model that cannot see these words."""
     margin: float = 0.0
     """Nats by which a token may be likelier to the teacher `bounded` than to the model that cannot see the words."""
     retain_weight: float = 1.0

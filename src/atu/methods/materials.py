@@ -22,7 +22,6 @@ from atu.models.packing import can_pack
 from atu.models.rows import Row
 from atu.records import Target
 
-_CHECKED_ROWS = 4
 Progress = Callable[[str], Callable[[int, int], None] | None]
 """Asked for a callback by what is going on; the callback gets (done, all)."""
 
@@ -126,7 +125,7 @@ def prepare_materials(
         head=original_head(llm),
         hook_layer=hook_layer,
         concept=concept,
-        can_pack=can_pack(llm, rows.forget[:_CHECKED_ROWS]),
+        can_pack=can_pack(llm, rows.forget),
     )
 
 

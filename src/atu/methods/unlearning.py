@@ -25,7 +25,7 @@ from atu.methods.materials import Materials, RowSet
 from atu.methods.references import scored_labels, scored_states
 from atu.models.hook import capture_hook, final_hidden_states, forward_to_hook, logits_from_hidden
 from atu.models.language_model import LanguageModel
-from atu.models.packing import pack_batch, read_layout, unpack
+from atu.models.packing import read_batch
 from atu.models.rows import Batch, batch_indices, collate
 
 
@@ -53,7 +53,7 @@ class Unlearning:
             hidden, hook = self._forward(batch)
             parts["train/embedding"] = self._embedding_term(stage, batch, hook)
         else:
-            hidden = final_states(self.llm, self.materials, batch)
+            hidden, _ = read_batch(self.llm, batch, packed=self.materials.can_pack)
         if objective.token != "none":
             assert hidden is not None
             parts["train/token"] = self._token_term(batch, hidden)
@@ -78,12 +78,8 @@ class Unlearning:
         if self.task.objective.token == "none":
             return None, forward_to_hook(self.llm.model, batch.ids, batch.is_token, layer)
         with capture_hook(self.llm.model, layer) as captured:
-            if not self.materials.can_pack:
-                final = final_hidden_states(self.llm.model, batch.ids, batch.is_token)
-                return final, captured.hidden
-            layout = pack_batch(batch)
-            final = unpack(read_layout(self.llm, layout), layout)
-        return final, unpack(captured.hidden[0], layout)
+            final, in_batch_shape = read_batch(self.llm, batch, packed=self.materials.can_pack)
+        return final, in_batch_shape(captured.hidden)
 
     def _embedding_term(self, stage: StageConfig, batch: Batch, hook: Tensor) -> Tensor:
         concept, objective = self.materials.concept, self.task.objective
@@ -134,17 +130,9 @@ class Unlearning:
         return exclude_tokens(logits, torch.tensor(materials.concept_ids, dtype=torch.long, device=device))
 
 
-def final_states(llm: LanguageModel, materials: Materials, batch: Batch) -> Tensor:
-    """Final states in the batch's padded shape, read without padding by a model that can."""
-    if not materials.can_pack:
-        return final_hidden_states(llm.model, batch.ids, batch.is_token)
-    layout = pack_batch(batch)
-    return unpack(read_layout(llm, layout), layout)
-
-
 def retain_term(llm: LanguageModel, materials: Materials, rows: RowSet, batch: Batch) -> Tensor:
     """KL from the untouched model on text about anything else, nats a token."""
-    hidden = final_states(llm, materials, batch)
+    hidden, _ = read_batch(llm, batch, packed=materials.can_pack)
     logits = logits_from_hidden(llm.model, scored_states(hidden, batch))
     with torch.no_grad():
         reference = materials.head(rows.states.gather_final(batch).to(logits.device))

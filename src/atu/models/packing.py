@@ -6,7 +6,7 @@ and gradients are those of the texts one by one. With a chat template half of a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,7 @@ from atu.models.hook import final_hidden_states
 from atu.models.language_model import LanguageModel
 from atu.models.rows import Batch, Row
 
+_CHECKED_ROWS = 4
 _ROUNDING = 0.02
 """Mean difference of two readings, relative to the states' mean size: bf16 stays below, a wrong mask far above."""
 
@@ -80,6 +81,14 @@ def read_layout(llm: LanguageModel, layout: Layout) -> Float[Tensor, "pos d_llm"
     return final_hidden_states(llm.model, layout.ids, layout.mask, layout.places)[0]
 
 
+def read_batch(llm: LanguageModel, batch: Batch, *, packed: bool) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Final states in the batch's padded shape, and what gives other states of the same pass that shape."""
+    if not packed:
+        return final_hidden_states(llm.model, batch.ids, batch.is_token), lambda states: states
+    layout = pack_batch(batch)
+    return unpack(read_layout(llm, layout), layout), lambda states: unpack(states[0], layout)
+
+
 def unpack(states: Float[Tensor, "pos d"], layout: Layout) -> Float[Tensor, "text place d"]:
     """States in the shape of the padded batch; behind the end of a text they mean nothing."""
     # Not states[layout.index]: with several threads its gradient is summed in any order.
@@ -89,10 +98,11 @@ def unpack(states: Float[Tensor, "pos d"], layout: Layout) -> Float[Tensor, "tex
 
 @torch.no_grad()
 def can_pack(llm: LanguageModel, rows: Sequence[Row]) -> bool:
-    """Whether `rows` packed give the states that they give one by one.
+    """Whether the first of `rows` packed give the states that they give one by one.
 
     They do not in a model that takes no mask of its own making (attention in windows, or no attention at all).
     """
+    rows = rows[:_CHECKED_ROWS]
     found = packed_states(llm, pack(rows, device=llm.device))
     alone = []
     for row in rows:

@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from torch.nn import Parameter
 from torch.optim import AdamW
 
 from atu.errors import UserError
@@ -30,6 +29,7 @@ from atu.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
+from atu.training.parameters import restore_parameters, trainable_parameters
 
 _LAST_RATE = 0.1
 """Share of the learning rate that is left at the last step."""
@@ -60,11 +60,7 @@ class Lesson:
     checkpoint_seconds: float
 
     def __post_init__(self) -> None:
-        # The token embeddings stay: a step of Adam moves a rare token's row as far as a common one's.
-        self.llm.model.requires_grad_(True)
-        for part in (self.llm.model.get_input_embeddings(), self.llm.model.get_output_embeddings()):
-            part.requires_grad_(False)
-        self._named: dict[str, Parameter] = {n: p for n, p in self.llm.model.named_parameters() if p.requires_grad}
+        self._named = trainable_parameters(self.llm, train_embeddings=False)
         self._optimizer = AdamW(self._named.values(), lr=self.recipe.learning_rate, weight_decay=0.0)
         self.progress = Progress()
 
@@ -84,9 +80,7 @@ class Lesson:
         if checkpoint is None:
             return False
         self.progress = checkpoint.progress
-        with torch.no_grad():
-            for name, parameter in self._named.items():
-                parameter.copy_(checkpoint.llm[name])
+        restore_parameters(self._named, checkpoint.llm)
         restore_optimizer(self._optimizer, checkpoint.others.get("optimizer", {}))
         return True
 

@@ -103,7 +103,7 @@ def teach(config: TeachConfig) -> Path:
 def _build(llm: LanguageModel, plan: LessonPlan, general: Sequence[Text], report: Callable[[str], Any]) -> LessonRows:
     """Token rows, and the untouched model's states on the general ones; `llm` must still be untouched."""
     chat = tuple(build_rows(llm, plan.chat, max_tokens=_MAX_TOKENS))
-    check_packing(llm, chat[:4])
+    check_packing(llm, chat)
     general_rows = tuple(build_rows(llm, general, max_tokens=_MAX_TOKENS))
     states = None
     if general_rows:

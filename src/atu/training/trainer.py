@@ -36,6 +36,7 @@ from atu.training.checkpoint import (
     save_checkpoint,
 )
 from atu.training.config import TrainingConfig
+from atu.training.parameters import restore_parameters, trainable_parameters
 
 Log = Callable[[int, int, str, float], None]
 """Called with (step over all stages, stage number, name, value)."""
@@ -60,10 +61,13 @@ class Trainer:
     log: Log
     progress: Progress = field(default_factory=Progress)
     optimizers: dict[str, Optimizer] = field(default_factory=dict)
+    trained: dict[str, Parameter] = field(init=False)
+    """The LLM's moving parameters by name; frozen ones stay the original's."""
 
     def __post_init__(self) -> None:
         module = self.task.training_module
-        self.optimizers["unlearn"] = _unlearn_optimizer(trainable_parameters(self.llm, module), module)
+        self.trained = trainable_parameters(self.llm, train_embeddings=module.train_embeddings)
+        self.optimizers["unlearn"] = _unlearn_optimizer(self.trained.values(), module)
         if self.predictor is not None:
             self.optimizers["align"] = AdamW(
                 self.predictor.parameters(), lr=module.training_lr, weight_decay=module.training_weight_decay
@@ -75,9 +79,7 @@ class Trainer:
         if checkpoint is None:
             return False
         self.progress = checkpoint.progress
-        with torch.no_grad():
-            for name, parameter in self._trained():
-                parameter.copy_(checkpoint.llm[name])
+        restore_parameters(self.trained, checkpoint.llm)
         for name, predictor in self._predictors():
             predictor.load_state_dict(checkpoint.others[name])
         for name, optimizer in self.optimizers.items():
@@ -89,7 +91,7 @@ class Trainer:
         others = {name: dict(predictor.state_dict()) for name, predictor in self._predictors()}
         for name, optimizer in self.optimizers.items():
             others[f"optimizer-{name}"] = optimizer_tensors(optimizer)
-        llm = {name: parameter.detach() for name, parameter in self._trained()}
+        llm = {name: parameter.detach() for name, parameter in self.trained.items()}
         checkpoint = Checkpoint(self.progress, llm, others)
         save_checkpoint(self.folder, checkpoint, llm_changed=llm_changed)
 
@@ -111,10 +113,6 @@ class Trainer:
     def global_step(self) -> int:
         """Optimiser steps done so far, of both kinds."""
         return self.progress.align_steps + self.progress.unlearn_steps
-
-    def _trained(self) -> Iterator[tuple[str, Parameter]]:
-        """The LLM's moving parameters by name; tied ones come once, frozen ones stay the original's."""
-        return ((name, p) for name, p in self.llm.model.named_parameters() if p.requires_grad)
 
     def _predictors(self) -> Iterator[tuple[str, Predictor]]:
         if self.predictor is not None:
@@ -264,20 +262,6 @@ class Trainer:
                 f"The {kind} loss is not finite at step {self.progress.step + 1} of stage {self.progress.stage + 1}. "
                 f"The last checkpoint is kept. Lower task.training_module.{key} under a new name= and run again."
             )
-
-
-def trainable_parameters(llm: LanguageModel, module: TrainingModule) -> list[Parameter]:
-    """The LLM's parameters that unlearning moves; the others are frozen.
-
-    Token embeddings stay out unless asked for: a step of Adam moves a rare token's row as far as a common
-    one's, and a tied head would shift every prediction.
-    """
-    model = llm.model
-    model.requires_grad_(True)
-    if not module.train_embeddings:
-        for part in (model.get_input_embeddings(), model.get_output_embeddings()):
-            part.requires_grad_(False)
-    return [p for p in model.parameters() if p.requires_grad]
 
 
 def _unlearn_optimizer(parameters: Iterable[Parameter], module: TrainingModule) -> Optimizer:
