@@ -12,40 +12,17 @@ import random
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
+from child_process import start, wait
 from hydra import compose, initialize_config_dir
 
-from atu.config import RunConfig, load
+from atu.config import load
 from atu.config_dir import config_dir
 from atu.overrides import complete
 from atu.run import run
-
-
-def start(config: RunConfig) -> int:
-    """Fork a child that runs the config, and return its process id."""
-    child = os.fork()
-    if child == 0:
-        try:
-            run(config)
-        except BaseException as error:
-            print(f"child failed: {error!r}", file=sys.stderr, flush=True)
-            os._exit(1)
-        os._exit(0)
-    return child
-
-
-def wait(child: int, seconds: float, rows: int | None, metrics: Path) -> int | None:
-    """Exit status of the child, or None when its time is up or it has logged `rows` more rows."""
-    end = time.monotonic() + seconds
-    start_size = num_rows(metrics)
-    while time.monotonic() < end and (rows is None or num_rows(metrics) - start_size < rows):
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return status
-        time.sleep(0.002)
-    return None
 
 
 def num_rows(metrics: Path) -> int:
@@ -62,17 +39,18 @@ def main() -> None:
         killed = load(compose("train", overrides=complete([*sys.argv[3:], "name=killed"])))
     folder = Path(killed.runs_dir) / killed.name
     metrics, status_path = folder / "metrics.jsonl", folder / "status.json"
-    assert wait(start(whole), 300.0, None, metrics) == 0
+    assert wait(start(partial(run, whole)), 300.0) == 0
     kills: list[str] = []
     status: int | None = None
     while status is None:
-        child = start(killed)
+        child = start(partial(run, killed))
         if len(kills) >= wanted:
-            status = wait(child, 300.0, None, metrics)
+            status = wait(child, 300.0)
         elif chance.random() < 0.3:
-            status = wait(child, chance.uniform(0.0, 2.0), None, metrics)  # any moment, start-up included
+            status = wait(child, chance.uniform(0.0, 2.0))  # any moment, start-up included
         else:
-            status = wait(child, 300.0, chance.randrange(20), metrics)
+            enough = num_rows(metrics) + chance.randrange(20)
+            status = wait(child, 300.0, until=lambda enough=enough: num_rows(metrics) >= enough)
             time.sleep(chance.uniform(0.0, 0.05))  # anywhere between two rows, checkpoints included
         if status is None:
             os.kill(child, signal.SIGKILL)

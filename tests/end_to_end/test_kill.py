@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,8 @@ def test_killed_runs_end_in_the_same_weights(workplace: Workplace) -> None:
         "{type: unlearning, steps: 12}]"  # fmt: skip
     overrides += [f"task.stages={stages}", "training.checkpoint_seconds=0"]
     command = [sys.executable, str(script), "0", str(MIN_KILLS), *overrides]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    environment = {**os.environ, "PYTHONPATH": str(script.parents[1])}  # where child_process lies
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     seen = json.loads(done.stdout.splitlines()[-1])
     assert seen["status"] == 0

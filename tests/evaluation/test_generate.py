@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from transformers import GenerationConfig
+from window_model import window_llm
 
 from atu.errors import UserError
 from atu.evaluation.generate import Generation, Prompt, generate, until
@@ -187,23 +188,6 @@ def test_the_model_comes_back_as_it_was(tiny_llm: LanguageModel) -> None:
 
 def test_sliding_window_attention_gives_the_same_answers_in_every_batch(tiny_folder: Path) -> None:
     """Prompts of 20 to 36 tokens against a window of 24: padding must not take places of the window."""
-    from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM
-
-    from atu.models.language_model import wrap
-
-    torch.manual_seed(0)
-    config = MistralConfig(
-        vocab_size=400,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        sliding_window=24,
-        initializer_range=0.2,
-        eos_token_id=2,
-    )
-    llm = wrap(MistralForCausalLM(config), AutoTokenizer.from_pretrained(tiny_folder), label="window")
+    llm = window_llm(tiny_folder, window=24)
     prompts = prompts_of(llm)
     assert generate(llm, prompts, batch_size=4) == generate(llm, prompts, batch_size=1)

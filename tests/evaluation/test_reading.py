@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoTokenizer, DynamicCache, MistralConfig, MistralForCausalLM
+from transformers import DynamicCache
+from window_model import window_llm
 
 from atu.evaluation import reading
 from atu.evaluation.batching import judged
@@ -16,7 +17,7 @@ from atu.evaluation.generate import Prompt, generate
 from atu.evaluation.kv_cache import make_room
 from atu.evaluation.likelihood import next_token_probabilities, token_statistics
 from atu.evaluation.reading import continue_from, near_lengths, next_logits, read_prompts, reading_order
-from atu.models.language_model import LanguageModel, wrap
+from atu.models.language_model import LanguageModel
 
 HEAD_A, HEAD_B = tuple(range(10, 40)), tuple(range(50, 70))
 PROMPTS = [
@@ -102,20 +103,7 @@ def test_a_short_prompt_takes_nothing_from_what_long_ones_share(tiny_llm: Langua
 def test_caches_of_a_sliding_window_are_not_put_together(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Prompts far below the window, where a part a prompt would be the cheapest."""
     monkeypatch.setattr(reading, "_PASS_COST", {"cpu": 0, "other": 0})
-    torch.manual_seed(0)
-    config = MistralConfig(
-        vocab_size=400,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        sliding_window=200,
-        initializer_range=0.2,
-        eos_token_id=2,
-    )
-    llm = wrap(MistralForCausalLM(config), AutoTokenizer.from_pretrained(tiny_folder), label="window")
+    llm = window_llm(tiny_folder, window=200)
     prompts = [Prompt(ids=tuple(range(20, 20 + length)), max_new_tokens=8) for length in (60, 5, 30)]
     assert generate(llm, prompts, batch_size=3) == generate(llm, prompts, batch_size=1)
     assert reading._parts(llm, [prompt.ids for prompt in prompts]) == [[0, 1, 2]]

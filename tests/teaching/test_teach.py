@@ -9,13 +9,14 @@ import resource
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from child_process import start, wait
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from workplace import WORDS
@@ -181,7 +182,7 @@ def test_killed_again_and_again_it_ends_in_the_same_weights(configure: Configure
     killed = configure("recipe.passes=12", out="killed")
     chance, kills, status = random.Random(0), [], None
     while status is None:
-        child = start(killed)
+        child = start(partial(teach, killed))
         if len(kills) < 6:
             status = wait(child, chance.uniform(0.1, 1.2))
         else:
@@ -195,30 +196,6 @@ def test_killed_again_and_again_it_ends_in_the_same_weights(configure: Configure
     assert status == 0
     assert any(0 < step < 24 for step in kills), kills  # 8 facts, 12 passes, 4 a step
     assert_same_weights(whole, Path(killed.out))
-
-
-def start(config: TeachConfig) -> int:
-    """Fork a child that teaches, and return its process id."""
-    child = os.fork()
-    if child == 0:
-        try:
-            teach(config)
-        except BaseException as error:
-            print(f"child failed: {error!r}", file=sys.stderr, flush=True)
-            os._exit(1)
-        os._exit(0)
-    return child
-
-
-def wait(child: int, seconds: float) -> int | None:
-    """Exit status of the child, or None when its time is up."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return status
-        time.sleep(0.002)
-    return None
 
 
 def test_a_full_disk_is_one_line_and_then_there_is_space(configure: Configure) -> None:
