@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 ProbeKind = Literal["generate", "choose", "likelihood"]
 Scoring = Literal["released", "corrected"]
@@ -105,3 +105,24 @@ class StageResult:
     seconds: float
     signals: Mapping[str, float] = field(default_factory=dict)
     """Training-side numbers the stop rule sees (never benchmark scores)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What reports need of one run, the same whether it was read from a folder, a JSON file or wandb."""
+
+    name: str
+    """Unique in its source, except where two runs of a wandb project share it."""
+    source: str
+    """Where it was read: a folder, a file, or `entity/project/id`."""
+    method: str
+    """Name of the task, such as `unlearning_atu`."""
+    target: str
+    """Folder name of the concept."""
+    model: str
+    seed: int | None
+    state: str
+    """`done`, `running`, `failed` or `interrupted`, as in a run's status.json."""
+    config: Mapping[str, Any]
+    stages: Mapping[Scoring, tuple[StageResult, ...]]
+    """By index, first of them `before` where it was asked; a scoring that was not asked for is left out."""

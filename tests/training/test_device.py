@@ -6,14 +6,24 @@ import pytest
 import torch
 
 from atu.errors import UserError
+from atu.models.precision import has_fast_bf16
 from atu.training.device import build_accelerator, set_threads
 
 
 def test_each_run_of_a_process_has_its_own_arithmetic() -> None:
-    for precision, mixed in (("bf16", "bf16"), ("fp32", "no"), ("auto", "bf16")):
+    auto = "bf16" if has_fast_bf16(torch.device("cpu")) else "no"
+    for precision, mixed in (("bf16", "bf16"), ("fp32", "no"), ("auto", auto)):
         accelerator = build_accelerator("cpu", precision)
         assert accelerator.mixed_precision == mixed
         assert accelerator.device.type == "cpu"
+
+
+@pytest.mark.parametrize(("instruction", "mixed"), [("avx512_bf16", "bf16"), ("avx2", "no")])
+def test_auto_takes_bf16_only_where_the_processor_has_it(
+    instruction: str, mixed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {instruction: True, "cpu_name": "any"}, raising=False)
+    assert build_accelerator("cpu", "auto").mixed_precision == mixed
 
 
 def test_bf16_is_the_type_of_products_and_not_of_weights() -> None:

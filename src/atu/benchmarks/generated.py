@@ -18,6 +18,7 @@ from atu.benchmarks.config import CorpusConfig
 from atu.evaluation.batching import in_batches, judged
 from atu.evaluation.collapse import is_degenerate
 from atu.models.language_model import LanguageModel
+from atu.models.precision import has_fast_bf16
 from atu.records import Target, Text
 from atu.results.files import cache_root, content_key, read_json, write_json_atomic
 
@@ -103,6 +104,7 @@ def cached_corpus(
         "target": asdict(target),
         "config": asdict(config),
         "seed": seed,
+        "dtype": str(torch.bfloat16 if has_fast_bf16(llm.device) else torch.float32),
         "prompts": [*TEXT_PROMPTS, *QUESTION_FORMS, *WAYS_TO_ASK, _CONTEXT, _CLOZE, *GENERAL_TOPICS, *OTHER_NAMES],
     }
     path = cache_root() / "corpora" / f"{content_key(parts)}.json"
@@ -272,8 +274,8 @@ def _ask(
 
 
 def _for_writing(llm: LanguageModel) -> LanguageModel:
-    """The model in bf16: sampled texts need no float32, and are written twice as fast."""
-    if llm.model.dtype != torch.float32:
+    """The model in bf16 where that is fast: sampled texts need no float32, and are written in half the time."""
+    if llm.model.dtype != torch.float32 or not has_fast_bf16(llm.device):
         return llm
     return replace(llm, model=deepcopy(llm.model).to(torch.bfloat16))
 

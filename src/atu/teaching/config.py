@@ -69,7 +69,7 @@ class TeachConfig:
     threads: int | None = None
     """CPU threads; None leaves the choice to torch."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Type of the matrix products; weights and optimiser stay float32. `auto` takes bf16."""
+    """Type of the matrix products; weights and optimiser stay float32. `auto`: bf16 where that is fast."""
     checkpoint_seconds: float = 120.0
     """Longest work that a killed run loses."""
     recipe: Recipe = field(default_factory=Recipe)

@@ -13,7 +13,7 @@ class TrainingConfig:
     """Precision and safety of a run."""
 
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Type of the matrix products in training; weights and optimiser stay float32. `auto` takes bf16."""
+    """Type of the matrix products in training; weights and optimiser stay float32. `auto`: bf16 where that is fast."""
     checkpoint_seconds: float = 120.0
     """Longest work that a killed run loses; a checkpoint is also written at the end of each stage."""
     log_every: int = 1

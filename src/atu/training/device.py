@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from atu.errors import UserError
+from atu.models.precision import has_fast_bf16
 
 
 def set_threads(threads: int | None) -> None:
@@ -29,8 +30,8 @@ def build_accelerator(
     if device == "cuda" and not has_gpu:
         raise UserError("device=cuda, but torch sees no GPU here. Set device=cpu or install a CUDA build of torch.")
     use_gpu = has_gpu and device != "cpu"
-    has_bf16 = torch.cuda.is_bf16_supported() if use_gpu else True
-    if precision == "bf16" and not has_bf16:
+    has_bf16 = has_fast_bf16(torch.device("cuda" if use_gpu else "cpu"))
+    if precision == "bf16" and use_gpu and not has_bf16:
         raise UserError("training.precision=bf16, but this GPU has no bf16. Set training.precision=fp32.")
     use_bf16 = precision == "bf16" or (precision == "auto" and has_bf16)
     # Accelerate keeps the first settings of a process for good; the jobs of a sweep may differ.
