@@ -13,8 +13,8 @@ from atu.embedding.predictor import Predictor
 from atu.embedding.target import center
 from atu.embedding.windows import Windows
 from atu.methods.losses import alignment_loss, contrastive_loss
-from atu.models.hook import forward_to_hook
 from atu.models.language_model import LanguageModel
+from atu.models.packing import read_batch_to_hook
 from atu.models.rows import Row, collate
 
 RETRIEVAL_SIZE = 256
@@ -49,14 +49,17 @@ class AlignData:
 
 @torch.no_grad()
 def extract_align_data(
-    llm: LanguageModel, rows: Sequence[Row], windows: Windows, mean: Tensor, *, hook_layer: int
+    llm: LanguageModel, rows: Sequence[Row], windows: Windows, mean: Tensor, *, hook_layer: int, packed: bool = False
 ) -> AlignData:
-    """Hidden states at the hook layer for all rows, float32 on the CPU; the LLM is not touched after."""
+    """Hidden states at the hook layer for all rows, float32 on the CPU; the LLM is not touched after.
+
+    `packed`: read several texts in one row, where the model can.
+    """
     hidden = []
     for start in range(0, len(rows), 16):
         chosen = list(range(start, min(start + 16, len(rows))))
         batch = collate(rows, chosen, pad_id=llm.pad_id, device=llm.device)
-        states = forward_to_hook(llm.model, batch.ids, batch.is_token, hook_layer).float().cpu()
+        states = read_batch_to_hook(llm, batch, hook_layer, packed=packed).float().cpu()
         hidden += [states[b, : len(rows[i].ids)].clone() for b, i in enumerate(chosen)]
     return AlignData(tuple(hidden), windows, mean)
 

@@ -105,10 +105,17 @@ def prepare_materials(
         windows = list(_windows_of(groups, encoder, progress))
         concept = _concept(encoder, target, task, windows)
 
+    packed = can_pack(llm, rows.forget)
+
     def states(group: Sequence[Row], what: str, hidden: Sequence[int] = ()) -> ReferenceStates:
         with autocast():
             return reference_states(
-                llm, group, hook_layer=hook_layer, hidden_ids=hidden, progress=progress(f"reference: {what}")
+                llm,
+                group,
+                hook_layer=hook_layer,
+                hidden_ids=hidden,
+                packed=packed,
+                progress=progress(f"reference: {what}"),
             )
 
     blind = states(rows.forget, "concept hidden", concept_ids) if task.objective.needs_blind_states else None
@@ -125,7 +132,7 @@ def prepare_materials(
         head=original_head(llm),
         hook_layer=hook_layer,
         concept=concept,
-        can_pack=can_pack(llm, rows.forget),
+        can_pack=packed,
     )
 
 

@@ -14,8 +14,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from atu.embedding.cache import cached_arrays
-from atu.models.hook import capture_hook, final_hidden_states
+from atu.models.hook import capture_hook
 from atu.models.language_model import LanguageModel
+from atu.models.packing import read_batch
 from atu.models.rows import Batch, Row, collate
 from atu.results.files import content_key
 
@@ -72,6 +73,7 @@ def reference_states(
     *,
     hook_layer: int,
     hidden_ids: Sequence[int] = (),
+    packed: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> ReferenceStates:
     """Run the untouched model over `rows`; found again in the cache for the same weights and rows.
@@ -83,6 +85,7 @@ def reference_states(
         hook_layer: index into the hidden states.
         hidden_ids: tokens that no other position may attend to. The model then reads each text without the
             concept's words, at unchanged positions.
+        packed: read several texts in one row, where the model can (`can_pack`).
     """
     device = llm.device.type
     key = content_key(
@@ -92,12 +95,13 @@ def reference_states(
             "autocast": str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None,
             "hook": hook_layer,
             "hidden": list(hidden_ids),
+            "packed": packed,
             "rows": [list(row.ids) for row in rows],
         }
     )
 
     def build() -> dict[str, Tensor]:
-        return _compute_states(llm, rows, hook_layer, hidden_ids, progress)
+        return _compute_states(llm, rows, hook_layer, hidden_ids, packed, progress)
 
     arrays = cached_arrays("references", key, build) if llm.provenance.get("sha256") else build()
     cuts = [len(row.ids) for row in rows]
@@ -110,23 +114,21 @@ def _compute_states(
     rows: Sequence[Row],
     hook_layer: int,
     hidden_ids: Sequence[int],
+    packed: bool,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, Tensor]:
     """Final and hook states of all rows, one after another along the first axis."""
-    hidden = torch.tensor(list(hidden_ids), dtype=torch.long, device=llm.device)
     final, hook = [], []
     for start in range(0, len(rows), _BATCH_SIZE):
         chosen = range(start, min(start + _BATCH_SIZE, len(rows)))
         batch = collate(rows, list(chosen), pad_id=llm.pad_id, device=llm.device)
-        mask = batch.is_token & ~torch.isin(batch.ids, hidden)
-        # A first token that is hidden would leave its own position nothing to attend to.
-        mask[:, 0] = True
         with capture_hook(llm.model, hook_layer) as captured:
-            states = final_hidden_states(llm.model, batch.ids, mask)
+            states, in_batch_shape = read_batch(llm, batch, packed=packed, hidden_ids=hidden_ids)
+        at_hook = in_batch_shape(captured.hidden)
         for b, i in enumerate(chosen):
             length = len(rows[i].ids)
             final.append(states[b, :length].float().cpu())
-            hook.append(captured.hidden[b, :length].float().cpu())
+            hook.append(at_hook[b, :length].float().cpu())
         if progress is not None:
             progress(min(start + _BATCH_SIZE, len(rows)), len(rows))
     return {"final": torch.cat(final), "hook": torch.cat(hook)}

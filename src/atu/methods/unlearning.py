@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,10 +24,13 @@ from atu.methods.losses import (
 )
 from atu.methods.materials import Materials, RowSet
 from atu.methods.references import scored_labels, scored_states
-from atu.models.hook import capture_hook, final_hidden_states, forward_to_hook, logits_from_hidden
+from atu.models.hook import capture_hook, logits_from_hidden
 from atu.models.language_model import LanguageModel
-from atu.models.packing import read_batch
-from atu.models.rows import Batch, batch_indices, collate
+from atu.models.packing import read_batch, read_batch_to_hook
+from atu.models.rows import Batch, Row, batch_indices, collate
+
+_BATCH_SIZE = 16
+"""Held-out texts read at once."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Unlearning:
         """Final and hook states; blocks above the hook are not run when no term reads them."""
         layer = self.materials.hook_layer
         if self.task.objective.token == "none":
-            return None, forward_to_hook(self.llm.model, batch.ids, batch.is_token, layer)
+            return None, read_batch_to_hook(self.llm, batch, layer, packed=self.materials.can_pack)
         with capture_hook(self.llm.model, layer) as captured:
             final, in_batch_shape = read_batch(self.llm, batch, packed=self.materials.can_pack)
         return final, in_batch_shape(captured.hidden)
@@ -148,24 +152,26 @@ def held_out_signals(llm: LanguageModel, materials: Materials) -> dict[str, floa
         untouched model (left out where none of them occurs); `signal/retain_kl`: KL from the untouched model on
         retain texts, nats a token.
     """
-    forget = materials.held_out_forget
+    forget, retain = materials.held_out_forget, materials.held_out_retain
     concept_ids = torch.tensor(materials.concept_ids, dtype=torch.long, device=llm.device)
     rises = []
-    for i in range(len(forget.rows)):
-        batch = collate(forget.rows, [i], pad_id=llm.pad_id, device=llm.device)
-        hidden = final_hidden_states(llm.model, batch.ids, batch.is_token)
+    for batch in _all_batches(llm, forget.rows):
+        hidden, _ = read_batch(llm, batch, packed=materials.can_pack)
         labels, _ = scored_labels(batch)
         of_concept = torch.isin(labels, concept_ids)
         now = token_nll(logits_from_hidden(llm.model, scored_states(hidden, batch)[of_concept]), labels[of_concept])
         states = forget.states.gather_final(batch).to(llm.device)[of_concept]
         rises.append(now - token_nll(materials.head(states), labels[of_concept]))
-    retain = materials.held_out_retain
-    kls = [
-        retain_term(llm, materials, retain, collate(retain.rows, [i], pad_id=llm.pad_id, device=llm.device))
-        for i in range(len(retain.rows))
-    ]
-    signals = {"signal/retain_kl": float(torch.stack(kls).mean())}
+    batches = list(_all_batches(llm, retain.rows))
+    kls = [retain_term(llm, materials, retain, batch) * batch.is_scored.sum() for batch in batches]
+    signals = {"signal/retain_kl": float(torch.stack(kls).sum() / sum(int(batch.is_scored.sum()) for batch in batches))}
     all_rises = torch.cat(rises)
     if len(all_rises):
         signals["signal/concept_nll_rise"] = float(all_rises.mean())
     return signals
+
+
+def _all_batches(llm: LanguageModel, rows: Sequence[Row]) -> Iterator[Batch]:
+    for start in range(0, len(rows), _BATCH_SIZE):
+        indices = range(start, min(start + _BATCH_SIZE, len(rows)))
+        yield collate(rows, list(indices), pad_id=llm.pad_id, device=llm.device)

@@ -58,10 +58,14 @@ def count_layers(model: PreTrainedModel) -> int:
 def forward_to_hook(
     model: PreTrainedModel,
     input_ids: Int[Tensor, "batch pos"],
-    attention_mask: Int[Tensor, "batch pos"] | Bool[Tensor, "batch pos"],
+    attention_mask: Int[Tensor, "batch pos"] | Bool[Tensor, "batch pos"] | Bool[Tensor, "batch 1 pos pos"],
     hook_layer: int,
+    position_ids: Int[Tensor, "batch pos"] | None = None,
 ) -> Float[Tensor, "batch pos d_llm"]:
-    """Hidden states at the hook layer; the blocks above it are not computed."""
+    """Hidden states at the hook layer; the blocks above it are not computed.
+
+    Masks and positions as in `final_hidden_states`.
+    """
     trunk, name = _find_trunk(model)
     blocks = getattr(trunk, name)
     # Cutting the list short works for every architecture and under gradient checkpointing, which an
@@ -69,7 +73,7 @@ def forward_to_hook(
     setattr(trunk, name, blocks[:hook_layer])
     try:
         with _record_output(blocks[hook_layer - 1]) as captured:
-            trunk(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+            trunk(input_ids=input_ids, attention_mask=attention_mask, use_cache=False, **_places(position_ids))
     finally:
         setattr(trunk, name, blocks)
     return captured.hidden
@@ -98,8 +102,7 @@ def final_hidden_states(
     say where in its own text each token stands.
     """
     trunk, _ = _find_trunk(model)
-    places = {} if position_ids is None else {"position_ids": position_ids}
-    output = trunk(input_ids=input_ids, attention_mask=attention_mask, use_cache=False, **places)
+    output = trunk(input_ids=input_ids, attention_mask=attention_mask, use_cache=False, **_places(position_ids))
     hidden: Tensor = output.last_hidden_state
     return hidden
 
@@ -127,6 +130,11 @@ def check_output_head(model: PreTrainedModel) -> None:
             f"{type(model).__name__} changes its logits after the output head (scales or caps them), "
             "which is not supported."
         )
+
+
+def _places(position_ids: Tensor | None) -> dict[str, Tensor]:
+    """As an argument of the trunk; some models do not take it, so it is left out where nobody gave it."""
+    return {} if position_ids is None else {"position_ids": position_ids}
 
 
 @contextmanager

@@ -7,14 +7,14 @@ and gradients are those of the texts one by one. With a chat template half of a 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from atu.errors import UserError
-from atu.models.hook import final_hidden_states
+from atu.models.hook import final_hidden_states, forward_to_hook
 from atu.models.language_model import LanguageModel
 from atu.models.rows import Batch, Row
 
@@ -81,12 +81,34 @@ def read_layout(llm: LanguageModel, layout: Layout) -> Float[Tensor, "pos d_llm"
     return final_hidden_states(llm.model, layout.ids, layout.mask, layout.places)[0]
 
 
-def read_batch(llm: LanguageModel, batch: Batch, *, packed: bool) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Final states in the batch's padded shape, and what gives other states of the same pass that shape."""
+def read_batch(
+    llm: LanguageModel, batch: Batch, *, packed: bool, hidden_ids: Sequence[int] = ()
+) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Final states in the batch's padded shape, and what gives other states of the same pass that shape.
+
+    `hidden_ids`: tokens that no position attends to, at unchanged positions.
+    """
+    hidden = torch.tensor(list(hidden_ids), dtype=torch.long, device=llm.device)
     if not packed:
-        return final_hidden_states(llm.model, batch.ids, batch.is_token), lambda states: states
+        mask = batch.is_token & ~torch.isin(batch.ids, hidden)
+        # A first token that is hidden would leave its own position nothing to attend to.
+        mask[:, 0] = True
+        return final_hidden_states(llm.model, batch.ids, mask), lambda states: states
     layout = pack_batch(batch)
+    seen = ~torch.isin(layout.ids, hidden)
+    seen |= layout.places == 0
+    layout = replace(layout, mask=layout.mask & seen[:, None, None])
     return unpack(read_layout(llm, layout), layout), lambda states: unpack(states[0], layout)
+
+
+def read_batch_to_hook(
+    llm: LanguageModel, batch: Batch, hook_layer: int, *, packed: bool
+) -> Float[Tensor, "batch pos d_llm"]:
+    """States at the hook layer in the batch's padded shape; the blocks above it are not computed."""
+    if not packed:
+        return forward_to_hook(llm.model, batch.ids, batch.is_token, hook_layer)
+    layout = pack_batch(batch)
+    return unpack(forward_to_hook(llm.model, layout.ids, layout.mask, hook_layer, layout.places)[0], layout)
 
 
 def unpack(states: Float[Tensor, "pos d"], layout: Layout) -> Float[Tensor, "text place d"]:

@@ -172,7 +172,16 @@ class Trainer:
                 continue
             rows = first.rows + second.rows
             with self.accelerator.autocast():
-                parts.append(extract_align_data(self.llm, rows, windows, concept.mean, hook_layer=materials.hook_layer))
+                parts.append(
+                    extract_align_data(
+                        self.llm,
+                        rows,
+                        windows,
+                        concept.mean,
+                        hook_layer=materials.hook_layer,
+                        packed=materials.can_pack,
+                    )
+                )
         return parts[0], parts[1], best_constant(parts[0].windows, concept.mean)
 
     def _unlearn(self, stage: StageConfig, advance: Advance) -> dict[str, float]:
