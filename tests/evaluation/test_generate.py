@@ -13,7 +13,7 @@ from transformers import GenerationConfig
 from window_model import window_llm
 
 from atu.errors import UserError
-from atu.evaluation.generate import Generation, Prompt, generate, until
+from atu.evaluation.generate import Generation, Prompt, Sampling, generate, until
 from atu.models.language_model import LanguageModel
 
 QUESTIONS = [
@@ -191,3 +191,44 @@ def test_sliding_window_attention_gives_the_same_answers_in_every_batch(tiny_fol
     llm = window_llm(tiny_folder, window=24)
     prompts = prompts_of(llm)
     assert generate(llm, prompts, batch_size=4) == generate(llm, prompts, batch_size=1)
+
+
+@pytest.mark.parametrize("narrow", [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-4}])
+def test_drawing_among_the_best_token_alone_is_greedy(tiny_llm: LanguageModel, narrow: dict[str, Any]) -> None:
+    prompts = prompts_of(tiny_llm)
+    drawn = generate(tiny_llm, prompts, batch_size=3, sampling=Sampling(seed=0, **narrow))
+    assert drawn == generate(tiny_llm, prompts, batch_size=3)
+
+
+def test_the_seed_decides_what_is_drawn(tiny_llm: LanguageModel) -> None:
+    def drawn(seed: int) -> list[Generation]:
+        return generate(tiny_llm, prompts_of(tiny_llm), batch_size=3, sampling=Sampling(seed=seed))
+
+    state = torch.get_rng_state()
+    assert drawn(0) == drawn(0)
+    assert drawn(0) != drawn(1)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_tokens_are_drawn_as_often_as_their_probability_says(tiny_llm: LanguageModel) -> None:
+    ids, count, temperature = tuple(tiny_llm.encode("Paris?")), 2_000, 0.7
+    with torch.no_grad():
+        logits = tiny_llm.model(input_ids=torch.tensor([ids])).logits[0, -1]
+    probabilities = (logits / temperature).softmax(-1)
+    kept = probabilities.topk(8)
+    expected = kept.values / kept.values.sum()
+    prompts = [Prompt(ids=ids, max_new_tokens=1, end_ids=())] * count
+    found = generate(tiny_llm, prompts, batch_size=count, sampling=Sampling(seed=0, temperature=temperature, top_k=8))
+    tokens = torch.tensor([generation.ids[0] for generation in found])
+    shares = torch.stack([(tokens == token).float().mean() for token in kept.indices])
+    # Five standard deviations of a share of 2,000 draws.
+    assert bool(((shares - expected).abs() < 5 * (expected * (1 - expected) / count).sqrt()).all())
+    assert float(shares.sum()) == pytest.approx(1.0)
+
+
+def test_a_model_that_gives_nan_is_not_drawn_from(tiny_llm: LanguageModel) -> None:
+    broken = own_copy(tiny_llm)
+    with torch.no_grad():
+        broken.model.get_input_embeddings().weight.fill_(float("nan"))
+    with pytest.raises(UserError, match="NaN or infinite logits"):
+        generate(broken, prompts_of(broken), batch_size=3, sampling=Sampling(seed=0))

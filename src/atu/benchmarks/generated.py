@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, replace
 import torch
 
 from atu.benchmarks.config import CorpusConfig
-from atu.evaluation.batching import in_batches, judged
 from atu.evaluation.collapse import is_degenerate
+from atu.evaluation.generate import Prompt, Sampling, generate
 from atu.models.language_model import LanguageModel
 from atu.models.precision import has_fast_bf16
 from atu.records import Target, Text
@@ -104,6 +104,7 @@ def cached_corpus(
         "target": asdict(target),
         "config": asdict(config),
         "seed": seed,
+        "sampling": [_TOP_K, _BATCH_SIZE],
         "dtype": str(torch.bfloat16 if has_fast_bf16(llm.device) else torch.float32),
         "prompts": [*TEXT_PROMPTS, *QUESTION_FORMS, *WAYS_TO_ASK, _CONTEXT, _CLOZE, *GENERAL_TOPICS, *OTHER_NAMES],
     }
@@ -253,23 +254,16 @@ def _ask(
     progress: Callable[[int, int], None] | None,
 ) -> list[Text]:
     """Sampled answers, whole sentences only, in the order asked."""
-    ids = [llm.encode(llm.render(request.context + request.prompt)) for request in asked]
-    order = sorted(range(len(asked)), key=lambda i: len(ids[i]))
-    batches = 0
-
-    def work(chosen: Sequence[int]) -> list[str]:
-        nonlocal batches
-        batches += 1
-        torch.manual_seed(seed * 1_009 + batches)
-        return _sample(llm, [ids[i] for i in chosen], config.temperature, max_new_tokens)
-
-    with judged(llm.model), torch.random.fork_rng():
-        answers = in_batches(order, work, batch_size=_BATCH_SIZE, progress=progress)
-    by_index = dict(zip(order, answers, strict=True))
-    texts = [
-        Text(text=_whole_sentences(by_index[i]), subject=request.subject, source="generated", prompt=request.prompt)
-        for i, request in enumerate(asked)
+    prompts = [
+        Prompt(ids=tuple(llm.encode(llm.render(request.context + request.prompt))), max_new_tokens=max_new_tokens)
+        for request in asked
     ]
+    sampling = Sampling(seed=seed, temperature=config.temperature, top_k=_TOP_K)
+    found = generate(llm, prompts, batch_size=_BATCH_SIZE, sampling=sampling, progress=progress)
+    texts = []
+    for request, generation in zip(asked, found, strict=True):
+        text = _whole_sentences(str(llm.tokenizer.decode(generation.ids, skip_special_tokens=True)).strip())
+        texts.append(Text(text=text, subject=request.subject, source="generated", prompt=request.prompt))
     return [text for text in texts if not is_degenerate(text.text)]
 
 
@@ -278,24 +272,6 @@ def _for_writing(llm: LanguageModel) -> LanguageModel:
     if llm.model.dtype != torch.float32 or not has_fast_bf16(llm.device):
         return llm
     return replace(llm, model=deepcopy(llm.model).to(torch.bfloat16))
-
-
-def _sample(llm: LanguageModel, ids: Sequence[Sequence[int]], temperature: float, max_new_tokens: int) -> list[str]:
-    width = max(map(len, ids))
-    input_ids = torch.tensor([[llm.pad_id] * (width - len(row)) + list(row) for row in ids], device=llm.device)
-    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in ids], device=llm.device)
-    out = llm.model.generate(
-        input_ids=input_ids,
-        attention_mask=mask,
-        do_sample=True,
-        temperature=temperature,
-        top_k=_TOP_K,
-        max_new_tokens=max_new_tokens,
-        eos_token_id=list(llm.end_ids),
-        pad_token_id=llm.pad_id,
-    )
-    new = out[:, input_ids.shape[1] :]
-    return [str(text).strip() for text in llm.tokenizer.batch_decode(new, skip_special_tokens=True)]
 
 
 def _whole_sentences(text: str) -> str:

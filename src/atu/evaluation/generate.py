@@ -1,20 +1,23 @@
-"""Greedy answers that a benchmark can trust: the same ones for every batch size and order of prompts."""
+"""What a model says: greedy answers that do not depend on batch size or order of prompts, and sampled ones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
+from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from atu.evaluation.batching import Progress, check_finite, check_length, in_batches, judged
 from atu.evaluation.kv_cache import make_room
 from atu.evaluation.reading import continue_from, read_prompts, reading_order
 from atu.models.language_model import LanguageModel
 
+Draw = Callable[[Tensor], Tensor]
+"""From a row of logits for each prompt to a token for each."""
 NEAR_TIE = 1e-3
 """Gap of the two best logits below which a row decides alone.
 
@@ -42,6 +45,18 @@ class Generation:
     stop_id: int | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How tokens are drawn; the same seed, prompts and batch size give the same texts on one machine."""
+
+    seed: int
+    temperature: float = 1.0
+    top_k: int | None = None
+    """Draw among this many likeliest tokens; None = all."""
+    top_p: float | None = None
+    """Draw among the fewest tokens that together have this probability; None = all."""
+
+
 @dataclass
 class _Row:
     """A prompt on its way: what it has said so far."""
@@ -66,11 +81,12 @@ def generate(
     prompts: Sequence[Prompt],
     *,
     batch_size: int,
+    sampling: Sampling | None = None,
     progress: Progress | None = None,
 ) -> list[Generation]:
-    """The greedy continuation of each prompt, in input order, up to one of its end tokens.
+    """The continuation of each prompt, in input order, up to one of its end tokens; greedy unless `sampling` is given.
 
-    Computes in the dtype of the weights; with float32 the answers do not depend on `batch_size`.
+    Computes in the dtype of the weights; with float32 the greedy answers do not depend on `batch_size`.
     The model's generation config plays no part (no sampling, no repetition penalty).
     Raises UserError for a prompt beyond the model's context, for NaN or infinite logits, and when memory
     runs out at batch size 1.
@@ -79,10 +95,11 @@ def generate(
         check_length(llm, prompt.ids, prompt.max_new_tokens)
     order = reading_order([prompt.ids for prompt in prompts])
     order.sort(key=lambda i: prompts[i].max_new_tokens)  # stable: within a limit the reading order stays
+    draw = None if sampling is None else _drawing(sampling, llm.device)
     with judged(llm.model):
         answers = in_batches(
             [prompts[i] for i in order],
-            lambda batch: _generate_batch(llm, batch),
+            lambda batch: _generate_batch(llm, batch, draw),
             batch_size=batch_size,
             progress=progress,
         )
@@ -95,14 +112,32 @@ def until(ids: Sequence[int], end_ids: Sequence[int]) -> Sequence[int]:
     return ids[: next((place for place, token in enumerate(ids) if token in end_ids), len(ids))]
 
 
-def _generate_batch(llm: LanguageModel, prompts: Sequence[Prompt]) -> list[Generation]:
+def _drawing(sampling: Sampling, device: torch.device) -> Draw:
+    """What draws a token for each row of logits, from a generator of its own."""
+    warpers = LogitsProcessorList([TemperatureLogitsWarper(sampling.temperature)])
+    if sampling.top_k is not None:
+        warpers.append(TopKLogitsWarper(sampling.top_k))
+    if sampling.top_p is not None:
+        warpers.append(TopPLogitsWarper(sampling.top_p))
+    generator = torch.Generator(device).manual_seed(sampling.seed)
+    no_ids = torch.empty(0, dtype=torch.long)  # these warpers look at the scores alone
+
+    def draw(logits: Tensor) -> Tensor:
+        return torch.multinomial(warpers(no_ids, logits).softmax(-1), 1, generator=generator)[:, 0]
+
+    return draw
+
+
+def _generate_batch(llm: LanguageModel, prompts: Sequence[Prompt], draw: Draw | None) -> list[Generation]:
     rows = [_Row(prompt) for prompt in prompts]
     live = rows
     reading = read_prompts(llm, [prompt.ids for prompt in prompts])
     logits, cache, mask, last = reading.logits, reading.cache, reading.mask, reading.last
     make_room(cache, max(prompt.max_new_tokens for prompt in prompts))
     while True:
-        tokens = _best_tokens(llm, live, logits.float())
+        scores = logits.float()
+        _check_rows(llm, live, scores)
+        tokens = _best_tokens(llm, live, scores) if draw is None else draw(scores)
         for row, token in zip(live, tokens.tolist(), strict=True):
             row.take(token, llm.end_ids if row.prompt.end_ids is None else row.prompt.end_ids)
         keep = [i for i, row in enumerate(live) if not row.done]
@@ -120,13 +155,17 @@ def _generate_batch(llm: LanguageModel, prompts: Sequence[Prompt]) -> list[Gener
         logits = logits[:, -1]
 
 
+def _check_rows(llm: LanguageModel, rows: Sequence[_Row], logits: Float[Tensor, "batch vocab"]) -> None:
+    greatest = logits.amax(-1)  # a NaN counts as the greatest
+    for row, finite in zip(rows, greatest.isfinite().tolist(), strict=True):
+        check_finite(llm, row.prompt.ids, finite)
+
+
 def _best_tokens(
     llm: LanguageModel, rows: Sequence[_Row], logits: Float[Tensor, "batch vocab"]
 ) -> Int[Tensor, " batch"]:
     """The next token of each row; near ties are decided by `_best_token_alone`."""
-    best, second = logits.topk(2).values.unbind(-1)  # a NaN counts as the greatest
-    for row, finite in zip(rows, best.isfinite().tolist(), strict=True):
-        check_finite(llm, row.prompt.ids, finite)
+    best, second = logits.topk(2).values.unbind(-1)
     tokens = logits.argmax(-1)
     for i in (best - second < NEAR_TIE).nonzero().flatten().tolist():
         tokens[i] = _best_token_alone(llm, [*rows[i].prompt.ids, *rows[i].new])
