@@ -2,8 +2,9 @@
 
     python experiments/builtin_comparison.py --jobs 2
 
-Each run is an ordinary one in runs/comparison; a run that is done is not done again, and a killed one goes on. The
-numbers (no model output) go to docs/results/builtin.json, and the table to standard output.
+Each run is an ordinary one in runs/comparison; a killed one goes on. The numbers (no model output) go to
+docs/results/builtin.json, and the table to standard output. A run whose row stands there with the same config is not
+done again, so that the comparison can be made in pieces; to make it anew, delete that file and runs/comparison.
 """
 
 from __future__ import annotations
@@ -16,11 +17,18 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+
+from atu.config import config_hash, load
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = "runs/comparison"
+RESULTS = ROOT / "docs" / "results" / "builtin.json"
 CONCEPTS = ("William_Shakespeare", "Japan", "Ancient_Egypt", "Human_Heart")
 SEEDS = (0, 1, 2)
 # What each method was given beside its yaml; chosen on William_Shakespeare, seed 0 (docs/experiments.md has the grid).
@@ -58,12 +66,11 @@ class Job:
         """Where it lies."""
         return ROOT / RUNS / self.name
 
-    def command(self) -> list[str]:
-        """The command that a user would type."""
+    @cached_property
+    def overrides(self) -> list[str]:
+        """What a user would type behind `python launch_training.py`."""
         task = [] if any(part.startswith("experiment=") for part in METHODS[self.method]) else [f"task={self.method}"]
         return [
-            sys.executable,
-            "launch_training.py",
             *task,
             *METHODS[self.method],
             f"unlearning_target={self.concept}",
@@ -72,6 +79,12 @@ class Job:
             f"name={self.name}",
             "threads=1",
         ]
+
+    @cached_property
+    def config_hash(self) -> str:
+        """Of the config that the overrides give today."""
+        with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "config")):
+            return config_hash(load(compose("train", overrides=self.overrides)))
 
     def is_done(self) -> bool:
         """Whether the run has ended by itself."""
@@ -83,11 +96,13 @@ class Job:
         if self.is_done():
             return None
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(self.command(), cwd=ROOT, env=environment, capture_output=True, text=True)
+        command = [sys.executable, "launch_training.py", *self.overrides]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no message"])[-1]
 
-    def summary(self) -> dict[str, object]:
-        """Scores before and after, and the seconds of training."""
+    def summary(self) -> dict[str, Any]:
+        """Scores before and after, the seconds of training, and what it takes to know the run again."""
+        manifest = json.loads((self.folder / "manifest.json").read_text())
         stages = [json.loads(path.read_text()) for path in sorted(self.folder.glob("stages/*/stage.json"))]
         scores = [
             json.loads(path.read_text())["corrected"] for path in sorted(self.folder.glob("stages/*/scores.json"))
@@ -97,6 +112,9 @@ class Job:
             "method": self.method,
             "concept": self.concept,
             "seed": self.seed,
+            "config_hash": manifest["config_hash"],
+            "git_commit": manifest["git_commit"],
+            "precision": manifest["precision"],
             "stages": len(stages) - 1,
             "train_seconds": round(sum(stage["seconds"] for stage in stages), 1),
             "before": _values(scored[0]),
@@ -104,29 +122,35 @@ class Job:
         }
 
 
+def known_rows() -> dict[Job, dict[str, Any]]:
+    """The rows of `RESULTS`, by job."""
+    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    return {Job(row["method"], row["concept"], row["seed"]): row for row in rows}
+
+
 def _values(scores: dict[str, dict[str, float]]) -> dict[str, float]:
     return {name: round(score["value"], 3) for name, score in scores.items()}
 
 
-def table(rows: Sequence[dict[str, object]]) -> str:
+def table(rows: Sequence[dict[str, Any]]) -> str:
     """A markdown table: mean over seeds of before → after, smallest and largest after in brackets."""
     lines = [
         "| concept | method | seeds | " + " | ".join(label for _, label in COLUMNS) + " | train s |",
         "| --- | --- | --- |" + " --- |" * (len(COLUMNS) + 1),
     ]
-    groups: dict[tuple[str, str], list[dict[str, object]]] = {}
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault((str(row["concept"]), str(row["method"])), []).append(row)
+        groups.setdefault((row["concept"], row["method"]), []).append(row)
     for (concept, method), members in groups.items():
         cells = [_cell(members, key) for key, _ in COLUMNS]
-        seconds = fmean(float(str(member["train_seconds"])) for member in members)
+        seconds = fmean(member["train_seconds"] for member in members)
         lines.append(f"| {concept} | {method} | {len(members)} | " + " | ".join(cells) + f" | {seconds:.0f} |")
     return "\n".join(lines)
 
 
-def _cell(members: Sequence[dict[str, object]], key: str) -> str:
-    before = [member["before"].get(key) for member in members]  # type: ignore[attr-defined]
-    after = [member["curve"][-1].get(key) for member in members]  # type: ignore[index]
+def _cell(members: Sequence[dict[str, Any]], key: str) -> str:
+    before = [member["before"].get(key) for member in members]
+    after = [member["curve"][-1].get(key) for member in members]
     if None in before or None in after:
         return "–"
     digits = 2 if key.startswith("nll") else 0
@@ -134,7 +158,7 @@ def _cell(members: Sequence[dict[str, object]], key: str) -> str:
     return f"{fmean(before):.{digits}f} → {fmean(after):.{digits}f}{spread}"
 
 
-def draw(rows: Sequence[dict[str, object]], path: Path) -> None:
+def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """What is left of forget against what is left of neighbors: one line a run, from before (100, 100) on."""
     import matplotlib as mpl
     import matplotlib.pyplot as plt
@@ -144,7 +168,7 @@ def draw(rows: Sequence[dict[str, object]], path: Path) -> None:
     figure, axes = plt.subplots(1, len(concepts), figsize=(4.2 * len(concepts), 4.0), sharey=True, squeeze=False)
     for axis, concept in zip(axes[0], concepts, strict=True):
         for row in (row for row in rows if row["concept"] == concept):
-            points = [row["before"], *row["curve"]]  # type: ignore[misc]
+            points = [row["before"], *row["curve"]]
             left = [[100 * p[key] / points[0][key] for p in points] for key in ("forget/all", "neighbor/all")]
             label, color, marker = _LABELS[str(row["method"])]
             shown = label if row["seed"] == min(SEEDS) else None
@@ -176,19 +200,31 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     options = parser.parse_args()
     jobs = [Job(m, c, s) for s in options.seeds for c in options.concepts for m in options.methods]
+    rows = known_rows()
+    missing = [job for job in jobs if rows.get(job, {}).get("config_hash") != job.config_hash]
+    failed = False
     with ThreadPoolExecutor(options.jobs) as pool:
-        for job, failure in zip(jobs, pool.map(Job.run, jobs), strict=True):
+        for job, failure in zip(missing, pool.map(Job.run, missing), strict=True):
             print(f"{job.name}: {failure or 'done'}", file=sys.stderr, flush=True)
+            if failure is None:
+                rows[job] = job.summary()
+                _write(rows)
+            failed |= failure is not None
+    shown = _in_order(rows)
+    print(table(shown))
+    if shown:
+        draw(shown, RESULTS.with_suffix(".svg"))
+    sys.exit(failed)
+
+
+def _in_order(rows: dict[Job, dict[str, Any]]) -> list[dict[str, Any]]:
     everything = [Job(m, c, s) for c in CONCEPTS for m in METHODS for s in SEEDS]
-    rows = [job.summary() for job in everything if job.is_done()]
-    out = ROOT / "docs" / "results" / "builtin.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(rows, indent=1) + "\n")
-    print(table(rows))
-    if rows:
-        draw(rows, out.with_suffix(".svg"))
-    if any(not job.is_done() for job in jobs):
-        sys.exit(1)
+    return [rows[job] for job in everything if job in rows]
+
+
+def _write(rows: dict[Job, dict[str, Any]]) -> None:
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps(_in_order(rows), indent=1) + "\n")
 
 
 if __name__ == "__main__":

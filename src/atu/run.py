@@ -59,7 +59,7 @@ def run(config: RunConfig) -> RunFolder:
     with session(folder), RunProgress(console) as progress:
         if not is_done:
             llm = load_language_model(config.pre_trained_llm, device=str(accelerator.device))
-            _keep_manifest(folder, _manifest(config, llm, benchmark, target))
+            _keep_manifest(folder, _manifest(config, llm, benchmark, target, accelerator))
             materials = _prepare(config, llm, target, accelerator, progress)
 
             judge = Judge(folder, benchmark, probes, config.evaluation, progress)
@@ -218,13 +218,16 @@ def _keep_manifest(folder: RunFolder, value: dict[str, Any]) -> None:
     folder.write_manifest(value)
 
 
-def _manifest(config: RunConfig, llm: LanguageModel, benchmark: Benchmark, target: Target) -> dict[str, Any]:
+def _manifest(
+    config: RunConfig, llm: LanguageModel, benchmark: Benchmark, target: Target, accelerator: Accelerator
+) -> dict[str, Any]:
     return manifest(
         target=target.name,
         model=llm.label,
         method=config.task.describe(),
         seed=config.seed,
         device=str(llm.device),
+        precision="bf16" if accelerator.mixed_precision == "bf16" else "fp32",
         threads=torch.get_num_threads(),
         config_hash=config_hash(config),
         checksums={

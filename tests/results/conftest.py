@@ -191,6 +191,7 @@ def make_run(tmp_path: Path) -> Callable[..., RunFolder]:
                 method="Masked self-distillation, KL retain",
                 seed=0,
                 device="cpu",
+                precision="fp32",
                 threads=2,
                 config_hash="5f2c9e1ab03d",
                 checksums={"model.safetensors": "5af571cbf074e6d21a03528d2330792e532ca608f24ac70a143f6b369968ab8c"},

@@ -225,6 +225,7 @@ def test_manifest_keeps_versions_and_machine() -> None:
         method="d",
         seed=3,
         device="cpu",
+        precision="fp32",
         threads=2,
         config_hash="abc",
         checksums={"f": "00"},

@@ -31,6 +31,7 @@ def manifest(
     method: str,
     seed: int,
     device: str,
+    precision: str,
     threads: int,
     config_hash: str,
     checksums: Mapping[str, str],
@@ -43,6 +44,7 @@ def manifest(
         method: what the method is made of, in a few words.
         seed: of the run.
         device: such as `cpu` or `cuda:0`.
+        precision: of the matrix products in training, `fp32` or `bf16`.
         threads: CPU threads of the tensor library.
         config_hash: of the whole config.
         checksums: file or data set → sha256.
@@ -56,6 +58,7 @@ def manifest(
         "created": now(),
         "seed": seed,
         "device": device,
+        "precision": precision,
         "threads": threads,
         "cpu_count": os.cpu_count(),
         "platform": platform.platform(),
