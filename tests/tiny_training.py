@@ -65,6 +65,7 @@ def materials(llm: LanguageModel, encoder_folder: Path, task: TaskConfig) -> Mat
         target=Target(name="Zorblatt", folder="Zorblatt", description="a test"),
         task=task,
         hook_layer=HOOK_LAYER,
+        first_trained_layer=int(task.training_module.first_trained_layer),
         encoder=encoder,
         progress=lambda what: None,
     )

@@ -21,7 +21,7 @@ from atu.errors import UserError
 from atu.judge import Judge
 from atu.methods.config import StageConfig
 from atu.methods.materials import Materials, SplitRows, prepare_materials
-from atu.models.hook import resolve_hook_layer
+from atu.models.hook import resolve_first_trained_layer, resolve_hook_layer
 from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
 from atu.models.rows import build_rows
@@ -81,6 +81,12 @@ def _prepare(
     # What may be wrong with the config comes first: writing a corpus takes minutes.
     depth = llm.model.config.get_text_config().num_hidden_layers
     hook_layer = resolve_hook_layer(config.task.training_module.pretrained_model_hook_layer, depth)
+    first_layer = resolve_first_trained_layer(config.task.training_module.first_trained_layer, depth)
+    if config.task.needs_predictor and hook_layer <= first_layer:
+        raise UserError(
+            f"task.training_module.first_trained_layer leaves the first {first_layer} blocks as they are, and the "
+            f"predictor reads block {hook_layer}: nothing could change there. Lower it, or raise the hook layer."
+        )
     encoder = load_encoder(config.text_encoder, device=str(llm.device)) if config.task.needs_predictor else None
     with progress.steps() as report:
         corpus = build_corpus(config.data, llm, target, seed=config.seed, progress=report)
@@ -97,6 +103,7 @@ def _prepare(
             target=target,
             task=config.task,
             hook_layer=hook_layer,
+            first_trained_layer=first_layer,
             encoder=encoder,
             progress=report,
             autocast=accelerator.autocast,

@@ -12,8 +12,10 @@ from torch.nn.functional import normalize
 
 from atu.embedding.predictor import Predictor
 from atu.embedding.windows import Windows
-from atu.methods.align import AlignData, align_losses, best_constant, extract_align_data, judge_predictor
+from atu.methods.align import AlignData, align_losses, best_constant, hook_states, judge_predictor
 from atu.methods.losses import contrastive_loss
+from atu.methods.materials import RowSet
+from atu.methods.references import reference_states
 from atu.models.language_model import LanguageModel
 
 CPU = torch.device("cpu")
@@ -126,14 +128,15 @@ def test_the_contrastive_part_is_added_by_its_weight() -> None:
     torch.testing.assert_close(losses["total"], losses["align/alignment"] + 0.25 * losses["align/contrastive"])
 
 
-def test_align_data_are_the_models_states_at_the_hook(tiny_llm: LanguageModel) -> None:
+@pytest.mark.parametrize(("packed", "lower_block"), [(False, 0), (True, 0), (True, 1)])
+def test_hook_states_are_the_models_own(tiny_llm: LanguageModel, packed: bool, lower_block: int) -> None:
     texts = rows(tiny_llm, ["Short.", *RETAIN[:2]])
-    windows = Windows(torch.eye(32)[:1], tuple(torch.zeros(len(row.ids), dtype=torch.long) for row in texts))
-    data = extract_align_data(tiny_llm, texts, windows, torch.zeros(32), hook_layer=HOOK_LAYER)
-    for row, hidden in zip(texts, data.hidden, strict=True):
+    before = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER, lower_block=lower_block)
+    found = hook_states(tiny_llm, RowSet(texts, before), hook_layer=HOOK_LAYER, packed=packed)
+    for row, hidden in zip(texts, found, strict=True):
         alone = tiny_llm.model(torch.tensor([row.ids]), output_hidden_states=True).hidden_states[HOOK_LAYER][0]
         torch.testing.assert_close(hidden, alone.detach(), rtol=1e-4, atol=1e-4)
-    assert not any(hidden.requires_grad for hidden in data.hidden)
+    assert not any(hidden.requires_grad for hidden in found)
 
 
 def test_true_windows_of_a_batch_are_centred() -> None:

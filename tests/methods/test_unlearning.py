@@ -237,3 +237,33 @@ def test_the_concepts_tokens_are_those_of_its_name(llm: LanguageModel, tiny_enco
     name = set(rows(llm, FORGET[:1])[0].ids[:8])
     assert found
     assert set(found) & name
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        {"embedding": "redirect", "token": "distill", "teacher": "bounded"},
+        {"embedding": "push", "retain_weight": 0.0},
+        {"token": "npo"},
+    ],
+)
+def test_above_frozen_blocks_loss_and_gradients_are_those_of_the_whole_pass(
+    tiny_folder: Path, tiny_encoder: Path, objective: dict[str, Any]
+) -> None:
+    found = []
+    for first_layer in (1, 0):
+        llm = own_llm(tiny_folder)
+        config = task({"first_trained_layer": first_layer}, **objective)
+        forecast = predictor().requires_grad_(False).eval() if config.needs_predictor else None
+        inputs = materials(llm, tiny_encoder, config)
+        assert bool(inputs.forget.states.lower) == bool(first_layer)
+        damage(llm)
+        losses = Unlearning(llm, config, inputs, forecast).losses(dataclasses.replace(STAGE, threshold=-1.0), 0, 0)
+        losses["total"].backward()
+        upper = llm.model.model.layers[1]
+        gradients = {name: p.grad for name, p in upper.named_parameters()}
+        found.append(
+            ({name: value.detach() for name, value in losses.items()}, gradients, held_out_signals(llm, inputs))
+        )
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)

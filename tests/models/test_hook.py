@@ -21,11 +21,14 @@ from transformers import (
 
 from atu.errors import UserError
 from atu.models.hook import (
+    Lower,
+    can_begin_at,
     capture_hook,
     check_output_head,
     final_hidden_states,
     forward_to_hook,
     logits_from_hidden,
+    resolve_first_trained_layer,
     resolve_hook_layer,
 )
 
@@ -188,3 +191,38 @@ def test_hook_layer_is_an_index_or_a_fraction_of_the_depth(value: float, layer: 
 def test_hook_layer_out_of_range_names_key_and_range(value: float) -> None:
     with pytest.raises(UserError, match=r"pretrained_model_hook_layer=.* a layer from 1 to 30, or a fraction"):
         resolve_hook_layer(value, 30)
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_a_pass_begins_above_only_where_that_changes_nothing(family: str) -> None:
+    model = build(CONFIGS[family])
+    # OPT and GPT-2 add positions to what they take for embeddings.
+    assert can_begin_at(model, IDS[:1], 1) == (family not in ("opt", "gpt2"))
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "phi3", "gemma3", "gpt_neox"])
+def test_a_pass_that_begins_above_gives_the_same_states_and_gradients(family: str) -> None:
+    model = build(CONFIGS[family])
+    lower = Lower(1, block_outputs(model)[1].detach())
+
+    def gradients(below: Lower | None) -> tuple[Tensor, Tensor, list[Tensor]]:
+        model.zero_grad()
+        hook = forward_to_hook(model, IDS, MASK, 2, lower=below)
+        final = final_hidden_states(model, IDS, MASK, lower=below)
+        (final[MASK == 1].pow(2).sum() + hook[MASK == 1].pow(2).sum()).backward()
+        top = model.get_submodule(_last_block(model))
+        return hook.detach(), final.detach(), [p.grad for p in top.parameters() if p.grad is not None]
+
+    for found, expected in zip(gradients(lower), gradients(None), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def _last_block(model: PreTrainedModel) -> str:
+    return next(name for name, _ in reversed(list(model.named_modules())) if name.endswith(".2"))
+
+
+def test_first_trained_layer_is_a_number_or_a_share_of_the_depth() -> None:
+    assert [resolve_first_trained_layer(value, 30) for value in (0, 7, 29, 0.5, 0.01, 0.999)] == [0, 7, 29, 15, 0, 29]
+    for wrong in (-1, 30, 1.0, -0.5):
+        with pytest.raises(UserError, match=r"^task\.training_module\.first_trained_layer=.* is out of range"):
+            resolve_first_trained_layer(wrong, 30)

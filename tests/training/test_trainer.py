@@ -55,7 +55,7 @@ def run(trainer: Trainer, stop_after: int | None = None) -> None:
 
     def advance(done: int, total: int) -> None:
         nonlocal steps
-        steps += 1
+        steps += done > 0
         if steps == stop_after:
             raise KeyboardInterrupt
 
@@ -111,6 +111,15 @@ def test_token_embeddings_and_a_head_stay_unless_asked_for(tiny_folder: Path) ->
     everything = len(list(llm.model.parameters()))
     assert len(trainable_parameters(llm, train_embeddings=TrainingModule().train_embeddings)) == everything - 2
     assert len(trainable_parameters(llm, train_embeddings=True)) == everything
+
+
+def test_frozen_blocks_do_not_move_and_the_others_do(build: Build) -> None:
+    trainer = build(task({"first_trained_layer": 2}, token="ga"))
+    before = {name: p.detach().clone() for name, p in trainer.llm.model.named_parameters()}
+    trainer.run_stage(StageConfig(type="unlearning", steps=1), lambda done, total: None)
+    moved = {name for name, p in trainer.llm.model.named_parameters() if not torch.equal(p, before[name])}
+    assert moved
+    assert all(name.startswith(("model.layers.2.", "model.norm.")) for name in moved)
 
 
 def test_an_align_stage_leaves_the_llm_and_an_unlearn_stage_the_predictor(build: Build) -> None:

@@ -13,13 +13,15 @@ from atu.embedding.predictor import Predictor
 from atu.embedding.target import center
 from atu.embedding.windows import Windows
 from atu.methods.losses import alignment_loss, contrastive_loss
+from atu.methods.materials import RowSet
 from atu.models.language_model import LanguageModel
 from atu.models.packing import read_batch_to_hook
-from atu.models.rows import Row, collate
+from atu.models.rows import collate
 
 RETRIEVAL_SIZE = 256
 """Windows among which the true one must be ranked first."""
 _CONTRASTIVE_SIZE = 512
+_BATCH_SIZE = 16
 
 
 @dataclass(frozen=True)
@@ -48,20 +50,21 @@ class AlignData:
 
 
 @torch.no_grad()
-def extract_align_data(
-    llm: LanguageModel, rows: Sequence[Row], windows: Windows, mean: Tensor, *, hook_layer: int, packed: bool = False
-) -> AlignData:
-    """Hidden states at the hook layer for all rows, float32 on the CPU; the LLM is not touched after.
+def hook_states(
+    llm: LanguageModel, rows: RowSet, *, hook_layer: int, packed: bool
+) -> tuple[Float[Tensor, "_ d_llm"], ...]:
+    """States of each row at the hook layer of the LLM as it is now, float32 on the CPU.
 
     `packed`: read several texts in one row, where the model can.
     """
     hidden = []
-    for start in range(0, len(rows), 16):
-        chosen = list(range(start, min(start + 16, len(rows))))
-        batch = collate(rows, chosen, pad_id=llm.pad_id, device=llm.device)
-        states = read_batch_to_hook(llm, batch, hook_layer, packed=packed).float().cpu()
-        hidden += [states[b, : len(rows[i].ids)].clone() for b, i in enumerate(chosen)]
-    return AlignData(tuple(hidden), windows, mean)
+    for start in range(0, len(rows.rows), _BATCH_SIZE):
+        chosen = list(range(start, min(start + _BATCH_SIZE, len(rows.rows))))
+        batch = collate(rows.rows, chosen, pad_id=llm.pad_id, device=llm.device)
+        lower = rows.states.padded_lower(batch)
+        states = read_batch_to_hook(llm, batch, hook_layer, packed=packed, lower=lower).float().cpu()
+        hidden += [states[b, : len(rows.rows[i].ids)].clone() for b, i in enumerate(chosen)]
+    return tuple(hidden)
 
 
 def align_losses(

@@ -36,6 +36,8 @@ class TrainingModule:
 
     pretrained_model_hook_layer: int | float = 0.8
     """Index into the hidden states (1 = output of the first block) or, below 1, a fraction of the depth."""
+    first_trained_layer: int | float = 0
+    """Number of transformer blocks from below that unlearning leaves as they are, or a fraction of the depth."""
     training_lr: float = 2e-3
     """Learning rate of the predictor in align stages (Adam)."""
     training_weight_decay: float = 0.0
@@ -69,6 +71,8 @@ class TrainingModule:
         for key in ("training_lr", "unlearning_lr", "clip_grad_norm"):
             if not getattr(self, key) > 0:
                 raise UserError(f"{key} must be positive.")
+        if self.train_embeddings and self.first_trained_layer:
+            raise UserError("train_embeddings moves what the frozen blocks read: set first_trained_layer=0 with it.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from atu.errors import UserError
 from atu.methods.concept_tokens import find_concept_tokens
 from atu.methods.config import TaskConfig
 from atu.methods.references import ReferenceStates, original_head, reference_states
+from atu.models.hook import can_begin_at
 from atu.models.language_model import LanguageModel
 from atu.models.packing import can_pack
 from atu.models.rows import Row
@@ -58,6 +59,8 @@ class Materials:
     concept_ids: tuple[int, ...]
     head: nn.Module
     hook_layer: int
+    first_trained_layer: int = 0
+    """Number of blocks from below that stay frozen."""
     concept: Concept | None = None
     can_pack: bool = False
     """Whether the model reads several texts in one row as if each stood alone."""
@@ -80,6 +83,7 @@ def prepare_materials(
     target: Target,
     task: TaskConfig,
     hook_layer: int,
+    first_trained_layer: int = 0,
     encoder: TextEncoder | None,
     progress: Progress,
     autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
@@ -106,6 +110,8 @@ def prepare_materials(
         concept = _concept(encoder, target, task, windows)
 
     packed = can_pack(llm, rows.forget)
+    ids = torch.tensor([rows.forget[0].ids], device=llm.device)
+    begins_above = first_trained_layer > 0 and can_begin_at(llm.model, ids, first_trained_layer)
 
     def states(group: Sequence[Row], what: str, hidden: Sequence[int] = ()) -> ReferenceStates:
         with autocast():
@@ -113,6 +119,7 @@ def prepare_materials(
                 llm,
                 group,
                 hook_layer=hook_layer,
+                lower_block=first_trained_layer if begins_above and not hidden else 0,
                 hidden_ids=hidden,
                 packed=packed,
                 progress=progress(f"reference: {what}"),
@@ -131,6 +138,7 @@ def prepare_materials(
         concept_ids=concept_ids,
         head=original_head(llm),
         hook_layer=hook_layer,
+        first_trained_layer=first_trained_layer,
         concept=concept,
         can_pack=packed,
     )

@@ -5,7 +5,9 @@ Kept are the hidden states before the output head: exact, and some hundred times
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -14,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from atu.embedding.cache import cached_arrays
-from atu.models.hook import capture_hook
+from atu.models.hook import Lower, capture_hook
 from atu.models.language_model import LanguageModel
 from atu.models.packing import read_batch
 from atu.models.rows import Batch, Row, collate
@@ -31,6 +33,10 @@ class ReferenceStates:
     """Before the output head."""
     hook: tuple[Float[Tensor, "_ d_llm"], ...]
     """At the hook layer."""
+    lower: tuple[Float[Tensor, "_ d_llm"], ...] = ()
+    """Behind the blocks that stay frozen, after which training begins; empty where it begins at the tokens."""
+    lower_block: int = 0
+    """Number of those blocks."""
 
     def gather_final(self, batch: Batch) -> Float[Tensor, "n d_llm"]:
         """States from which the scored tokens of a batch are predicted, in the order of `scored_states`."""
@@ -38,9 +44,11 @@ class ReferenceStates:
 
     def padded_hook(self, batch: Batch) -> Float[Tensor, "batch pos d_llm"]:
         """Hook states of a batch, zeros on padding."""
-        width = batch.ids.shape[1]
-        rows = [self.hook[i] for i in batch.indices]
-        return torch.stack([nn.functional.pad(row, (0, 0, 0, width - len(row))) for row in rows])
+        return _padded(self.hook, batch)
+
+    def padded_lower(self, batch: Batch) -> Lower | None:
+        """Where training's pass over a batch begins; None = at the tokens."""
+        return Lower(self.lower_block, _padded(self.lower, batch).to(batch.ids.device)) if self.lower else None
 
 
 def scored_states(hidden: Float[Tensor, "batch pos d_llm"], batch: Batch) -> Float[Tensor, "n d_llm"]:
@@ -52,6 +60,11 @@ def scored_labels(batch: Batch) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
     """Ids of the scored tokens, and the row of the batch that each belongs to."""
     rows = torch.arange(len(batch.ids), device=batch.ids.device).unsqueeze(1).expand_as(batch.ids)
     return batch.ids[batch.is_scored], rows[batch.is_scored]
+
+
+def _padded(states: Sequence[Tensor], batch: Batch) -> Float[Tensor, "batch pos d_llm"]:
+    width = batch.ids.shape[1]
+    return torch.stack([nn.functional.pad(states[i], (0, 0, 0, width - len(states[i]))) for i in batch.indices])
 
 
 def _before_scored(batch: Batch, b: int) -> Bool[Tensor, " pos"]:
@@ -72,6 +85,7 @@ def reference_states(
     rows: Sequence[Row],
     *,
     hook_layer: int,
+    lower_block: int = 0,
     hidden_ids: Sequence[int] = (),
     packed: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -83,6 +97,7 @@ def reference_states(
 
     Args:
         hook_layer: index into the hidden states.
+        lower_block: keep also the states behind this many blocks; 0 keeps none.
         hidden_ids: tokens that no other position may attend to. The model then reads each text without the
             concept's words, at unchanged positions.
         packed: read several texts in one row, where the model can (`can_pack`).
@@ -94,6 +109,7 @@ def reference_states(
             "dtype": str(llm.model.dtype),
             "autocast": str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None,
             "hook": hook_layer,
+            "lower": lower_block,
             "hidden": list(hidden_ids),
             "packed": packed,
             "rows": [list(row.ids) for row in rows],
@@ -101,11 +117,12 @@ def reference_states(
     )
 
     def build() -> dict[str, Tensor]:
-        return _compute_states(llm, rows, hook_layer, hidden_ids, packed, progress)
+        return _compute_states(llm, rows, hook_layer, lower_block, hidden_ids, packed, progress)
 
     arrays = cached_arrays("references", key, build) if llm.provenance.get("sha256") else build()
     cuts = [len(row.ids) for row in rows]
-    return ReferenceStates(arrays["final"].split(cuts), arrays["hook"].split(cuts))
+    lower = arrays["lower"].split(cuts) if lower_block else ()
+    return ReferenceStates(arrays["final"].split(cuts), arrays["hook"].split(cuts), lower, lower_block)
 
 
 @torch.no_grad()
@@ -113,22 +130,24 @@ def _compute_states(
     llm: LanguageModel,
     rows: Sequence[Row],
     hook_layer: int,
+    lower_block: int,
     hidden_ids: Sequence[int],
     packed: bool,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, Tensor]:
-    """Final and hook states of all rows, one after another along the first axis."""
-    final, hook = [], []
+    """Final, hook and lower states of all rows, one after another along the first axis."""
+    found: dict[str, list[Tensor]] = defaultdict(list)
     for start in range(0, len(rows), _BATCH_SIZE):
         chosen = range(start, min(start + _BATCH_SIZE, len(rows)))
         batch = collate(rows, list(chosen), pad_id=llm.pad_id, device=llm.device)
-        with capture_hook(llm.model, hook_layer) as captured:
-            states, in_batch_shape = read_batch(llm, batch, packed=packed, hidden_ids=hidden_ids)
-        at_hook = in_batch_shape(captured.hidden)
-        for b, i in enumerate(chosen):
-            length = len(rows[i].ids)
-            final.append(states[b, :length].float().cpu())
-            hook.append(at_hook[b, :length].float().cpu())
+        below = capture_hook(llm.model, lower_block) if lower_block else nullcontext(None)
+        with capture_hook(llm.model, hook_layer) as at_hook, below as at_lower:
+            final, in_batch_shape = read_batch(llm, batch, packed=packed, hidden_ids=hidden_ids)
+        states = {"final": final, "hook": in_batch_shape(at_hook.hidden)}
+        if at_lower is not None:
+            states["lower"] = in_batch_shape(at_lower.hidden)
+        for name, of_batch in states.items():
+            found[name] += [of_batch[b, : len(rows[i].ids)].float().cpu() for b, i in enumerate(chosen)]
         if progress is not None:
             progress(min(start + _BATCH_SIZE, len(rows)), len(rows))
-    return {"final": torch.cat(final), "hook": torch.cat(hook)}
+    return {name: torch.cat(parts) for name, parts in found.items()}

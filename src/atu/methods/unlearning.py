@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -57,7 +57,7 @@ class Unlearning:
             hidden, hook = self._forward(batch)
             parts["train/embedding"] = self._embedding_term(stage, batch, hook)
         else:
-            hidden, _ = read_batch(self.llm, batch, packed=self.materials.can_pack)
+            hidden, _ = _read(self.llm, self.materials, self.materials.forget, batch)
         if objective.token != "none":
             assert hidden is not None
             parts["train/token"] = self._token_term(batch, hidden)
@@ -80,9 +80,11 @@ class Unlearning:
         """Final and hook states; blocks above the hook are not run when no term reads them."""
         layer = self.materials.hook_layer
         if self.task.objective.token == "none":
-            return None, read_batch_to_hook(self.llm, batch, layer, packed=self.materials.can_pack)
+            lower = self.materials.forget.states.padded_lower(batch)
+            packed = self.materials.can_pack
+            return None, read_batch_to_hook(self.llm, batch, layer, packed=packed, lower=lower)
         with capture_hook(self.llm.model, layer) as captured:
-            final, in_batch_shape = read_batch(self.llm, batch, packed=self.materials.can_pack)
+            final, in_batch_shape = _read(self.llm, self.materials, self.materials.forget, batch)
         return final, in_batch_shape(captured.hidden)
 
     def _embedding_term(self, stage: StageConfig, batch: Batch, hook: Tensor) -> Tensor:
@@ -136,7 +138,7 @@ class Unlearning:
 
 def retain_term(llm: LanguageModel, materials: Materials, rows: RowSet, batch: Batch) -> Tensor:
     """KL from the untouched model on text about anything else, nats a token."""
-    hidden, _ = read_batch(llm, batch, packed=materials.can_pack)
+    hidden, _ = _read(llm, materials, rows, batch)
     logits = logits_from_hidden(llm.model, scored_states(hidden, batch))
     with torch.no_grad():
         reference = materials.head(rows.states.gather_final(batch).to(logits.device))
@@ -156,7 +158,7 @@ def held_out_signals(llm: LanguageModel, materials: Materials) -> dict[str, floa
     concept_ids = torch.tensor(materials.concept_ids, dtype=torch.long, device=llm.device)
     rises = []
     for batch in _all_batches(llm, forget.rows):
-        hidden, _ = read_batch(llm, batch, packed=materials.can_pack)
+        hidden, _ = _read(llm, materials, forget, batch)
         labels, _ = scored_labels(batch)
         of_concept = torch.isin(labels, concept_ids)
         now = token_nll(logits_from_hidden(llm.model, scored_states(hidden, batch)[of_concept]), labels[of_concept])
@@ -169,6 +171,13 @@ def held_out_signals(llm: LanguageModel, materials: Materials) -> dict[str, floa
     if len(all_rises):
         signals["signal/concept_nll_rise"] = float(all_rises.mean())
     return signals
+
+
+def _read(
+    llm: LanguageModel, materials: Materials, rows: RowSet, batch: Batch
+) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """`read_batch` of some of `rows`, from the first block that moves on."""
+    return read_batch(llm, batch, packed=materials.can_pack, lower=rows.states.padded_lower(batch))
 
 
 def _all_batches(llm: LanguageModel, rows: Sequence[Row]) -> Iterator[Batch]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,6 +19,7 @@ from transformers import PreTrainedModel
 from atu.errors import UserError
 
 _HOOK_KEY = "task.training_module.pretrained_model_hook_layer"
+_FIRST_KEY = "task.training_module.first_trained_layer"
 
 
 @dataclass
@@ -32,6 +34,15 @@ class Captured:
         if self.states is None:
             raise RuntimeError("no forward pass ran inside capture_hook")
         return self.states
+
+
+@dataclass(frozen=True)
+class Lower:
+    """What frozen blocks made of some tokens: passes begin there, and cost nothing below."""
+
+    block: int
+    """Number of the blocks below."""
+    states: Float[Tensor, "batch pos d_llm"]
 
 
 def resolve_hook_layer(value: int | float, num_layers: int) -> int:
@@ -50,9 +61,31 @@ def resolve_hook_layer(value: int | float, num_layers: int) -> int:
     )
 
 
+def resolve_first_trained_layer(value: int | float, num_layers: int) -> int:
+    """Number of blocks that stay frozen, 0..num_layers - 1; a float in (0, 1) is a fraction of the depth.
+
+    Raises UserError naming the config key for anything else.
+    """
+    if isinstance(value, float) and 0 < value < 1:
+        return min(int(value * num_layers + 0.5), num_layers - 1)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < num_layers:
+        return value
+    raise UserError(
+        f"{_FIRST_KEY}={value} is out of range: this model takes a number of layers from 0 (train all) to "
+        f"{num_layers - 1}, or a fraction of its depth between 0 and 1, such as 0.5."
+    )
+
+
 def count_layers(model: PreTrainedModel) -> int:
     """Number of transformer blocks."""
     return int(model.config.get_text_config().num_hidden_layers)
+
+
+def transformer_blocks(model: PreTrainedModel) -> nn.ModuleList:
+    """The blocks, in order."""
+    trunk, name = _find_trunk(model)
+    blocks: nn.ModuleList = getattr(trunk, name)
+    return blocks
 
 
 def forward_to_hook(
@@ -61,21 +94,16 @@ def forward_to_hook(
     attention_mask: Int[Tensor, "batch pos"] | Bool[Tensor, "batch pos"] | Bool[Tensor, "batch 1 pos pos"],
     hook_layer: int,
     position_ids: Int[Tensor, "batch pos"] | None = None,
+    lower: Lower | None = None,
 ) -> Float[Tensor, "batch pos d_llm"]:
     """Hidden states at the hook layer; the blocks above it are not computed.
 
-    Masks and positions as in `final_hidden_states`.
+    Masks, positions and `lower` as in `final_hidden_states`.
     """
-    trunk, name = _find_trunk(model)
-    blocks = getattr(trunk, name)
-    # Cutting the list short works for every architecture and under gradient checkpointing, which an
-    # exception thrown from inside the forward pass would not.
-    setattr(trunk, name, blocks[:hook_layer])
-    try:
-        with _record_output(blocks[hook_layer - 1]) as captured:
-            trunk(input_ids=input_ids, attention_mask=attention_mask, use_cache=False, **_places(position_ids))
-    finally:
-        setattr(trunk, name, blocks)
+    with _record_output(transformer_blocks(model)[hook_layer - 1]) as captured:
+        # Cutting the list short works for every architecture and under gradient checkpointing, which an
+        # exception thrown from inside the forward pass would not.
+        _run_blocks(model, input_ids, attention_mask, position_ids, lower, last=hook_layer)
     return captured.hidden
 
 
@@ -85,8 +113,7 @@ def capture_hook(model: PreTrainedModel, hook_layer: int) -> Iterator[Captured]:
 
     The last pass inside the context is kept.
     """
-    trunk, name = _find_trunk(model)
-    with _record_output(getattr(trunk, name)[hook_layer - 1]) as captured:
+    with _record_output(transformer_blocks(model)[hook_layer - 1]) as captured:
         yield captured
 
 
@@ -95,16 +122,29 @@ def final_hidden_states(
     input_ids: Int[Tensor, "batch pos"],
     attention_mask: Int[Tensor, "batch pos"] | Bool[Tensor, "batch pos"] | Bool[Tensor, "batch 1 pos pos"],
     position_ids: Int[Tensor, "batch pos"] | None = None,
+    lower: Lower | None = None,
 ) -> Float[Tensor, "batch pos d_llm"]:
     """Hidden states after the final norm, from which `logits_from_hidden` makes the logits.
 
     A mask with two position axes says for each position (first) what it attends to (second); `position_ids` then
-    say where in its own text each token stands.
+    say where in its own text each token stands. With `lower` the pass begins at its block, and `input_ids` are not
+    read.
     """
-    trunk, _ = _find_trunk(model)
-    output = trunk(input_ids=input_ids, attention_mask=attention_mask, use_cache=False, **_places(position_ids))
-    hidden: Tensor = output.last_hidden_state
+    hidden: Tensor = _run_blocks(model, input_ids, attention_mask, position_ids, lower).last_hidden_state
     return hidden
+
+
+@torch.no_grad()
+def can_begin_at(model: PreTrainedModel, input_ids: Int[Tensor, "1 pos"], block: int) -> bool:
+    """Whether a pass that begins at a block's input ends where a whole one does.
+
+    It does not in families that scale what they take for embeddings, or that tell blocks apart by their number.
+    """
+    mask = torch.ones_like(input_ids)
+    with capture_hook(model, block) as captured:
+        whole = final_hidden_states(model, input_ids, mask)
+    found = final_hidden_states(model, input_ids, mask, lower=Lower(block, captured.hidden))
+    return bool(torch.allclose(found.float(), whole.float(), rtol=1e-3, atol=1e-3))
 
 
 def logits_from_hidden(model: PreTrainedModel, hidden: Float[Tensor, "*batch d_llm"]) -> Float[Tensor, "*batch vocab"]:
@@ -132,9 +172,25 @@ def check_output_head(model: PreTrainedModel) -> None:
         )
 
 
-def _places(position_ids: Tensor | None) -> dict[str, Tensor]:
-    """As an argument of the trunk; some models do not take it, so it is left out where nobody gave it."""
-    return {} if position_ids is None else {"position_ids": position_ids}
+def _run_blocks(
+    model: PreTrainedModel,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    position_ids: Tensor | None,
+    lower: Lower | None,
+    last: int | None = None,
+) -> Any:
+    """What the trunk gives when only the blocks from `lower` to `last` are run."""
+    trunk, name = _find_trunk(model)
+    blocks = getattr(trunk, name)
+    inputs = {"input_ids": input_ids} if lower is None else {"inputs_embeds": lower.states.to(model.dtype)}
+    if position_ids is not None:  # some models do not take them
+        inputs["position_ids"] = position_ids
+    setattr(trunk, name, blocks[0 if lower is None else lower.block : last])
+    try:
+        return trunk(**inputs, attention_mask=attention_mask, use_cache=False)
+    finally:
+        setattr(trunk, name, blocks)
 
 
 @contextmanager

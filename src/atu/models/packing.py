@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from atu.errors import UserError
-from atu.models.hook import final_hidden_states, forward_to_hook
+from atu.models.hook import Lower, final_hidden_states, forward_to_hook
 from atu.models.language_model import LanguageModel
 from atu.models.rows import Batch, Row
 
@@ -33,6 +33,8 @@ class Layout:
     mask: Bool[Tensor, "1 1 pos pos"]
     index: Int[Tensor, "text place"]
     """Where each token of each text lies in `ids`; 0 behind the end of a text."""
+    source: Int[Tensor, " pos"]
+    """Where each token of `ids` lies in the padded texts, counted row by row."""
 
 
 @dataclass(frozen=True)
@@ -76,39 +78,48 @@ def pack_batch(batch: Batch) -> Layout:
     return _lay_out(texts, int(first_scored.min()), batch.ids.device)
 
 
-def read_layout(llm: LanguageModel, layout: Layout) -> Float[Tensor, "pos d_llm"]:
-    """The final states of all tokens of a layout."""
-    return final_hidden_states(llm.model, layout.ids, layout.mask, layout.places)[0]
+def read_layout(llm: LanguageModel, layout: Layout, lower: Lower | None = None) -> Float[Tensor, "pos d_llm"]:
+    """The final states of all tokens of a layout; `lower` is that of the padded batch."""
+    return final_hidden_states(llm.model, layout.ids, layout.mask, layout.places, _lay_out_lower(layout, lower))[0]
 
 
 def read_batch(
-    llm: LanguageModel, batch: Batch, *, packed: bool, hidden_ids: Sequence[int] = ()
+    llm: LanguageModel,
+    batch: Batch,
+    *,
+    packed: bool,
+    lower: Lower | None = None,
+    hidden_ids: Sequence[int] = (),
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """Final states in the batch's padded shape, and what gives other states of the same pass that shape.
 
-    `hidden_ids`: tokens that no position attends to, at unchanged positions.
+    Args:
+        lower: what frozen blocks made of the batch.
+        hidden_ids: tokens that no position attends to, at unchanged positions.
     """
     hidden = torch.tensor(list(hidden_ids), dtype=torch.long, device=llm.device)
     if not packed:
         mask = batch.is_token & ~torch.isin(batch.ids, hidden)
         # A first token that is hidden would leave its own position nothing to attend to.
         mask[:, 0] = True
-        return final_hidden_states(llm.model, batch.ids, mask), lambda states: states
+        return final_hidden_states(llm.model, batch.ids, mask, lower=lower), lambda states: states
     layout = pack_batch(batch)
     seen = ~torch.isin(layout.ids, hidden)
     seen |= layout.places == 0
     layout = replace(layout, mask=layout.mask & seen[:, None, None])
-    return unpack(read_layout(llm, layout), layout), lambda states: unpack(states[0], layout)
+    return unpack(read_layout(llm, layout, lower), layout), lambda states: unpack(states[0], layout)
 
 
 def read_batch_to_hook(
-    llm: LanguageModel, batch: Batch, hook_layer: int, *, packed: bool
+    llm: LanguageModel, batch: Batch, hook_layer: int, *, packed: bool, lower: Lower | None = None
 ) -> Float[Tensor, "batch pos d_llm"]:
     """States at the hook layer in the batch's padded shape; the blocks above it are not computed."""
     if not packed:
-        return forward_to_hook(llm.model, batch.ids, batch.is_token, hook_layer)
+        return forward_to_hook(llm.model, batch.ids, batch.is_token, hook_layer, lower=lower)
     layout = pack_batch(batch)
-    return unpack(forward_to_hook(llm.model, layout.ids, layout.mask, hook_layer, layout.places)[0], layout)
+    lower = _lay_out_lower(layout, lower)
+    states = forward_to_hook(llm.model, layout.ids, layout.mask, hook_layer, layout.places, lower)
+    return unpack(states[0], layout)
 
 
 def unpack(states: Float[Tensor, "pos d"], layout: Layout) -> Float[Tensor, "text place d"]:
@@ -147,7 +158,8 @@ def _lay_out(texts: Sequence[Sequence[int]], limit: int, device: torch.device | 
     """Lay out token ids; at most `limit` of the tokens with which all texts begin are read once for all."""
     shared = _num_shared(texts, limit)
     ids, places, owner = list(texts[0][:shared]), list(range(shared)), [-1] * shared
-    index = torch.zeros(len(texts), max(map(len, texts)), dtype=torch.long)
+    width = max(map(len, texts))
+    index = torch.zeros(len(texts), width, dtype=torch.long)
     index[:, :shared] = torch.arange(shared)
     for number, text in enumerate(texts):
         index[number, shared : len(text)] = torch.arange(len(ids), len(ids) + len(text) - shared)
@@ -161,7 +173,14 @@ def _lay_out(texts: Sequence[Sequence[int]], limit: int, device: torch.device | 
         places=torch.tensor([places], device=device),
         mask=(seen & torch.ones_like(seen).tril())[None, None],
         index=index.to(device),
+        source=owners.clamp(min=0) * width + torch.tensor(places, device=device),
     )
+
+
+def _lay_out_lower(layout: Layout, lower: Lower | None) -> Lower | None:
+    if lower is None:
+        return None
+    return replace(lower, states=lower.states.flatten(0, 1).index_select(0, layout.source)[None])
 
 
 def _num_shared(texts: Sequence[Sequence[int]], limit: int) -> int:

@@ -45,7 +45,7 @@ class StageProgress:
             run.line(f"{title} ...")
 
     def __call__(self, done: int, total: int, note: str | None = None) -> None:
-        """Say that `done` of `total` pieces are done."""
+        """Say that `done` of `total` pieces are done; 0 when the first one begins."""
         if self._run.bars is not None and self._task is not None:
             if note is None:
                 self._run.bars.update(self._task, completed=done, total=total)
@@ -53,6 +53,8 @@ class StageProgress:
                 self._run.bars.update(self._task, completed=done, total=total, note=note)
             return
         now = time.monotonic()
+        if done == 0:  # what came before the first piece says nothing of how long the pieces take
+            self._start = now
         if now - self._last_line >= QUIET_SECONDS and 0 < done < total:
             self._last_line = now
             left = (now - self._start) * (total - done) / done

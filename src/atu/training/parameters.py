@@ -8,20 +8,23 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from atu.models.hook import transformer_blocks
 from atu.models.language_model import LanguageModel
 
 
-def trainable_parameters(llm: LanguageModel, *, train_embeddings: bool) -> dict[str, Parameter]:
+def trainable_parameters(llm: LanguageModel, *, train_embeddings: bool, first_layer: int = 0) -> dict[str, Parameter]:
     """The parameters that move, by name, tied ones once; the others are frozen.
 
     Token embeddings stay out unless asked for: a step of Adam moves a rare token's row as far as a common
-    one's, and a tied head would shift every prediction.
+    one's, and a tied head would shift every prediction. So do the first `first_layer` transformer blocks.
     """
     model = llm.model
     model.requires_grad_(True)
     if not train_embeddings:
         for part in (model.get_input_embeddings(), model.get_output_embeddings()):
             part.requires_grad_(False)
+    for block in transformer_blocks(model)[:first_layer]:
+        block.requires_grad_(False)
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 

@@ -19,11 +19,11 @@ from atu.methods.align import (
     AlignData,
     align_losses,
     best_constant,
-    extract_align_data,
+    hook_states,
     judge_predictor,
 )
 from atu.methods.config import StageConfig, TaskConfig, TrainingModule
-from atu.methods.materials import Materials
+from atu.methods.materials import Materials, RowSet
 from atu.methods.unlearning import Unlearning, held_out_signals
 from atu.models.language_model import LanguageModel
 from atu.models.rows import batch_indices
@@ -66,7 +66,9 @@ class Trainer:
 
     def __post_init__(self) -> None:
         module = self.task.training_module
-        self.trained = trainable_parameters(self.llm, train_embeddings=module.train_embeddings)
+        self.trained = trainable_parameters(
+            self.llm, train_embeddings=module.train_embeddings, first_layer=self.materials.first_trained_layer
+        )
         self.optimizers["unlearn"] = _unlearn_optimizer(self.trained.values(), module)
         if self.predictor is not None:
             self.optimizers["align"] = AdamW(
@@ -124,6 +126,8 @@ class Trainer:
         module, materials, predictor = self.task.training_module, self.materials, self.predictor
         assert predictor is not None
         data, held_out, constant = self._align_data()
+        if not self.progress.step:
+            advance(0, stage.steps)
         predictor.requires_grad_(True).train()
 
         def losses() -> dict[str, Tensor]:
@@ -167,22 +171,15 @@ class Trainer:
             assert first.windows is not None
             assert second.windows is not None
             windows = first.windows.with_rows_of(second.windows)
-            if self.progress.unlearn_steps == 0:  # the LLM is the untouched one, whose states are at hand
-                parts.append(AlignData(first.states.hook + second.states.hook, windows, concept.mean))
-                continue
-            rows = first.rows + second.rows
-            with self.accelerator.autocast():
-                parts.append(
-                    extract_align_data(
-                        self.llm,
-                        rows,
-                        windows,
-                        concept.mean,
-                        hook_layer=materials.hook_layer,
-                        packed=materials.can_pack,
-                    )
-                )
+            hidden = self._hook_states(first) + self._hook_states(second)
+            parts.append(AlignData(hidden, windows, concept.mean))
         return parts[0], parts[1], best_constant(parts[0].windows, concept.mean)
+
+    def _hook_states(self, rows: RowSet) -> tuple[Tensor, ...]:
+        if self.progress.unlearn_steps == 0:  # the LLM is the untouched one, whose states are at hand
+            return rows.states.hook
+        with self.accelerator.autocast():
+            return hook_states(self.llm, rows, hook_layer=self.materials.hook_layer, packed=self.materials.can_pack)
 
     def _unlearn(self, stage: StageConfig, advance: Advance) -> dict[str, float]:
         module = self.task.training_module
