@@ -16,7 +16,8 @@ import pytest
 from atu.errors import UserError
 from atu.records import Answer
 from atu.results.page import write_report
-from atu.results.page_data import MAX_POINTS, page_data, script_json
+from atu.results.page_data import MAX_POINTS, page_data
+from atu.results.page_template import script_json
 from atu.results.run_folder import RunFolder
 
 MakeRun = Callable[..., RunFolder]
