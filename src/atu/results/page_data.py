@@ -97,11 +97,11 @@ def attack_data(row: AttackRow) -> dict[str, Any]:
     return {
         "attack": row.attack,
         "setting": row.setting,
-        "step": row.step,
+        "step": _measured(row.step),
         "group": row.group,
         "score": _score(row.score) if math.isfinite(row.score.value) else None,
-        "degenerate": row.degenerate,
-        "recovered": row.recovered,
+        "degenerate": _measured(row.degenerate),
+        "recovered": _measured(row.recovered),
     }
 
 
@@ -189,6 +189,10 @@ def _side(answer: Answer | None, known: bool | None) -> list[Any] | None:
 
 def _finite(value: float) -> float | None:
     return _short(value) if math.isfinite(value) else None
+
+
+def _measured(value: float | None) -> float | None:
+    return None if value is None else _finite(value)
 
 
 def _short(value: float) -> float:

@@ -56,7 +56,7 @@ function drawAttack(host, rows, unit) {
       const aside = hasSteps ? 0 : (at - (series.length - 1) / 2) * Math.min(10, (1.5 * pad) / series.length);
       const px = x(hasSteps ? row.step : settings.indexOf(row.setting)) + aside, [value, low, high] = row.score;
       const whiskers = low === null || high === null || hasSteps ? [] : [[px, y(low), px, y(high)]];
-      return { x: px, y: y(value), lines: attackLines(row), size: hasSteps ? 3.5 : 5, whiskers };
+      return { x: px, y: y(value), lines: () => attackLines(row), size: hasSteps ? 3.5 : 5, whiskers };
     }),
   }));
   for (const one of drawn) trace(box, one);

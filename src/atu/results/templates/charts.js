@@ -182,5 +182,6 @@ const ATTACK_KEYS = [];
 const attackRows = () => D.attacks;
 function attackLook(row) {
   const at = unique(D.attacks.filter((other) => other.attack === row.attack).map((other) => other.setting)).indexOf(row.setting);
-  return { color: D.palette[at % D.palette.length], marker: MARKERS[at % MARKERS.length], label: row.setting };
+  const markers = Object.keys(OUTLINES);
+  return { color: D.palette[at % D.palette.length], marker: markers[at % markers.length], label: row.setting };
 }

@@ -42,25 +42,22 @@ function axis(box, x, y, xTicks, yTicks, xText, yText) {
 }
 
 // Markers by matplotlib's names, so that a method has the same one in figures and pages.
-const MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*"];
-function shape(marker, x, y, r, look) {
-  const turned = (points) => `M${points.map(([across, up]) => `${x + across * r},${y + up * r}`).join("L")}z`;
-  const plus = [[-0.4, -1.1], [0.4, -1.1], [0.4, -0.4], [1.1, -0.4], [1.1, 0.4], [0.4, 0.4], [0.4, 1.1], [-0.4, 1.1], [-0.4, 0.4], [-1.1, 0.4], [-1.1, -0.4], [-0.4, -0.4]];
-  const star = [...Array(10).keys()].map((at) => [Math.sin((at * Math.PI) / 5), -Math.cos((at * Math.PI) / 5)].map((part) => part * (at % 2 ? 0.55 : 1.3)));
-  const paths = {
-    o: `M${x - r},${y}a${r},${r} 0 1,0 ${2 * r},0a${r},${r} 0 1,0 ${-2 * r},0`,
-    s: turned([[-0.9, -0.9], [0.9, -0.9], [0.9, 0.9], [-0.9, 0.9]]),
-    "^": turned([[0, -1.15], [1.1, 0.85], [-1.1, 0.85]]),
-    v: turned([[0, 1.15], [1.1, -0.85], [-1.1, -0.85]]),
-    "<": turned([[-1.15, 0], [0.85, 1.1], [0.85, -1.1]]),
-    ">": turned([[1.15, 0], [-0.85, 1.1], [-0.85, -1.1]]),
-    D: turned([[0, -1.2], [1.2, 0], [0, 1.2], [-1.2, 0]]),
-    P: turned(plus),
-    X: turned(plus.map(([across, up]) => [(across + up) * 0.75, (across - up) * 0.75])),
-    "*": turned(star),
-  };
-  return svg("path", { d: paths[marker], class: `mark ${look}` });
-}
+const polygon = (corners) => (x, y, r) => `M${corners.map(([across, down]) => `${x + across * r},${y + down * r}`).join("L")}z`;
+const PLUS = [[-0.4, -1.1], [0.4, -1.1], [0.4, -0.4], [1.1, -0.4], [1.1, 0.4], [0.4, 0.4], [0.4, 1.1], [-0.4, 1.1], [-0.4, 0.4], [-1.1, 0.4], [-1.1, -0.4], [-0.4, -0.4]];
+const OUTLINES = {
+  o: (x, y, r) => `M${x - r},${y}a${r},${r} 0 1,0 ${2 * r},0a${r},${r} 0 1,0 ${-2 * r},0`,
+  s: polygon([[-0.9, -0.9], [0.9, -0.9], [0.9, 0.9], [-0.9, 0.9]]),
+  "^": polygon([[0, -1.15], [1.1, 0.85], [-1.1, 0.85]]),
+  D: polygon([[0, -1.2], [1.2, 0], [0, 1.2], [-1.2, 0]]),
+  v: polygon([[0, 1.15], [1.1, -0.85], [-1.1, -0.85]]),
+  P: polygon(PLUS),
+  X: polygon(PLUS.map(([across, down]) => [(across + down) * 0.75, (across - down) * 0.75])),
+  "<": polygon([[-1.15, 0], [0.85, 1.1], [0.85, -1.1]]),
+  ">": polygon([[1.15, 0], [-0.85, 1.1], [-0.85, -1.1]]),
+  "*": polygon([...Array(10).keys()].map((at) => [Math.sin((at * Math.PI) / 5), -Math.cos((at * Math.PI) / 5)].map((part) => part * (at % 2 ? 0.55 : 1.3)))),
+};
+const outline = (marker, x, y, r) => OUTLINES[marker](x, y, r);
+const shape = (marker, x, y, r, look) => svg("path", { d: outline(marker, x, y, r), class: `mark ${look}` });
 
 function hoverable(node, label, lines) {
   node.setAttribute("tabindex", "0");
@@ -96,10 +93,12 @@ function trace(box, one) {
   const node = svg("g", { class: `trace ${one.kind || ""}`, ...(one.run === undefined ? {} : { "data-run": one.run }) });
   node.style.setProperty("--look", one.look.color);
   if (!one.isLoose) for (const piece of pieces(one.points)) node.append(svg("polyline", { class: "curve", points: piece.map(({ x, y }) => `${x},${y}`).join(" ") }));
-  for (const point of one.points) {
-    if (!point) continue;
-    for (const [x1, y1, x2, y2] of point.whiskers || []) node.append(svg("line", { class: "whisker", x1, y1, x2, y2 }));
-    node.append(shape(one.look.marker, point.x, point.y, point.size || 3.5, point.isHollow ? "hollow" : ""));
+  const points = one.points.filter(Boolean);
+  for (const [x1, y1, x2, y2] of points.flatMap((point) => point.whiskers || [])) node.append(svg("line", { class: "whisker", x1, y1, x2, y2 }));
+  // One element for all marks of a kind: a chart of many runs has thousands.
+  for (const look of ["", "hollow"]) {
+    const marks = points.filter((point) => Boolean(point.isHollow) === (look === "hollow"));
+    if (marks.length) node.append(svg("path", { class: `mark ${look}`, d: marks.map(({ x, y, size }) => outline(one.look.marker, x, y, size)).join("") }));
   }
   box.root.append(node);
 }
@@ -124,8 +123,9 @@ function explore(box, series) {
     ring.setAttribute("cy", point.y);
     ring.setAttribute("visibility", "visible");
     emphasise(point.run);
-    showTip(point.lines, bounds.left + point.x * scale, bounds.top + point.y * scale);
-    if (isSpoken) $("spoken").textContent = point.lines.join(", ");
+    const lines = point.lines();
+    showTip(lines, bounds.left + point.x * scale, bounds.top + point.y * scale);
+    if (isSpoken) $("spoken").textContent = lines.join(", ");
   };
   const hide = () => { ring.setAttribute("visibility", "hidden"); emphasise(undefined); hideTip(); };
   box.root.addEventListener("pointermove", (event) => {

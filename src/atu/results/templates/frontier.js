@@ -32,7 +32,7 @@ function drawFrontier() {
       const whiskers = [];
       if (isShown && hasInterval(a)) whiskers.push([x(inside(a[1], 0, right)), py, x(inside(a[2], 0, right)), py]);
       if (isShown && hasInterval(u)) whiskers.push([px, y(inside(u[1], bottom, top)), px, y(inside(u[2], bottom, top))]);
-      return { x: px, y: py, whiskers, size: isShown ? 6 : 2.6, isHollow: stage.kind === "before", lines: runLines(run, stage, [scoreLine(across, a), scoreLine(up, u)]) };
+      return { x: px, y: py, whiskers, size: isShown ? 6 : 2.6, isHollow: stage.kind === "before", lines: () => runLines(run, stage, [scoreLine(across, a), scoreLine(up, u)]) };
     }
   });
   if (paths.length > 8) box.root.classList.add("many");
@@ -71,7 +71,7 @@ function drawPath(name, host) {
   const series = runs.map((run) => ({
     run: run.id,
     look: lookOf(run),
-    points: stagesOf(run).map((stage, at) => stage.scores[name] && { x: x(at), y: y(stage.scores[name][0]), size: 2.8, lines: runLines(run, stage, [scoreLine(name, stage.scores[name])]) }),
+    points: stagesOf(run).map((stage, at) => stage.scores[name] && { x: x(at), y: y(stage.scores[name][0]), size: 2.8, lines: () => runLines(run, stage, [scoreLine(name, stage.scores[name])]) }),
   }));
   for (const one of series) trace(box, one);
   explore(box, series);

@@ -25,12 +25,13 @@ function visibleRuns() {
 }
 
 // One rule for every run: its last evaluated stage, or the first place at or under a forget level.
+let shownFor = null, shownStages = new Map();
 function shownOf(run) {
-  const stages = stagesOf(run);
-  if (state.rule === "matched") return matched(stages);
-  const last = stages.at(-1);
-  return last && last.kind !== "before" ? last : null;
+  if (shownFor !== state) [shownFor, shownStages] = [state, new Map()];
+  if (!shownStages.has(run)) shownStages.set(run, state.rule === "matched" ? matched(stagesOf(run)) : lastStage(stagesOf(run)));
+  return shownStages.get(run);
 }
+const lastStage = (stages) => (stages.length && stages.at(-1).kind !== "before" ? stages.at(-1) : null);
 
 // On the straight line between the stages before and after the level; such a point has no interval.
 function matched(stages) {

@@ -1,5 +1,8 @@
 // The comparison table: a row a run, sorted by any column; a missing score is a gap and goes last.
 Object.assign(DEFAULTS, { sort: "", down: "", cells: "score", columns: "main" });
+// More rows than these are laid out only when asked for.
+const MANY_ROWS = 150;
+let hasAllRows = false;
 const columnNames = () => (state.columns === "all" ? D.scored : D.columns);
 const text = (value) => String(value).toLowerCase();
 const FACTS = { run: (run) => run.name, method: (run) => pick(D.methods[run.method].label), target: (run) => run.target, seed: (run) => seedOf(run), state: (run) => run.state };
@@ -50,7 +53,9 @@ function tableCell(run, name) {
 }
 
 function runName(run) {
-  const name = run.report ? el("a", { href: `${run.report}${state.lang ? `#lang=${state.lang}` : ""}`, title: run.source }, run.name) : el("span", { title: run.source }, run.name);
+  // A long name may break after its separators.
+  const parts = run.name.split(/(?<=[_-])/).flatMap((part) => [part, el("wbr")]);
+  const name = run.report ? el("a", { href: `${run.report}${state.lang ? `#lang=${state.lang}` : ""}`, title: run.source }, ...parts) : el("span", { title: run.source }, ...parts);
   return run.state === "done" ? [name] : [name, " ", stateBadge(run)];
 }
 const stateBadge = (run) => el("span", { class: `badge ${run.state === "failed" ? "unwanted" : ""}` }, D.words[`run_${run.state}`] ? word(`run_${run.state}`) : run.state || "?");
@@ -66,7 +71,7 @@ function compareButtons(run) {
 function drawTable() {
   const names = columnNames(), runs = sortedRuns(), active = document.activeElement;
   const focused = active && ["sort", "side"].map((key) => active.dataset[key] && `[data-${key}="${active.dataset[key]}"]`).find(Boolean);
-  const rows = runs.map((run) => {
+  const rows = runs.slice(0, hasAllRows ? runs.length : MANY_ROWS).map((run) => {
     const shown = shownOf(run);
     return el("tr", { "data-run": run.id }, el("th", { scope: "row", class: "sticky" }, ...runName(run), compareButtons(run)),
       el("td", { class: "look" }, swatch(lookOf(run)), ` ${lookOf(run).label}`), el("td", {}, spaced(run.target)), el("td", {}, seedOf(run)),
@@ -74,6 +79,8 @@ function drawTable() {
   });
   $("runs-table").replaceChildren(tableHead(names), el("tbody", {}, ...rows));
   if (!rows.length) $("runs-table").tBodies[0].append(el("tr", {}, el("td", { colspan: names.length + 5, class: "empty" }, word("no_run_fits"))));
+  $("more-rows").hidden = rows.length === runs.length;
+  $("more-rows").textContent = fill(word("show_all_runs"), { n: runs.length });
   options("cells", [["score", word("cells_score")], ["change", word("cells_change")]], state.cells);
   options("columns", [["main", word("columns_main")], ["all", word("columns_all")]], state.columns);
   // The table was made anew: the keyboard stays on the button that was pressed.
@@ -92,5 +99,6 @@ function drawMeanings(names) {
 
 $("runs-table").addEventListener("pointerover", (event) => { const row = event.target.closest("tr[data-run]"); emphasise(row ? row.dataset.run : undefined); });
 $("runs-table").addEventListener("pointerleave", () => emphasise(undefined));
+$("more-rows").addEventListener("click", () => { hasAllRows = true; drawTable(); });
 for (const key of ["cells", "columns"]) $(key).addEventListener("change", (event) => update({ [key]: event.target.value }));
 view([...SHOWN_KEYS, "sort", "down", "cells", "columns", "a", "b"], drawTable);
