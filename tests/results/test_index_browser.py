@@ -147,6 +147,14 @@ def test_names_never_run(make_record: MakeRecord, open_page: OpenPage, tmp_path:
     assert "img" not in page.tags
 
 
+def test_a_missing_score_breaks_the_curves(make_record: MakeRecord, open_page: OpenPage, tmp_path: Path) -> None:
+    runs = [make_record(path=[(80, 90), (50, None), (20, 60)])]
+    page = open_page(write_index(runs, tmp_path / "index.html"))
+    lengths = [len(points.split()) for points in page.values("points", "polyline")]
+    # Frontier: before, gap, last. Forget: all three. Neighbor: before, gap, last.
+    assert lengths == [1, 1, 3, 1, 1]
+
+
 def test_attacks_are_drawn(runs: list[RunRecord], open_page: OpenPage, tmp_path: Path) -> None:
     def row(attack: str, setting: str, step: float | None, value: float) -> AttackRow:
         score = Score(value=value, n=60, low=value - 8, high=value + 8)

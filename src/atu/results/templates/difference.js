@@ -16,7 +16,7 @@ function scoreRow(name, a, b) {
   const metric = D.metrics[name], unit = metric.unit, cell = (score) => el("td", {}, score ? plain(score[0], unit) : el("span", { class: "gap" }, "–"), score ? el("small", {}, interval(score, unit)) : null);
   const change = a && b ? b[0] - a[0] : null;
   return el("tr", {}, el("th", { scope: "row" }, `${metric.arrow} ${pick(metric.label)}`, unit ? el("small", {}, ` ${unit}`) : null), cell(a), cell(b),
-    el("td", { class: "n" }, change === null ? "–" : ((change > 0 ? "+" : "") + plain(change, unit)).replace("-", "−")));
+    el("td", { class: "n" }, signed(change, unit)));
 }
 
 function drawDifference() {

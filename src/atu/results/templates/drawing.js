@@ -2,6 +2,12 @@
 const percent = (value) => (value === null ? "–" : `${value.toFixed(1)}%`);
 // As the tables write numbers: one decimal for percent, three for others, a dash for a gap.
 const plain = (value, unit) => (value === null || value === undefined ? "–" : value.toFixed(unit === "%" || Math.abs(value) >= 100 ? 1 : 3));
+const signed = (value, unit) => {
+  const text = plain(value, unit);
+  // A change that rounds to nothing has no sign.
+  if (!/[1-9]/.test(text)) return text.replace("-", "");
+  return text.startsWith("-") ? text.replace("-", "−") : `+${text}`;
+};
 const withUnit = (value, unit) => plain(value, unit) + (unit === "%" ? "%" : unit ? ` ${unit}` : "");
 const hasInterval = (score) => typeof score[1] === "number" && typeof score[2] === "number";
 const interval = (score, unit) => (hasInterval(score) ? ` (${[score[1], score[2]].map((end) => plain(end, unit) + (unit === "%" ? "%" : "")).join(" – ")})` : "");
@@ -128,7 +134,8 @@ function explore(box, series) {
     if (isSpoken) $("spoken").textContent = lines.join(", ");
   };
   const hide = () => { ring.setAttribute("visibility", "hidden"); emphasise(undefined); hideTip(); };
-  box.root.addEventListener("pointermove", (event) => {
+  // A finger that taps does not move.
+  for (const name of ["pointermove", "pointerdown"]) box.root.addEventListener(name, (event) => {
     const bounds = box.root.getBoundingClientRect(), scale = box.width / bounds.width;
     const x = (event.clientX - bounds.left) * scale, y = (event.clientY - bounds.top) * scale;
     let best = 30 ** 2;

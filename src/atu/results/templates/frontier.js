@@ -5,11 +5,12 @@ function runLines(run, stage, scores) {
 
 function drawFrontier() {
   const [across, up] = [forgetName(), keepName()], runs = visibleRuns(), host = $("frontier-chart");
-  const paths = runs.map((run) => ({ run, shown: shownOf(run), stages: stagesOf(run).filter((stage) => stage.scores[across] && stage.scores[up]) })).filter((path) => path.stages.length);
+  const isPoint = (stage) => Boolean(stage && stage.scores[across] && stage.scores[up]);
+  const paths = runs.map((run) => ({ run, shown: shownOf(run), stages: stagesOf(run) })).filter((path) => path.stages.some(isPoint));
   noteMissing(runs, across, up);
   if (!paths.length) { host.replaceChildren(el("p", { class: "empty" }, word("no_path"))); return; }
   const box = frame(host, innerWidth < 640 ? 380 : 500, { left: 40, right: 16, top: 26, bottom: 44 });
-  const all = paths.flatMap((path) => path.stages);
+  const all = paths.flatMap((path) => path.stages).filter(isPoint);
   const right = Math.min(100, Math.ceil((Math.max(...all.map((stage) => stage.scores[across][0])) + 4) / 10) * 10);
   const lowest = Math.min(...all.map((stage) => stage.scores[up][0])), highest = Math.max(...all.map((stage) => stage.scores[up][0]));
   const bottom = Math.max(0, Math.floor((lowest - 4) / 10) * 10), top = Math.min(100, Math.ceil((highest + 4) / 10) * 10);
@@ -23,10 +24,10 @@ function drawFrontier() {
     box.root.append(svg("line", { class: "level", x1: x(level()), x2: x(level()), y1: box.top, y2: box.bottom }));
   const series = paths.map(({ run, shown, stages }) => {
     // An interpolated point lies before the first stage at or under its level.
-    const isBetween = shown && shown.scores[across] && shown.scores[up] && !stages.includes(shown);
-    const at = isBetween ? stages.findIndex((stage) => stage.scores[across][0] <= level()) : stages.length;
+    const isBetween = isPoint(shown) && !stages.includes(shown);
+    const at = stages.findIndex((stage) => stage.scores[across] && stage.scores[across][0] <= level());
     const path = isBetween ? [...stages.slice(0, at), shown, ...stages.slice(at)] : stages;
-    return { run: run.id, look: lookOf(run), points: path.map(pointOf) };
+    return { run: run.id, look: lookOf(run), points: path.map((stage) => isPoint(stage) && pointOf(stage)) };
     function pointOf(stage) {
       const [a, u] = [stage.scores[across], stage.scores[up]], isShown = stage === shown, px = x(a[0]), py = y(u[0]);
       const whiskers = [];

@@ -26,7 +26,7 @@ function sortHead(name, label, title, look) {
   const isSorted = state.sort === name, arrow = isSorted ? (state.down ? " ▾" : " ▴") : "";
   const button = el("button", { type: "button", class: "sort", "data-sort": name, title }, label + arrow);
   button.addEventListener("click", () => update({ sort: name, down: isSorted && !state.down ? "1" : "" }));
-  return el("th", { scope: "col", class: look, "aria-sort": isSorted ? (state.down ? "descending" : "ascending") : "none" }, button);
+  return el("th", { scope: "col", class: look, "data-label": label, "aria-sort": isSorted ? (state.down ? "descending" : "ascending") : "none" }, button);
 }
 
 function tableHead(names) {
@@ -47,8 +47,7 @@ function tableHead(names) {
 function tableCell(run, name) {
   const score = cellOf(run, name), unit = D.metrics[name].unit;
   if (!score) return el("td", { class: "n" }, el("span", { class: "gap" }, "–"));
-  const sign = state.cells === "change" && score[0] > 0 ? "+" : "";
-  return el("td", { class: "n", title: score[3] === null ? "" : `n = ${score[3]}` }, el("b", {}, (sign + plain(score[0], unit)).replace("-", "−")),
+  return el("td", { class: "n", title: score[3] === null ? "" : `n = ${score[3]}` }, el("b", {}, state.cells === "change" ? signed(score[0], unit) : plain(score[0], unit)),
     hasInterval(score) ? el("small", {}, `${plain(score[1], unit)}–${plain(score[2], unit)}`) : null);
 }
 
