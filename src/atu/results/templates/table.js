@@ -73,7 +73,7 @@ function drawTable() {
   const rows = runs.slice(0, hasAllRows ? runs.length : MANY_ROWS).map((run) => {
     const shown = shownOf(run);
     return el("tr", { "data-run": run.id }, el("th", { scope: "row", class: "sticky" }, ...runName(run), compareButtons(run)),
-      el("td", { class: "look" }, swatch(lookOf(run)), ` ${lookOf(run).label}`), el("td", {}, spaced(run.target)), el("td", {}, seedOf(run)),
+      el("td", { class: "look" }, swatch(lookOf(run)), el("span", {}, ` ${lookOf(run).label}`)), el("td", {}, spaced(run.target)), el("td", {}, seedOf(run)),
       ...names.map((name) => tableCell(run, name)), el("td", {}, shown ? el("code", {}, shown.label) : el("span", { class: "gap" }, word(stagesOf(run).length ? "none_shown" : "none_scored"))));
   });
   $("runs-table").replaceChildren(tableHead(names), el("tbody", {}, ...rows));
