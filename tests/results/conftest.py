@@ -6,13 +6,14 @@ import dataclasses
 import itertools
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import Page, browse
 
-from atu.records import Answer, Score, StageResult
+from atu.records import Answer, RunRecord, Score, StageResult
 from atu.results.manifest import manifest
 from atu.results.run_folder import RunFolder, open_run
 from atu.results.tracking import MetricLog
@@ -234,3 +235,54 @@ def hostile() -> Callable[[RunFolder], None]:
         )
 
     return replace_answers
+
+
+@pytest.fixture
+def make_record() -> Callable[..., RunRecord]:
+    """Builds the record of a run from its scores: `path` holds forget and neighbor of each stage, None for NaN."""
+
+    def make(
+        name: str = "run",
+        path: Sequence[tuple[float | None, float | None]] = ((80, 90), (50, 80), (20, 60)),
+        **values: Any,
+    ) -> RunRecord:
+        stages = tuple(
+            StageResult(
+                index=index,
+                kind="unlearn" if index else "before",
+                label=f"{index:02}-unlearn" if index else "00-before",
+                scores={
+                    family: score(number, 50)
+                    if number is not None
+                    else Score(value=math.nan, n=0, low=math.nan, high=math.nan)
+                    for family, number in zip(("forget/all", "neighbor/all"), pair, strict=True)
+                },
+                seconds=1.0,
+            )
+            for index, pair in enumerate(path)
+        )
+        known: dict[str, Any] = {
+            "source": f"entity/project/{name}",
+            "method": "unlearning_atu",
+            "target": "William_Shakespeare",
+            "model": "SmolLM2-135M-Instruct",
+            "seed": 0,
+            "state": "done",
+            "config": CONFIG,
+            "stages": {"corrected": stages} if stages else {},
+        }
+        return RunRecord(name=name, **{**known, **values})
+
+    return make
+
+
+@pytest.fixture
+def open_page(tmp_path: Path) -> Callable[..., Page]:
+    """Opens a page in a browser; fails on any message of its console."""
+
+    def open_it(page: Path, fragment: str = "") -> Page:
+        done = browse(page, tmp_path / "profile", "--dump-dom", fragment=fragment)
+        assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+        return Page(done.stdout)
+
+    return open_it

@@ -2,90 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html.parser
 import json
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pages import assert_self_contained, read_page
 
 from atu.errors import UserError
 from atu.records import Answer
 from atu.results.page import write_report
-from atu.results.page_data import MAX_POINTS, page_data, script_json
+from atu.results.page_data import MAX_POINTS, page_data
+from atu.results.page_template import script_json
 from atu.results.run_folder import RunFolder
 
 MakeRun = Callable[..., RunFolder]
 
 
-class Page(html.parser.HTMLParser):
-    """Elements of a page, with the text of its scripts."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.scripts: list[tuple[str, str]] = []
-        self.text = ""
-        self._script_type: str | None = None
-        self.feed(path.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        values = {name: value or "" for name, value in attributes}
-        self.elements.append((tag, values))
-        if tag == "script":
-            self._script_type = values.get("type", "")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "script":
-            self._script_type = None
-
-    def handle_data(self, data: str) -> None:
-        if self._script_type is None:
-            self.text += data
-        else:
-            self.scripts.append((self._script_type, data))
-
-    @property
-    def data(self) -> dict[str, object]:
-        (text,) = [text for kind, text in self.scripts if kind == "application/json"]
-        value: dict[str, object] = json.loads(text)
-        return value
-
-
 def test_nothing_is_loaded_from_outside(make_run: MakeRun) -> None:
-    path = write_report(make_run())
-    page = Page(path)
-    for tag, attributes in page.elements:
-        assert tag not in {"iframe", "object", "embed", "base", "form"} or attributes.get("role") == "search"
-        for name in ("src", "href", "srcset", "action", "data", "poster", "xlink:href"):
-            assert attributes.get(name, "#").startswith(("#", "data:,"))
-        assert not any(name.startswith("on") for name in attributes)
-    style = re.search(r"<style>(.*?)</style>", path.read_text(encoding="utf-8"), re.S)
-    assert style is not None
-    assert "url(" not in style[1]
-    assert "@import" not in style[1]
-
-
-def test_policy_allows_only_the_script_of_the_page(make_run: MakeRun) -> None:
-    page = Page(write_report(make_run()))
-    (policy,) = [a["content"] for t, a in page.elements if a.get("http-equiv") == "Content-Security-Policy"]
-    (script,) = [text for kind, text in page.scripts if not kind]
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    assert policy.split("; ") == [
-        "default-src 'none'",
-        "style-src 'unsafe-inline'",
-        f"script-src 'sha256-{digest}'",
-        "img-src data:",
-        "base-uri 'none'",
-        "form-action 'none'",
-    ]
-    # The policy stands before everything that it governs.
-    tags = [tag for tag, _ in page.elements]
-    assert tags.index("meta") < tags.index("style") < tags.index("script")
+    assert_self_contained(write_report(make_run()))
 
 
 def test_model_output_stays_data(make_run: MakeRun, hostile: Callable[[RunFolder], None]) -> None:
@@ -95,7 +31,7 @@ def test_model_output_stays_data(make_run: MakeRun, hostile: Callable[[RunFolder
     text = path.read_text(encoding="utf-8")
     assert "<script>alert(1)" not in text
     assert "\u2028" not in text
-    page = Page(path)
+    page = read_page(path)
     assert [kind for kind, _ in page.scripts] == ["application/json", ""]
     answers = page.data["answers"]
     assert isinstance(answers, dict)
@@ -106,7 +42,7 @@ def test_text_of_config_and_status_is_escaped(make_run: MakeRun) -> None:
     run = make_run(num_answers=3, state="failed", message="</p><script>alert(2)</script>")
     run.config_path.write_text("a: '<img src=x onerror=alert(3)>'\n")
     run.write_manifest({"target": "<b>bold</b>", "versions": {"<u>": "1"}})
-    page = Page(write_report(run))
+    page = read_page(write_report(run))
     assert not {"img", "u"} & {tag for tag, _ in page.elements}
     assert "<b>bold</b>" in page.text
     assert "</p><script>alert(2)</script>" in page.text
@@ -120,7 +56,7 @@ def test_script_json_escapes_what_could_end_the_script() -> None:
 
 
 def test_finished_run_shows_verdict_table_and_set_up(make_run: MakeRun) -> None:
-    page = Page(write_report(make_run()))
+    page = read_page(write_report(make_run()))
     assert "Forgotten, and the rest kept: forgetting 87 → 23% (26% left)" in page.text
     assert "已遗忘，其余知识保留" in page.text
     for part in (
@@ -145,7 +81,7 @@ def test_finished_run_shows_verdict_table_and_set_up(make_run: MakeRun) -> None:
     ],
 )
 def test_unfinished_run_says_so(make_run: MakeRun, num_stages: int, state: str, words: list[str]) -> None:
-    page = Page(write_report(make_run(num_stages=num_stages, state=state, message="The loss is NaN.")))
+    page = read_page(write_report(make_run(num_stages=num_stages, state=state, message="The loss is NaN.")))
     for part in [*words, "The loss is NaN."]:
         assert part in page.text
 
@@ -153,7 +89,7 @@ def test_unfinished_run_says_so(make_run: MakeRun, num_stages: int, state: str, 
 def test_run_without_an_evaluation_before_says_so(make_run: MakeRun) -> None:
     run = make_run()
     shutil.rmtree(run.stage_dir("00-before"))
-    page = Page(write_report(run))
+    page = read_page(write_report(run))
     assert "The untouched model was not evaluated" in page.text
 
 
@@ -177,7 +113,7 @@ def test_run_cut_off_in_the_middle_has_a_page(make_run: MakeRun) -> None:
     run.status_path.unlink()
     with run.metrics_path.open("a") as file:
         file.write('{"step": 9')
-    page = Page(write_report(run))
+    page = read_page(write_report(run))
     assert "left no status" in page.text
     assert "William Shakespeare" in page.text
 

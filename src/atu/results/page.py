@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from atu.errors import UserError
 from atu.records import StageResult
-from atu.results.comparison import Row, checks, compare, number, signed, verdict
+from atu.results.attack_rows import read_attack_rows
+from atu.results.comparison import Row, checks, compare, verdict
 from atu.results.files import write_text_atomic
-from atu.results.metrics import DIRECTIONS, FAMILIES, KNOWN_SUFFIX, Words, describe
-from atu.results.page_data import last_evaluated, page_data, script_json
+from atu.results.metrics import FAMILIES, Words
+from atu.results.page_data import last_evaluated, page_data
+from atu.results.page_template import render_page
 from atu.results.run_folder import RunFolder
-from atu.results.terminal import duration
 from atu.results.tracking import MetricLog
-
-_TEMPLATES = Path(__file__).parent / "templates"
-_SCRIPTS = ("base.js", "charts.js", "answers.js", "start.js")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,88 +47,38 @@ def write_report(run_folder: RunFolder) -> Path:
     stages = run_folder.read_stages()
     first = next((stage for stage in stages if stage.kind == "before"), None)
     last = last_evaluated(stages)
+    attacks = read_attack_rows(run_folder.attacks_path)
     data = page_data(
         stages,
         run_folder.read_answers(first.label) if first else [],
         run_folder.read_answers(last.label) if last else [],
         MetricLog(run_folder.metrics_path).rows(),
+        attacks,
     )
     manifest = run_folder.read_manifest()
-    script = _script()
-    page = (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            header=_header(run_folder, manifest),
-            status=_status(run_folder),
-            stages=stages,
-            first=first,
-            last=last,
-            families=_families(first, last),
-            checks=checks(first.scores, last.scores) if first and last else [],
-            verdict=verdict(first.scores, last.scores) if first and last else None,
-            headline=data["headline"],
-            has_panels=bool(data["panels"]),
-            num_answers=len(data["answers"]["rows"]),
-            config=run_folder.config_path.read_text(encoding="utf-8"),
-            manifest=manifest,
-            data=Markup(script_json({**data, "words": _words()})),
-            script=Markup(script),
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            style=Markup(_template("report.css")),
-        )
+    page = render_page(
+        "report.html.j2",
+        title="title",
+        sections=("scores", "curves", *(("attacks",) if attacks else ()), "training", "stages", "answers", "setup"),
+        scripts=("base.js", "drawing.js", "charts.js", "attacks.js", "answers.js", "start.js"),
+        styles=("page.css",),
+        data=data,
+        header=_header(run_folder, manifest),
+        status=_status(run_folder),
+        stages=stages,
+        first=first,
+        last=last,
+        families=_families(first, last),
+        checks=checks(first.scores, last.scores) if first and last else [],
+        verdict=verdict(first.scores, last.scores) if first and last else None,
+        headline=data["headline"],
+        has_panels=bool(data["panels"]),
+        num_answers=len(data["answers"]["rows"]),
+        config=run_folder.config_path.read_text(encoding="utf-8"),
+        manifest=manifest,
     )
     write_text_atomic(run_folder.report_path, page)
     return run_folder.report_path
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "signed": signed, "duration": duration}
-    environment.globals |= {
-        "t": _both_languages,
-        "w": _interface_words,
-        "words": _words(),
-        "directions": DIRECTIONS,
-        "describe": describe,
-        "family_labels": FAMILIES,
-        "known_suffix": KNOWN_SUFFIX,
-    }
-    return environment
-
-
-@cache
-def _words() -> dict[str, list[str]]:
-    words: dict[str, list[str]] = json.loads(_template("words.json"))
-    return words
-
-
-def _template(name: str) -> str:
-    return (_TEMPLATES / name).read_text(encoding="utf-8")
-
-
-def _script() -> str:
-    body = "\n".join(_template(name) for name in _SCRIPTS)
-    return f'(() => {{\n"use strict";\n{body}}})();\n'
-
-
-def _both_languages(words: Words) -> Markup:
-    """Both languages side by side; the style sheet shows the one that is chosen."""
-    if words.en == words.zh:
-        return Markup("{}").format(words.en)
-    return Markup('<span class="en" lang="en">{}</span><span class="zh" lang="zh">{}</span>').format(*words)
-
-
-def _interface_words(key: str, **values: object) -> Markup:
-    """Words of the page itself, from `words.json`."""
-    return _both_languages(Words(*(text.format(**values) for text in _words()[key])))
 
 
 def _header(run_folder: RunFolder, manifest: Mapping[str, Any]) -> dict[str, str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from atu.records import Answer, Score, StageResult
+from atu.results.attack_rows import AttackRow
 from atu.results.metrics import DIRECTIONS, FAMILIES, describe, sort_key
+from atu.results.styles import PALETTE
 
 KNOWN_SCORE = 0.5
 """Row score from which an answer counts as right."""
@@ -29,6 +30,7 @@ def page_data(
     before: Sequence[Answer],
     after: Sequence[Answer],
     metric_rows: Sequence[Mapping[str, Any]],
+    attacks: Sequence[AttackRow] = (),
 ) -> dict[str, Any]:
     """Everything that the page's script needs.
 
@@ -37,14 +39,17 @@ def page_data(
         before: answers of the untouched model.
         after: answers of the last evaluated stage; empty when there is none yet.
         metric_rows: rows of `metrics.jsonl`.
+        attacks: rows of `attacks.json`.
     """
     panels = _panels(metric_rows)
     names = {name for stage in stages for name in (*stage.scores, *stage.signals)}
     names |= {curve["name"] for panel in panels for curve in panel["curves"]}
     return {
-        "metrics": {name: _metric(name) for name in sorted(names, key=sort_key)},
-        "stages": [_stage(stage) for stage in stages],
-        "headline": _headlines(stages),
+        "metrics": metrics_data({*names, *(row.group for row in attacks)}),
+        "stages": [stage_data(stage) for stage in stages],
+        "headline": headlines(stages),
+        "attacks": [attack_data(row) for row in attacks],
+        "palette": PALETTE,
         "panels": panels,
         "families": {name: family.label for name, family in FAMILIES.items()},
         "stage_starts": _stage_starts(metric_rows),
@@ -53,41 +58,50 @@ def page_data(
     }
 
 
-def script_json(value: Any) -> str:
-    """JSON that is safe inside a `<script>` element, whatever a model said.
-
-    `<`, `>` and `&` can't end the element or start a comment, and the two line separators that
-    older JavaScript takes for line ends are escaped as well.
-    """
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
-
-
 def last_evaluated(stages: Sequence[StageResult]) -> StageResult | None:
     """The last stage after the start that has scores."""
     return next((stage for stage in reversed(stages) if stage.kind != "before" and stage.scores), None)
 
 
+def metrics_data(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What the page says of each score and metric, in table order."""
+    return {name: _metric(name) for name in sorted(names, key=sort_key)}
+
+
 def _metric(name: str) -> dict[str, Any]:
     metric = describe(name)
     return {
+        "family": metric.family,
         "label": metric.label,
         "short": metric.short,
         "unit": metric.unit,
         "arrow": metric.arrow,
         "direction": DIRECTIONS[metric.direction][1],
         "meaning": metric.meaning,
+        "pitfall": metric.pitfall,
     }
 
 
-def _stage(stage: StageResult) -> dict[str, Any]:
+def stage_data(stage: StageResult) -> dict[str, Any]:
+    """A stage with its scores; a score that is no number is left out, so that it is a gap everywhere."""
     return {
         "index": stage.index,
         "kind": stage.kind,
         "label": stage.label,
-        "scores": {name: _score(score) for name, score in stage.scores.items()},
+        "scores": {name: _score(score) for name, score in stage.scores.items() if math.isfinite(score.value)},
+    }
+
+
+def attack_data(row: AttackRow) -> dict[str, Any]:
+    """A row of `attacks.json` as the script draws it."""
+    return {
+        "attack": row.attack,
+        "setting": row.setting,
+        "step": _measured(row.step),
+        "group": row.group,
+        "score": _score(row.score) if math.isfinite(row.score.value) else None,
+        "degenerate": _measured(row.degenerate),
+        "recovered": _measured(row.recovered),
     }
 
 
@@ -95,7 +109,7 @@ def _score(score: Score) -> list[float | None]:
     return [_finite(score.value), _finite(score.low), _finite(score.high), score.n]
 
 
-def _headlines(stages: Sequence[StageResult]) -> dict[str, str]:
+def headlines(stages: Iterable[StageResult]) -> dict[str, str]:
     """Family → the score that stands for it in the curves: the pooled one, else its first."""
     names = sorted({name for stage in stages for name in stage.scores}, key=sort_key)
     first: dict[str, str] = {}
@@ -175,6 +189,10 @@ def _side(answer: Answer | None, known: bool | None) -> list[Any] | None:
 
 def _finite(value: float) -> float | None:
     return _short(value) if math.isfinite(value) else None
+
+
+def _measured(value: float | None) -> float | None:
+    return None if value is None else _finite(value)
 
 
 def _short(value: float) -> float:

@@ -59,6 +59,10 @@ class RunFolder:
         return self.root / "metrics.jsonl"
 
     @property
+    def attacks_path(self) -> Path:
+        return self.root / "attacks.json"
+
+    @property
     def log_path(self) -> Path:
         return self.root / "log.txt"
 
@@ -257,7 +261,7 @@ def _refuse_foreign(root: Path) -> None:
 def _refuse_other_config(
     root: Path, first: Mapping[str, Any], config: Mapping[str, Any], may_differ: Sequence[str]
 ) -> None:
-    old, new = _flat(first), _flat(config)
+    old, new = flat_keys(first), flat_keys(config)
     keys = [
         key
         for key in {**old, **new}
@@ -282,12 +286,12 @@ def _word(flat: Mapping[str, Any], key: str) -> str:
     return json.dumps(flat[key], ensure_ascii=False, default=str) if key in flat else "(not set)"
 
 
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_keys(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one, with dotted keys."""
     flat: dict[str, Any] = {}
     for key, item in value.items():
         if isinstance(item, Mapping) and item:
-            flat |= _flat(item, f"{prefix}{key}.")
+            flat |= flat_keys(item, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = item
     return flat

@@ -1,4 +1,6 @@
 // Answers before and after: search, filters, and one page of rows at a time.
+const ALL_ANSWERS = { q: "", group: "", attack: "", outcome: "", page: "1" };
+Object.assign(DEFAULTS, ALL_ANSWERS);
 const PAGE_SIZE = 25, LONG_TEXT = 420;
 const [ID, GROUP, ATTACK, PROMPT, REFERENCES, BEFORE, AFTER] = D.answers.fields.keys();
 const [TEXT, SCORE, RIGHT, DEGENERATE, NLL, LOSS] = [0, 1, 2, 3, 4, 5];
@@ -46,10 +48,10 @@ function drawAnswers() {
 }
 
 function drawFilters(found) {
-  const groups = [...new Set(ROWS.map(({ row }) => row[GROUP]))].sort();
-  const families = [...new Set(groups.map((group) => group.split("/")[0]))].filter((family) => groups.filter((group) => group.startsWith(`${family}/`)).length > 1);
+  const groups = unique(ROWS.map(({ row }) => row[GROUP])).sort();
+  const families = unique(groups.map((group) => group.split("/")[0])).filter((family) => groups.filter((group) => group.startsWith(`${family}/`)).length > 1);
   options("group", [["", word("any")], ...families.map((family) => [family, `${family}/*`]), ...groups.map((group) => [group, group])], state.group);
-  const attacks = [...new Set(ROWS.map(({ row }) => row[ATTACK]))].sort();
+  const attacks = unique(ROWS.map(({ row }) => row[ATTACK])).sort();
   options("attack", [["", word("any")], ...attacks.map((attack) => (attack ? [attack, attack.replaceAll("_", " ")] : ["-", word("plain")]))], state.attack);
   const counts = Object.fromEntries(OUTCOMES.map((name) => [name, 0]));
   for (const item of found) for (const name of item.outcomes) counts[name] += 1;
@@ -64,15 +66,6 @@ function drawFilters(found) {
   if (focused !== undefined) $("outcomes").querySelector(`[data-outcome="${focused}"]`).focus();
   const query = $("query");
   if (document.activeElement !== query) query.value = state.q;
-}
-
-function options(id, pairs, chosen) {
-  const select = $(id), signature = lang() + JSON.stringify(pairs);
-  if (select.dataset.signature !== signature) {
-    select.replaceChildren(...pairs.map(([value, text]) => el("option", { value }, text)));
-    select.dataset.signature = signature;
-  }
-  select.value = chosen;
 }
 
 function heading() {
@@ -155,3 +148,10 @@ function drawPager(page, pages) {
   };
   $("pager").replaceChildren(...(pages < 2 ? [] : [turn("previous", page - 1), el("span", {}, fill(word("page_of"), { page, pages })), turn("next", page + 1)]));
 }
+
+if ($("query")) {
+  searchable({ page: "1" });
+  for (const key of ["group", "attack"]) $(key).addEventListener("change", (event) => update({ [key]: event.target.value, page: "1" }));
+  $("clear").addEventListener("click", () => { $("query").value = ""; update(ALL_ANSWERS); });
+}
+view(Object.keys(ALL_ANSWERS), drawAnswers);

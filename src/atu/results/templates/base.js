@@ -1,9 +1,12 @@
 // Shared parts: data, words, state in the URL hash, small builders.
 const D = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
-const DEFAULTS = { lang: "", q: "", group: "", attack: "", outcome: "", page: "1" };
-let state = { ...DEFAULTS };
-const listeners = [];
+// What the URL's fragment may set; each script adds its own keys.
+const DEFAULTS = { lang: "" };
+let state = DEFAULTS;
+const views = [];
+// `draw` runs at the start, in a new language or width, and when the state of one of its keys changes.
+const view = (keys, draw) => views.push({ keys, draw });
 
 const lang = () => document.documentElement.dataset.lang;
 const pick = (pair) => pair[lang() === "zh" ? 1 : 0];
@@ -41,13 +44,15 @@ function update(changes) {
   apply();
 }
 
-function apply() {
+let applied = {};
+function apply(isAnew) {
   const wanted = state.lang || (navigator.language.startsWith("zh") ? "zh" : "en");
-  const changed = wanted !== lang();
+  const isNewLanguage = wanted !== lang(), before = applied;
   document.documentElement.dataset.lang = wanted;
   document.documentElement.lang = wanted;
-  if (changed) translateAttributes();
-  for (const listener of listeners) listener(changed);
+  applied = state;
+  if (isNewLanguage) translateAttributes();
+  for (const { keys, draw } of views) if (isAnew || isNewLanguage || keys.some((key) => state[key] !== before[key])) draw();
 }
 
 function translateAttributes() {
@@ -62,7 +67,31 @@ function translateAttributes() {
     node.title = lang() === "zh" ? node.dataset.titleZh : node.dataset.titleEn;
   }
   const title = document.title.split(" · ");
-  document.title = [...title.slice(0, -1), word("title")].join(" · ");
+  document.title = [...title.slice(0, -1), word(D.title)].join(" · ");
+}
+
+function options(id, pairs, chosen) {
+  const select = $(id), signature = lang() + JSON.stringify(pairs);
+  if (select.dataset.signature !== signature) {
+    select.replaceChildren(...pairs.map(([value, text]) => el("option", { value }, text)));
+    select.dataset.signature = signature;
+  }
+  select.value = chosen;
+}
+
+const unique = (values) => [...new Set(values)];
+let typing = 0;
+function searchable(change) {
+  $("query").addEventListener("input", (event) => {
+    clearTimeout(typing);
+    typing = setTimeout(() => update({ ...change, q: event.target.value }), 120);
+  });
+  addEventListener("keydown", (event) => {
+    const isTyping = /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName);
+    if (event.key !== "/" || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    $("query").focus();
+  });
 }
 
 const tip = $("tip");

@@ -1,68 +1,8 @@
 // Charts: the trade-off, the scores over the stages, and one small panel a training metric.
-const SHAPES = { forget: "circle", neighbor: "square", utility: "triangle", degenerate: "diamond" };
+const SHAPES = { forget: "o", neighbor: "s", utility: "^", degenerate: "D" };
+const mark = (family, x, y, size) => shape(SHAPES[family], x, y, size, family);
 const EVALUATED = D.stages.filter((stage) => Object.keys(stage.scores).length);
 const scoreOf = (stage, family) => (D.headline[family] ? stage.scores[D.headline[family]] : undefined);
-const percent = (value) => (value === null ? "–" : `${value.toFixed(1)}%`);
-const short = (value) => {
-  if (value === 0) return "0";
-  const size = Math.abs(value);
-  return size >= 1e5 || size < 1e-3 ? value.toExponential(1).replace("e+", "e") : String(+value.toPrecision(3));
-};
-const linear = (from, to, start, end) => (value) => start + ((value - from) / (to - from || 1)) * (end - start);
-
-function ticks(low, high, count) {
-  const rough = (high - low || Math.abs(high) || 1) / count;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((part) => part * power).find((size) => size >= rough);
-  const found = [];
-  for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-9; value += step) found.push(+value.toPrecision(12));
-  return found;
-}
-
-function frame(host, height, margin) {
-  const width = Math.max(260, host.clientWidth || 480);
-  const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, width: "100%", role: "img" });
-  return { root, width, height, left: margin.left, right: width - margin.right, top: margin.top, bottom: height - margin.bottom };
-}
-
-function axis(box, x, y, xTicks, yTicks, xText, yText) {
-  for (const tick of yTicks) {
-    box.root.append(
-      svg("line", { class: "grid", x1: box.left, x2: box.right, y1: y(tick.at), y2: y(tick.at) }),
-      svg("text", { class: "tick", x: box.left - 7, y: y(tick.at) + 3.5, "text-anchor": "end" }, tick.text),
-    );
-  }
-  for (const tick of xTicks)
-    box.root.append(svg("text", { class: "tick", x: x(tick.at), y: box.bottom + 16, "text-anchor": tick.anchor || "middle" }, tick.text));
-  box.root.append(svg("line", { class: "axis", x1: box.left, x2: box.right, y1: box.bottom, y2: box.bottom }));
-  if (xText) box.root.append(svg("text", { class: "title", x: (box.left + box.right) / 2, y: box.height - 6, "text-anchor": "middle" }, xText));
-  if (yText) box.root.append(svg("text", { class: "title", x: box.left, y: 13 }, yText));
-}
-
-function mark(family, x, y, size) {
-  const r = size;
-  const paths = {
-    circle: `M${x - r},${y}a${r},${r} 0 1,0 ${2 * r},0a${r},${r} 0 1,0 ${-2 * r},0`,
-    square: `M${x - r * 0.9},${y - r * 0.9}h${r * 1.8}v${r * 1.8}h${-r * 1.8}z`,
-    triangle: `M${x},${y - r * 1.15}l${r * 1.1},${r * 2}h${-r * 2.2}z`,
-    diamond: `M${x},${y - r * 1.2}l${r * 1.2},${r * 1.2}l${-r * 1.2},${r * 1.2}l${-r * 1.2},${-r * 1.2}z`,
-  };
-  return svg("path", { d: paths[SHAPES[family]], class: `mark ${family}` });
-}
-
-function hoverable(node, label, lines) {
-  node.setAttribute("tabindex", "0");
-  node.setAttribute("role", "img");
-  node.setAttribute("aria-label", label + ": " + lines.slice(1).join(", "));
-  const show = () => {
-    const box = node.getBoundingClientRect();
-    showTip(lines, box.left + box.width / 2, box.top);
-  };
-  for (const name of ["pointerenter", "focus"]) node.addEventListener(name, show);
-  for (const name of ["pointerleave", "blur"]) node.addEventListener(name, hideTip);
-  return node;
-}
-
 function legend(id, families) {
   $(id).replaceChildren(...families.map((family) => {
     const metric = D.metrics[D.headline[family]];
@@ -72,7 +12,6 @@ function legend(id, families) {
   }));
 }
 
-const percentTicks = [0, 20, 40, 60, 80, 100].map((value) => ({ at: value, text: String(value) }));
 const percentOnly = (family) => D.headline[family] && D.metrics[D.headline[family]].unit === "%";
 
 function drawTradeoff() {
@@ -101,14 +40,13 @@ function drawTradeoff() {
       const across = scoreOf(stage, "forget"), up = scoreOf(stage, family), [px, py] = points[index];
       const isEnd = index === 0 || index === path.length - 1;
       const node = svg("g", { class: "hit" });
-      if (isEnd) node.append(
-        svg("line", { class: `whisker ${family}`, x1: x(across[1]), x2: x(across[2]), y1: py, y2: py }),
-        svg("line", { class: `whisker ${family}`, x1: px, x2: px, y1: y(up[1]), y2: y(up[2]) }));
+      if (isEnd && hasInterval(across)) node.append(svg("line", { class: `whisker ${family}`, x1: x(across[1]), x2: x(across[2]), y1: py, y2: py }));
+      if (isEnd && hasInterval(up)) node.append(svg("line", { class: `whisker ${family}`, x1: px, x2: px, y1: y(up[1]), y2: y(up[2]) }));
       node.append(svg("circle", { class: "target", cx: px, cy: py, r: 12 }), mark(family, px, py, isEnd ? 6 : 4));
       box.root.append(hoverable(node, stage.label, [
         stage.label,
-        `${forget.arrow} ${pick(forget.label)} ${percent(across[0])} (${percent(across[1])} – ${percent(across[2])})`,
-        `${D.metrics[D.headline[family]].arrow} ${pick(D.metrics[D.headline[family]].label)} ${percent(up[0])} (${percent(up[1])} – ${percent(up[2])})`,
+        `${forget.arrow} ${pick(forget.label)} ${percent(across[0])}${interval(across, "%")}`,
+        `${D.metrics[D.headline[family]].arrow} ${pick(D.metrics[D.headline[family]].label)} ${percent(up[0])}${interval(up, "%")}`,
       ]));
     });
     if (family === families[0]) [[0, "before"], [points.length - 1, "after"]].forEach(([index, key]) => {
@@ -133,12 +71,14 @@ function drawOverStages() {
   box.root.setAttribute("aria-label", word("overstages_title"));
   axis(box, x, y, xTicks, percentTicks, word("stage"), "%");
   for (const family of families) {
-    const path = EVALUATED.map((stage, index) => [index, scoreOf(stage, family), stage]).filter((point) => point[1]);
-    const band = [...path.map(([index, score]) => `${x(index)},${y(score[2])}`), ...[...path].reverse().map(([index, score]) => `${x(index)},${y(score[1])}`)];
-    box.root.append(
-      svg("polygon", { class: `band ${family}`, points: band.join(" ") }),
-      svg("polyline", { class: `curve ${family}`, points: path.map(([index, score]) => `${x(index)},${y(score[0])}`).join(" ") }),
-    );
+    for (const path of pieces(EVALUATED.map((stage, index) => scoreOf(stage, family) && [index, scoreOf(stage, family)]))) {
+      const bounded = path.filter(([, score]) => hasInterval(score));
+      const band = [...bounded.map(([index, score]) => `${x(index)},${y(score[2])}`), ...[...bounded].reverse().map(([index, score]) => `${x(index)},${y(score[1])}`)];
+      box.root.append(
+        svg("polygon", { class: `band ${family}`, points: band.join(" ") }),
+        svg("polyline", { class: `curve ${family}`, points: path.map(([index, score]) => `${x(index)},${y(score[0])}`).join(" ") }),
+      );
+    }
   }
   for (const family of families) {
     const metric = D.metrics[D.headline[family]];
@@ -146,7 +86,7 @@ function drawOverStages() {
       const score = scoreOf(stage, family);
       if (!score) return;
       const node = svg("g", { class: "hit" }, svg("circle", { class: "target", cx: x(index), cy: y(score[0]), r: 11 }), mark(family, x(index), y(score[0]), 4.5));
-      box.root.append(hoverable(node, stage.label, [stage.label, `${metric.arrow} ${pick(metric.label)} ${percent(score[0])}`, `${percent(score[1])} – ${percent(score[2])}, n = ${score[3]}`]));
+      box.root.append(hoverable(node, stage.label, [stage.label, `${metric.arrow} ${pick(metric.label)} ${percent(score[0])}`, `n = ${score[3]}${interval(score, "%")}`]));
     });
   }
   $("overstages").replaceChildren(box.root);
@@ -222,7 +162,7 @@ function panelFigure(panel) {
 }
 
 function drawPanels() {
-  const families = [...new Set(D.panels.map((panel) => panel.family))];
+  const families = unique(D.panels.map((panel) => panel.family));
   const made = D.panels.map(panelFigure);
   $("panels").replaceChildren(...families.flatMap((family) => [
     el("h3", {}, D.families[family] ? pick(D.families[family]) : family),
@@ -232,7 +172,16 @@ function drawPanels() {
   for (const { panel, host } of made) drawPanel(panel, host);
 }
 
-function drawCharts() {
+view([], () => {
   if ($("tradeoff")) { drawTradeoff(); drawOverStages(); }
   if ($("panels")) drawPanels();
+});
+
+// Attacks of one run: a look for each setting, in the order of the file.
+const ATTACK_KEYS = [];
+const attackRows = () => D.attacks;
+function attackLook(row) {
+  const at = unique(D.attacks.filter((other) => other.attack === row.attack).map((other) => other.setting)).indexOf(row.setting);
+  const markers = Object.keys(OUTLINES);
+  return { color: D.palette[at % D.palette.length], marker: markers[at % markers.length], label: row.setting };
 }

@@ -1,20 +1,5 @@
 // Wires the page up and draws it.
-let typing = 0;
-if ($("query")) {
-  $("query").addEventListener("input", (event) => {
-    clearTimeout(typing);
-    typing = setTimeout(() => update({ q: event.target.value, page: "1" }), 120);
-  });
-  for (const key of ["group", "attack"]) $(key).addEventListener("change", (event) => update({ [key]: event.target.value, page: "1" }));
-  $("clear").addEventListener("click", () => { $("query").value = ""; update({ ...DEFAULTS, lang: state.lang }); });
-  document.querySelector(".filters").addEventListener("submit", (event) => event.preventDefault());
-  addEventListener("keydown", (event) => {
-    const isTyping = /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName);
-    if (event.key !== "/" || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
-    $("query").focus();
-  });
-}
+for (const form of document.querySelectorAll("form")) form.addEventListener("submit", (event) => event.preventDefault());
 for (const button of document.querySelectorAll("[data-set-lang]")) button.addEventListener("click", () => update({ lang: button.dataset.setLang }));
 // The fragment holds the state, so links to sections move the page by themselves.
 for (const link of document.querySelectorAll("nav a, .skip")) {
@@ -30,9 +15,7 @@ addEventListener("hashchange", () => {
   if (JSON.stringify(next) !== JSON.stringify(state)) { state = next; apply(); }
 });
 let width = innerWidth;
-addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; drawCharts(); } });
-listeners.push((isNewLanguage) => { if (isNewLanguage) drawCharts(); drawAnswers(); });
+addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; apply(true); } });
 state = readHash();
 translateAttributes();
-drawCharts();
-apply();
+apply(true);
