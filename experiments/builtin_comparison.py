@@ -25,7 +25,6 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 
 from atu.config import config_hash, load
-
 from atu.results.styles import method_style
 
 ROOT = Path(__file__).resolve().parents[1]
