@@ -103,15 +103,15 @@ class RunFolder:
                 shutil.rmtree(final)
         publish_folder(partial, final)
 
-    def read_stages(self) -> list[StageResult]:
-        """The finished stages, by index.
+    def read_stages(self, scoring: Scoring = "corrected") -> list[StageResult]:
+        """The finished stages, by index, with the scores of one scoring (none where it was not asked for).
 
         Raises:
             UserError: a stage file is missing or broken.
         """
         folders = sorted(path.parent for path in self.root.glob("stages/*/stage.json"))
         finished = [folder for folder in folders if not folder.name.endswith(PARTIAL_SUFFIX)]
-        return sorted((read_stage(folder) for folder in finished), key=lambda stage: stage.index)
+        return sorted((read_stage(folder, scoring) for folder in finished), key=lambda stage: stage.index)
 
     def read_answers(self, label: str) -> list[Answer]:
         """The answers given at the end of a stage; empty when it asked no probes.
@@ -257,7 +257,7 @@ def _refuse_foreign(root: Path) -> None:
 def _refuse_other_config(
     root: Path, first: Mapping[str, Any], config: Mapping[str, Any], may_differ: Sequence[str]
 ) -> None:
-    old, new = _flat(first), _flat(config)
+    old, new = flat_keys(first), flat_keys(config)
     keys = [
         key
         for key in {**old, **new}
@@ -282,12 +282,12 @@ def _word(flat: Mapping[str, Any], key: str) -> str:
     return json.dumps(flat[key], ensure_ascii=False, default=str) if key in flat else "(not set)"
 
 
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_keys(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one, with dotted keys."""
     flat: dict[str, Any] = {}
     for key, item in value.items():
         if isinstance(item, Mapping) and item:
-            flat |= _flat(item, f"{prefix}{key}.")
+            flat |= flat_keys(item, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = item
     return flat
