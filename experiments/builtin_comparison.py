@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from atu.results.styles import method_style
+
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = "runs/comparison"
 CONCEPTS = ("William_Shakespeare", "Japan", "Ancient_Egypt", "Human_Heart")
@@ -146,10 +148,11 @@ def draw(rows: Sequence[dict[str, object]], path: Path) -> None:
         for row in (row for row in rows if row["concept"] == concept):
             points = [row["before"], *row["curve"]]  # type: ignore[misc]
             left = [[100 * p[key] / points[0][key] for p in points] for key in ("forget/all", "neighbor/all")]
-            label, color, marker = _LABELS[str(row["method"])]
-            shown = label if row["seed"] == min(SEEDS) else None
-            axis.plot(*left, color=color, marker=marker, markersize=4, linewidth=1, label=shown)
-            axis.plot(left[0][-1], left[1][-1], color=color, marker=marker, markersize=9)
+            style = method_style(str(row["method"]))
+            look = {"color": style.color, "marker": style.marker}
+            shown = style.label if row["seed"] == min(SEEDS) else None
+            axis.plot(*left, markersize=4, linewidth=1, label=shown, **look)
+            axis.plot(left[0][-1], left[1][-1], markersize=9, **look)
         axis.set_title(concept.replace("_", " "), fontsize=10)
         axis.set_xlabel("forget: right answers left, % of before (← better)")
         axis.grid(alpha=0.3)
@@ -157,14 +160,6 @@ def draw(rows: Sequence[dict[str, object]], path: Path) -> None:
     axes[0][0].legend(fontsize=8, loc="lower right")
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
-
-
-_LABELS = {  # label, color (Okabe and Ito: told apart by everybody), marker
-    "unlearning_atu": ("ours", "#0072B2", "o"),
-    "unlearning_npo": ("NPO + retain KL", "#E69F00", "s"),
-    "unlearning_ga": ("GA + retain KL", "#009E73", "^"),
-    "unlearning_atu_released": ("ATU as released", "#D55E00", "D"),
-}
 
 
 def main() -> None:

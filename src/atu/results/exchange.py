@@ -62,8 +62,9 @@ def read_runs(path: Path) -> list[RunRecord]:
     Raises:
         UserError: no such file, or something in it is not what the form says; nothing is guessed.
     """
+    text = read_text(path)
     try:
-        entries = json.loads(read_text(path), object_pairs_hook=_object)
+        entries = json.loads(text, object_pairs_hook=_object)
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({error}).") from error
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):

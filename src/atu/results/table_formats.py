@@ -62,7 +62,7 @@ def comparison_latex(table: Table) -> str:
             r"\centering",
             rf"\caption{{{_latex(table.title)}}}",
             r"\resizebox{\textwidth}{!}{%",
-            rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(header(table)) - 1)}}}",
             r"\toprule",
             rf"{head} \\",
             r"\midrule",

@@ -49,11 +49,12 @@ def draw_table(table: Table) -> Figure:
     _rule(axes, width, _MARGIN - 0.06, 1.2)
     for index, (edge, text) in enumerate(zip(edges, head, strict=True)):
         side = "left" if index == 0 else "right"
-        axes.text(edge, y, text, ha=side, va="baseline", fontsize=_SIZE, weight="bold", linespacing=1.15)
+        for above, line in enumerate(reversed(text.split("\n"))):
+            axes.text(edge, y - above * _LINE, line, ha=side, va="baseline", fontsize=_SIZE, weight="bold")
     y += 0.08
     _rule(axes, width, y, 0.7)
-    for line in body:
-        for index, (edge, text) in enumerate(zip(edges, line, strict=True)):
+    for row in body:
+        for index, (edge, text) in enumerate(zip(edges, row, strict=True)):
             side = "left" if index == 0 else "right"
             axes.text(edge, y + _ROW / 2, text, ha=side, va="center", fontsize=_SIZE)
         y += _ROW
