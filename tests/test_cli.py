@@ -214,7 +214,7 @@ def test_report_writes_the_page_with_and_without_its_name(tmp_path: Path) -> Non
         result = call("-m", "atu", *arguments, cwd=tmp_path)
         assert result.stdout == f"{folder / 'report.html'}\n"
         (folder / "report.html").unlink()
-    assert "export" in call("-m", "atu", "report", cwd=tmp_path).stdout
+    assert "export" in call("-m", "atu", "report", "--help", cwd=tmp_path).stdout
 
 
 def test_report_export_names_what_it_leaves_out(tmp_path: Path) -> None:
