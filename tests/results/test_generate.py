@@ -81,7 +81,7 @@ def test_numbers_without_curves_are_drawn_too(tmp_path: Path) -> None:
     make("--source", "json", "--json_path", tmp_path / "r.json", "--output_dir", tmp_path / "out")
     assert files(tmp_path / "out") == FILES
     text = (tmp_path / "out" / "comparison_table.md").read_text()
-    assert "- GA: its file does not say which scoring its numbers are of" in text
+    assert text.startswith("Scoring: not stated by the file. Shown: last stage of every run.")
 
 
 def test_a_scoring_is_named_on_the_table(tmp_path: Path) -> None:

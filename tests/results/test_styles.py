@@ -19,3 +19,11 @@ def test_no_two_of_twenty_methods_look_alike() -> None:
 def test_ours_comes_first_and_unknown_methods_last() -> None:
     methods = ["RMU", "unlearning_ga", "unlearning_atu"]
     assert list(method_styles(methods, {})) == ["unlearning_atu", "unlearning_ga", "RMU"]
+
+
+def test_a_method_by_its_name_in_papers_looks_like_ours_of_that_name() -> None:
+    npo, ours = method_style("NPO"), method_style("unlearning_npo")
+    assert (npo.label, npo.color, npo.marker) == ("NPO", ours.color, ours.marker)
+    both = method_styles(["NPO", "unlearning_npo"], {})
+    assert both["unlearning_npo"] == ours
+    assert both["NPO"].color != ours.color

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from scored_runs import Curve, points, record
@@ -13,6 +15,7 @@ from scored_runs import Curve, points, record
 from atu.errors import UserError
 from atu.records import RunRecord
 from atu.results.collect import Collection
+from atu.results.exchange import read_runs
 from atu.results.selection import Rule, parse_rule
 from atu.results.study import Study, build_study, refuse_repeats
 from atu.results.table_formats import comparison_csv, comparison_latex, comparison_markdown, paired_csv, paired_markdown
@@ -170,6 +173,17 @@ def test_a_level_that_no_run_reaches_is_refused() -> None:
 def test_a_scoring_that_no_run_has_is_refused() -> None:
     with pytest.raises(UserError, match="it has no released scores"):
         build_study(Collection(runs=(record(points((8, 9), (2, 6))),)), rule=LAST, scoring="released", names={})
+
+
+def test_numbers_of_which_the_scoring_is_not_stated_are_not_called_corrected(tmp_path: Path) -> None:
+    entries = {
+        name: {"metrics": {"forget/all": 20}, "config": {"scoring": s} if s else {}}
+        for name, s in (("A", "corrected"), ("B", ""))
+    }
+    (tmp_path / "r.json").write_text(json.dumps(entries))
+    runs = read_runs(tmp_path / "r.json")
+    assert run_table(study(runs)).title.startswith("Scoring: corrected; not stated for B. ")
+    assert run_table(study(runs[1:])).title.startswith("Scoring: not stated by the file. ")
 
 
 def test_names_of_the_user() -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MEANS = "Lines: mean over targets, seeds first; a run that stopped stays at its last stage. Bars: 95% t interval."
+_LEAST_SPAN = 10.0
+"""Points that an axis shows at least: differences of a tenth of a point shall not look like a cliff."""
 _CROWD = 8
 """More lines than this are drawn thinner."""
 
@@ -31,7 +33,7 @@ def draw_figures(study: Study, *, is_aggregate: bool) -> dict[str, Figure]:
     """File name without ending → figure: a line a run, or with `is_aggregate` a line a method."""
     lines = mean_lines(study) if is_aggregate else run_lines(study)
     dashes = {} if is_aggregate else target_dashes(study)
-    below = f"Scoring: {study.scoring}. Large marker: {study.rule}." + (f" {_MEANS}" if is_aggregate else "")
+    below = f"Scoring: {study.scoring_words}. Large marker: {study.rule}." + (f" {_MEANS}" if is_aggregate else "")
     return {
         "figure4_neighbor_vs_forget": _by_method_and_layer(lines, dashes, below),
         "figure5_utility_neighbor_vs_forget": _panels(lines, [(FORGET, UTILITY), (FORGET, NEIGHBOR)], dashes, below),
@@ -86,7 +88,7 @@ def _draw(axes: Axes, lines: Sequence[Line], x: str, y: str) -> None:
     axes.set_ylabel(_axis_label(y))
     is_crowded = len(lines) > _CROWD
     numbers: list[tuple[float, float]] = []
-    for line in lines:
+    for index, line in enumerate(lines):
         xs, ys, at = line.points[x], line.points[y], (line.shown[x], line.shown[y])
         look: dict[str, Any] = {"color": line.style.color, "marker": line.style.marker}
         axes.plot(
@@ -99,8 +101,12 @@ def _draw(axes: Axes, lines: Sequence[Line], x: str, y: str) -> None:
             **look,
         )
         axes.plot(xs[:1], ys[:1], color="black", marker="*", markersize=9, linestyle="", zorder=3)
-        _draw_interval(axes, line.style.color, *at)
-        axes.plot(at[0].value, at[1].value, markersize=9, markeredgecolor="white", zorder=4, **look)
+        # Methods that end at the same stage would hide each other's bars.
+        aside = 0.03 * (index - (len(lines) - 1) / 2) if x == STAGE else 0.0
+        _draw_interval(axes, line.style.color, *at, aside)
+        axes.plot(
+            at[0].value, at[1].value, markersize=9, markeredgecolor="white", markeredgewidth=0.7, zorder=4, **look
+        )
         numbers += [*zip(xs, ys, strict=True), (at[0].value, at[1].value)]
     whole = [pair for pair in numbers if not any(map(math.isnan, pair))]
     if not whole:
@@ -112,23 +118,24 @@ def _draw(axes: Axes, lines: Sequence[Line], x: str, y: str) -> None:
         axes.locator_params(axis="x", integer=True)
 
 
-def _draw_interval(axes: Axes, color: str, x: Estimate, y: Estimate) -> None:
+def _draw_interval(axes: Axes, color: str, x: Estimate, y: Estimate, aside: float) -> None:
     """Thin bars to the ends of the intervals; an estimate without interval has none."""
     if not math.isnan(x.low):
         axes.plot([x.low, x.high], [y.value, y.value], color=color, linewidth=0.9, alpha=0.6)
     if not math.isnan(y.low):
-        axes.plot([x.value, x.value], [y.low, y.high], color=color, linewidth=0.9, alpha=0.6)
+        axes.plot([x.value + aside] * 2, [y.low, y.high], color=color, linewidth=0.9, alpha=0.6)
 
 
 def _limits(name: str, values: Sequence[float], shown: Sequence[Estimate]) -> tuple[float, float]:
     """Ends of an axis. Bars may go out of the picture where it could only show impossible percentages."""
     ends = [end for estimate in shown for end in (estimate.low, estimate.high) if not math.isnan(end)]
     low, high = min(values), max(values)
-    if name != STAGE:
-        low, high = max(min([low, *ends]), 0.0), min(max([high, *ends]), 100.0)
-        low, high = min(low, *values), max(high, *values)
-    room = 0.05 * (high - low) or 1.0
-    return low - room, high + room
+    if name == STAGE:
+        return low - 0.15, high + 0.15
+    low = min(low, max(min([low, *ends]), 0.0))
+    high = max(high, min(max([high, *ends]), 100.0))
+    more = max(0.0, _LEAST_SPAN - (high - low)) / 2 + 0.05 * (high - low)
+    return low - more, high + more
 
 
 def _legend(axes: Axes, lines: Sequence[Line], dashes: Mapping[str, Dashes], *, has_markers: bool = True) -> None:

@@ -67,6 +67,9 @@ def mean_lines(study: Study) -> list[Line]:
             name: [_mean(entries, [_at(points, stage, name) for points in curves]).value for stage in stages]
             for name in AXES
         }
+        shown = {name: _mean(entries, [_shown(entry, name) for entry in entries]) for name in AXES}
+        # How far the numbers of stages differ is no uncertainty.
+        shown[STAGE] = shown[STAGE]._replace(low=math.nan, high=math.nan)
         lines.append(
             Line(
                 label=variant,
@@ -74,7 +77,7 @@ def mean_lines(study: Study) -> list[Line]:
                 dashes=dashes[variant],
                 layer=hook_layer(entries[0].run),
                 points=held | {STAGE: [float(stage) for stage in stages]},
-                shown={name: _mean(entries, [_shown(entry, name) for entry in entries]) for name in AXES},
+                shown=shown,
             )
         )
     return lines

@@ -73,6 +73,16 @@ class Study:
         return found
 
     @property
+    def scoring_words(self) -> str:
+        """The scoring, and whose numbers do not say that they are of it."""
+        unstated = list(dict.fromkeys(entry.variant for entry in self.entries if not states_scoring(entry.run)))
+        if not unstated:
+            return self.scoring
+        if len(unstated) == len(self.variants):
+            return "not stated by the file"
+        return f"{self.scoring}; not stated for {', '.join(unstated)}"
+
+    @property
     def targets(self) -> list[str]:
         """All targets, in order."""
         return sorted({entry.run.target for entry in self.entries})
@@ -102,9 +112,6 @@ def build_study(collection: Collection, *, rule: Rule, scoring: Scoring, names: 
     if rule.asked_for and rule.asked_for not in {run.method for run in runs}:
         known = did_you_mean(rule.asked_for, {run.method for run in runs})
         raise UserError(f"There is no method '{rule.asked_for}'.{known}")
-    notes += [
-        f"{run.name}: its file does not say which scoring its numbers are of" for run in runs if not states_scoring(run)
-    ]
     entries = _entries(runs, rule, scoring, names)
     missed = [entry for entry in entries if not entry.node.scores]
     if len(missed) == len(entries):

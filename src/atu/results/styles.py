@@ -39,12 +39,15 @@ _LOOKS = [(c, m) for m in _MARKERS for c in (*_OTHER_COLORS, *PALETTE)]
 
 
 def method_style(method: str) -> MethodStyle:
-    """Look of a method by task name; an unknown one always gets the same look, which no known one has.
+    """Look of a method by task name, or by what a paper calls it (`NPO`); an unknown one always gets the same look.
 
     Two unknown methods may share a look (1 in 10): `method_styles` tells those of one picture apart.
     """
     if method in _METHODS:
         return _METHODS[method]
+    short = f"unlearning_{method.lower()}"
+    if short in _METHODS:
+        return replace(_METHODS[short], label=method)
     number = zlib.crc32(method.encode())
     color = _OTHER_COLORS[number % len(_OTHER_COLORS)]
     marker = _OTHER_MARKERS[number // len(_OTHER_COLORS) % len(_OTHER_MARKERS)]

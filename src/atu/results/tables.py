@@ -91,7 +91,7 @@ class PairedRow:
 
 def title(study: Study) -> str:
     """What stands on every table and figure."""
-    return f"Scoring: {study.scoring}. Shown: {study.rule}."
+    return f"Scoring: {study.scoring_words}. Shown: {study.rule}."
 
 
 def run_table(study: Study) -> Table:
@@ -247,7 +247,7 @@ def _mean_row(
 
 
 def _common(study: Study) -> dict[str, str]:
-    return {"SCORING": study.scoring, "STAGE_RULE": str(study.rule)}
+    return {"SCORING": study.scoring_words, "STAGE_RULE": str(study.rule)}
 
 
 def _distinct(candidates: Sequence[Sequence[str]]) -> list[str]:
