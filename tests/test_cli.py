@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from scored_runs import points, save_run
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "launch_training.py"
@@ -49,6 +51,7 @@ def assert_one_line(result: subprocess.CompletedProcess[str], message: str) -> N
         ["-m", "atu", "train", "--help"],
         ["-m", "atu", "evaluate", "no-such-model", "--target", "x", "--out", "out"],
         ["-m", "atu", "report", "."],
+        ["-m", "atu", "report", "export"],
         ["-m", "atu", "teach", "--help"],
         ["-m", "atu", "teach", "--out", "out", "sed=1"],
         ["-m", "atu", "data", "rwku", "1_Stephen_King", "--from", "nowhere", "--out", "/nonexistent/out"],
@@ -62,6 +65,7 @@ def assert_one_line(result: subprocess.CompletedProcess[str], message: str) -> N
         "atu train help",
         "evaluate",
         "report",
+        "report export",
         "teach help",
         "teach",
         "data",
@@ -201,6 +205,29 @@ def test_the_version_is_the_package_s(tmp_path: Path) -> None:
 def test_report_of_a_folder_that_is_no_run(tmp_path: Path) -> None:
     result = call("-m", "atu", "report", str(tmp_path), cwd=tmp_path)
     assert_one_line(result, f"{tmp_path} is not a run folder: it has no config.yaml.")
+    assert not any(tmp_path.iterdir())
+
+
+def test_report_writes_the_page_with_and_without_its_name(tmp_path: Path) -> None:
+    folder = save_run(tmp_path, points((80, 90), (20, 60)))
+    for arguments in (["report", str(folder)], ["report", "page", str(folder)]):
+        result = call("-m", "atu", *arguments, cwd=tmp_path)
+        assert result.stdout == f"{folder / 'report.html'}\n"
+        (folder / "report.html").unlink()
+    assert "export" in call("-m", "atu", "report", "--help", cwd=tmp_path).stdout
+
+
+def test_report_export_names_what_it_leaves_out(tmp_path: Path) -> None:
+    save_run(tmp_path / "runs", points((80, 90), (20, 60)))
+    (save_run(tmp_path / "runs", points((80, 90), (20, 60)), seed=1) / "config.yaml").write_text("[")
+    result = call("-m", "atu", "report", "export", "--out", "r.json", cwd=tmp_path)
+    assert result.stdout == "1 runs: r.json\n"
+    assert result.stderr.startswith("note: unlearning_atu-Japan-seed1 is left out: Cannot read ")
+    assert set(json.loads((tmp_path / "r.json").read_text())) == {"unlearning_atu-Japan-seed0"}
+
+
+def test_report_export_of_nothing(tmp_path: Path) -> None:
+    assert_one_line(call("-m", "atu", "report", "export", cwd=tmp_path), "There is no folder runs.")
     assert not any(tmp_path.iterdir())
 
 

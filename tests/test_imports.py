@@ -62,7 +62,7 @@ def test_all_modules_import_without_the_development_packages() -> None:
 
 def test_every_package_that_the_source_imports_is_a_declared_dependency() -> None:
     providers = importlib.metadata.packages_distributions()
-    for path in [*(ROOT / "src").rglob("*.py"), ROOT / "launch_training.py"]:
+    for path in [*(ROOT / "src").rglob("*.py"), *ROOT.glob("*.py")]:
         for package in imported_packages(path) - set(sys.stdlib_module_names) - {"atu", "__future__"}:
             distributions = {name.lower().replace("_", "-") for name in providers.get(package, [])}
             assert distributions & CORE, f"{path}: {package} is not in pyproject's dependencies"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from atu import __version__
 from atu.benchmarks.config import DataConfig
@@ -124,14 +125,47 @@ def teach(
         typer.echo(f"model: {run_teaching(config)}")
 
 
-@app.command()
-def report(run_dir: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
-    """Write report.html of a run anew from its files."""
+class _PageByDefault(TyperGroup):
+    """`atu report RUN` is `atu report page RUN`. A run folder with the name of a command is `./export`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["page", *args])
+
+
+report_app = typer.Typer(
+    cls=_PageByDefault,
+    help="Show what runs gave: `atu report RUN` writes report.html of a run anew.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(report_app, name="report")
+
+
+@report_app.command()
+def page(run_dir: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
+    """Write report.html of a run anew from its files; `page` may be left out."""
     with exit_codes("The same command starts anew."):
         from atu.results.page import write_report
         from atu.results.run_folder import RunFolder
 
         typer.echo(write_report(RunFolder(root=run_dir)))
+
+
+@report_app.command()
+def export(
+    runs: Annotated[Path, typer.Argument(help="Folder of a run, or with runs in it.")] = Path("runs"),
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("results_data.json"),
+) -> None:
+    """Write the scores and configs of runs as one JSON file, which generate_results.py reads."""
+    with exit_codes("The same command starts anew."):
+        from atu.results.collect import read_local
+        from atu.results.exchange import write_runs
+
+        collection = read_local(runs)
+        path = write_runs(collection.runs, out)
+        for note in collection.notes:
+            typer.echo(f"note: {note}", err=True)
+        typer.echo(f"{len(collection.runs)} runs: {path}")
 
 
 data_app = typer.Typer(help="Get a benchmark's data.", no_args_is_help=True, rich_markup_mode=None)

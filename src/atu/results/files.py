@@ -150,6 +150,18 @@ def read_jsonl(path: Path, *, allow_cut_tail: bool = False) -> list[dict[str, An
     return rows
 
 
+def read_text(path: Path) -> str:
+    """Read UTF-8 text.
+
+    Raises:
+        UserError: no such file, or not UTF-8.
+    """
+    try:
+        return _read_bytes(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text.") from error
+
+
 def read_json(path: Path) -> Any:
     """Read one JSON value.
 

@@ -107,15 +107,15 @@ class RunFolder:
                 shutil.rmtree(final)
         publish_folder(partial, final)
 
-    def read_stages(self) -> list[StageResult]:
-        """The finished stages, by index.
+    def read_stages(self, scoring: Scoring = "corrected") -> list[StageResult]:
+        """The finished stages, by index, with the scores of one scoring (none where it was not asked for).
 
         Raises:
             UserError: a stage file is missing or broken.
         """
         folders = sorted(path.parent for path in self.root.glob("stages/*/stage.json"))
         finished = [folder for folder in folders if not folder.name.endswith(PARTIAL_SUFFIX)]
-        return sorted((read_stage(folder) for folder in finished), key=lambda stage: stage.index)
+        return sorted((read_stage(folder, scoring) for folder in finished), key=lambda stage: stage.index)
 
     def read_answers(self, label: str) -> list[Answer]:
         """The answers given at the end of a stage; empty when it asked no probes.

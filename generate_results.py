@@ -1,0 +1,16 @@
+"""Tables, figures and a page from runs: `python generate_results.py --help`; RESULTS_GUIDE.md explains them."""
+
+from __future__ import annotations
+
+import sys
+
+from atu.launch import exit_codes
+from atu.results.generate import generate
+from atu.results.options import read_options
+
+if __name__ == "__main__":
+    with exit_codes("The same command starts anew."):
+        options = read_options(sys.argv[1:])
+        for note in generate(options).notes:
+            print(f"note: {note}", file=sys.stderr)
+        print(f"tables, figures and index.html: {options.output_dir}")
