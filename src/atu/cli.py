@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from atu import __version__
 from atu.benchmarks.config import DataConfig
@@ -124,14 +125,41 @@ def teach(
         typer.echo(f"model: {run_teaching(config)}")
 
 
-@app.command()
-def report(run_dir: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
+class _ReportGroup(TyperGroup):
+    """`atu report RUN` is `atu report page RUN`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        is_run = bool(args) and args[0] not in self.commands and not args[0].startswith("-")
+        return super().parse_args(ctx, ["page", *args] if is_run else args)
+
+
+report_app = typer.Typer(
+    cls=_ReportGroup,
+    help="Show what came out of a run: `atu report RUN` writes its page.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(report_app, name="report")
+
+
+@report_app.command()
+def page(run_dir: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
     """Write report.html of a run anew from its files."""
     with exit_codes("The same command starts anew."):
         from atu.results.page import write_report
         from atu.results.run_folder import RunFolder
 
         typer.echo(write_report(RunFolder(root=run_dir)))
+
+
+@report_app.command()
+def sync(run_dir: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
+    """Send a run to wandb, or what is missing of it there."""
+    with exit_codes("The same command goes on."):
+        from atu.results.run_folder import RunFolder
+        from atu.results.sync import sync as send
+
+        typer.echo(send(RunFolder(root=run_dir)))
 
 
 data_app = typer.Typer(help="Get a benchmark's data.", no_args_is_help=True, rich_markup_mode=None)

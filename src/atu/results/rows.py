@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from atu.errors import UserError
-from atu.records import Answer, Score, StageResult
+from atu.records import Answer, Score, Scoring, StageResult
 from atu.results.files import read_json, read_jsonl
 
 
@@ -25,14 +26,29 @@ def to_row(record: Answer | Score | StageResult) -> dict[str, Any]:
     return row
 
 
-def read_stage(folder: Path) -> StageResult:
-    """The stage kept in `stage.json` and `scores.json` of a folder; a broken one raises UserError."""
+def read_stage(folder: Path, scoring: Scoring = "corrected") -> StageResult:
+    """The stage kept in `stage.json` and `scores.json` of a folder; a broken one raises UserError.
+
+    Every stage has a `corrected` block; a stage that was not scored by `released` rules has no scores of them.
+    """
     stage, blocks = read_json(folder / "stage.json"), read_json(folder / "scores.json")
     try:
-        scores = {name: Score(**_numbers(score)) for name, score in blocks["corrected"].items()}
-        return StageResult(**stage | {"scores": scores, "signals": _numbers(stage["signals"])})
+        block = blocks["corrected"] if scoring == "corrected" else blocks.get(scoring, {})
+        return stage_of(stage | {"scores": block})
     except (AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{folder} is not a stage of a run: {error}.") from error
+
+
+def stage_of(row: Mapping[str, Any]) -> StageResult:
+    """The stage of a JSON object with its scores.
+
+    Raises:
+        AttributeError, KeyError, TypeError: the object is no stage, or holds text where a number belongs.
+    """
+    if not isinstance(row["index"], int):
+        raise TypeError(f"index {row['index']!r} is not a whole number")
+    scores = {name: Score(**_numbers(score)) for name, score in row["scores"].items()}
+    return StageResult(**{**row, "scores": scores, "signals": _numbers(row["signals"])})
 
 
 def read_answers(path: Path) -> list[Answer]:
@@ -55,8 +71,12 @@ def _answer(row: dict[str, Any], path: Path, number: int) -> Answer:
         raise UserError(f"{path}, line {number} is not an answer: {error}.") from error
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
+def _number(value: object) -> float:
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{json.dumps(value, ensure_ascii=False)} is not a number")
+    return value
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
