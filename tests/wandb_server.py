@@ -49,6 +49,8 @@ class WandbServer:
     """Answers every request with HTTP 500."""
     refuses_history: bool = False
     """Answers `file_stream` with HTTP 403."""
+    refusal: str = ""
+    """Answers the listing of runs with this error."""
     url: str = ""
     lock: Lock = field(default_factory=Lock)
     _artifacts: list[tuple[StoredRun, str, Json]] = field(default_factory=list)
@@ -343,9 +345,11 @@ def _handler(server: WandbServer) -> type[BaseHTTPRequestHandler]:
             named = re.search(r"(?:query|mutation)\s+(\w+)", asked["query"])
             operation = asked.get("operationName") or (named[1] if named else "?")
             server.requests.append(operation)
+            if server.refusal and operation == "Runs":
+                return 200, {"data": None, "errors": [{"message": server.refusal}]}
             data = server.answer(operation, asked.get("variables") or {})
             if data is None:
-                server.unknown.append(operation + " " + asked["query"] + json.dumps(asked.get("variables")))
+                server.unknown.append(operation)
                 return 400, {"errors": [{"message": f"this server does not speak {operation}"}]}
             return 200, {"data": data}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -75,6 +75,9 @@ class WandbSink:
         try:
             yield
         except Exception as error:
+            # A dead service would stay dead for the next run of this process, and complain when it ends.
+            with suppress(Exception):
+                import_wandb().teardown()
             raise UserError(f"{one_line(error)}; {self._hint}.") from error
 
 
@@ -123,12 +126,15 @@ _SETTINGS: dict[str, Any] = {
     "disable_git": True,
     "disable_code": True,
     "finish_timeout_raises": True,
+    "reinit": "create_new",
     "show_info": False,
     "x_disable_meta": True,
     "x_disable_machine_info": True,
+    "x_disable_stats": True,
     "x_save_requirements": False,
 }
-"""The run's manifest says what it ran on; wandb need not look for it, nor record the terminal."""
+"""The run's manifest says what it ran on; wandb need not look for it, nor record the terminal. `create_new` leaves
+`wandb.run` alone, which a run that died would block for the next one of this process."""
 
 
 def read_kept(folder: RunFolder) -> WandbConfig:

@@ -64,6 +64,8 @@ def read_offline(paths: Sequence[Path]) -> list[RunRecord]:
     import_wandb()
     runs: dict[str, _OfflineRun] = {}
     for path in paths:
+        if not path.exists():
+            raise UserError(f"There is no {path}.")
         files = sorted(path.rglob("*.wandb")) if path.is_dir() else [path]
         if not files:
             raise UserError(f"{path} holds no .wandb file.")
