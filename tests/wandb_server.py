@@ -10,6 +10,7 @@ import gzip
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -368,11 +369,18 @@ def _handler(server: WandbServer) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+class _Http(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away without a word is nothing to report."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def serve() -> Iterator[WandbServer]:
     """The server on a free port of 127.0.0.1, until the block ends."""
     server = WandbServer()
-    http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(server))
+    http = _Http(("127.0.0.1", 0), _handler(server))
     server.url = f"http://127.0.0.1:{http.server_port}"
     thread = Thread(target=http.serve_forever, daemon=True)
     thread.start()

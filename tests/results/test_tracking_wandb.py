@@ -74,10 +74,13 @@ def test_an_online_run_comes_back_as_it_was_written(make_run: MakeRun, wandb_ser
     assert record.config == folder.read_config()
 
 
-def test_names_steps_and_files_in_wandb(make_run: MakeRun, wandb_server: WandbServer) -> None:
+def test_names_steps_and_files_in_wandb(
+    make_run: MakeRun, wandb_server: WandbServer, capfd: pytest.CaptureFixture[str]
+) -> None:
     folder = make_run(num_answers=9)
     track(folder)
     run = the_run(wandb_server)
+    assert capfd.readouterr() == (f"wandb: {wandb_server.url}/me/forgetting/runs/{run.id}\n", "")
     assert [row["_step"] for row in run.history] == list(range(num_rows(folder)))
     (last,) = (row for row in run.history if row.get("stage_name") == "04-unlearn")
     assert (last["stage"], last["step"], last["corrected/forget/all"]) == (4, 1200, 23.0)
