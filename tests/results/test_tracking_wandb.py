@@ -70,7 +70,7 @@ def test_an_online_run_comes_back_as_it_was_written(make_run: MakeRun, wandb_ser
     assert record.stages == {scoring: tuple(folder.read_stages(scoring)) for scoring in ("corrected", "released")}
     assert record.stages["released"][-1].scores["forget/all"] == released["forget/all"]
     assert (record.name, record.method, record.target) == ("shakespeare", "unlearning_atu", "William Shakespeare")
-    assert (record.model, record.seed, record.state) == ("smollm2-135m-instruct", 0, "done")
+    assert (record.model, record.seed, record.state) == ("SmolLM2-135M-Instruct", 0, "done")
     assert record.config == folder.read_config()
 
 
@@ -223,7 +223,7 @@ def test_an_offline_run_asks_no_server_and_comes_back_from_its_file(
     (record,) = read_offline([folder.root])
     assert record.stages == {"corrected": tuple(folder.read_stages())}
     assert record.config == folder.read_config()
-    assert (record.name, record.state) == ("shakespeare", "done")
+    assert (record.name, record.model, record.state) == ("shakespeare", "SmolLM2-135M-Instruct", "done")
 
 
 def test_an_interrupted_run_is_interrupted_in_wandb(make_run: MakeRun, wandb_server: WandbServer) -> None:

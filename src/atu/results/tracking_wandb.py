@@ -16,7 +16,7 @@ from atu.results.files import read_json, write_json_atomic
 from atu.results.history import HistoryRow
 from atu.results.run_folder import RunFolder, RunState
 from atu.results.wandb_client import import_wandb, log_in, one_line
-from atu.results.wandb_rows import RECORD, to_wandb
+from atu.results.wandb_rows import MANIFEST, RECORD, to_wandb
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -36,6 +36,7 @@ class WandbSink:
 
     def __init__(self, run: Run, folder: RunFolder, *, is_online: bool) -> None:
         self._run = run
+        self._folder = folder
         self._hint = f"`atu report sync {folder.root}` sends what is missing"
         self._is_online = is_online
         self.path = f"{run.entity}/{run.project}/{run.id}"
@@ -49,6 +50,9 @@ class WandbSink:
         """Log the row, unless wandb has it from an earlier process."""
         if index >= self._run.starting_step:
             with self._explained():
+                if row.results:  # by then the run has its manifest
+                    manifest = {MANIFEST: self._folder.read_manifest()}
+                    self._run.config.update(manifest, allow_val_change=True)
                 self._run.log(to_wandb(row), step=index)
 
     def finish(self, folder: RunFolder, state: RunState) -> None:

@@ -14,6 +14,8 @@ from atu.results.rows import stage_of, to_row
 
 RECORD = "stage/record"
 """Key of a finished stage as JSON text: all of it, where `report/...` and `corrected/...` are values for charts."""
+MANIFEST = "manifest"
+"""Key of the run's manifest beside the keys of its config."""
 STAGE_NUMBER = "report/stage_number"
 """Key of the original project, in the same row as its scores."""
 

@@ -14,7 +14,7 @@ from typing import Any
 from atu.errors import UserError
 from atu.records import RunRecord
 from atu.results.wandb_client import import_wandb, log_in, one_line
-from atu.results.wandb_rows import read_stages
+from atu.results.wandb_rows import MANIFEST, read_stages
 
 _STATES = {"finished": "done", "running": "running", "pending": "running", "failed": "failed"}
 """wandb's states to those of a run's status.json; `crashed`, `killed` and `preempted` runs were interrupted."""
@@ -83,13 +83,15 @@ def _record(
         stages = read_stages(rows, begins_with_before=not config.get("skip_initial_eval"))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"The history of {source} has a broken stage: {one_line(error)}.") from error
+    config = dict(config)
+    manifest = config.pop(MANIFEST, {})
     seed = config.get("seed")
     return RunRecord(
         name=name,
         source=source,
         method=_text(config, "task", "name"),
         target=_text(config, "unlearning_target"),
-        model=_text(config, "pre_trained_llm", "name"),
+        model=_text(manifest, "model") or _text(config, "pre_trained_llm", "name"),
         seed=seed if isinstance(seed, int) else None,
         state=_STATES.get(state, "interrupted"),
         config=config,
@@ -97,9 +99,8 @@ def _record(
     )
 
 
-def _text(config: Mapping[str, Any], *keys: str) -> str:
+def _text(value: Any, *keys: str) -> str:
     """The text at nested keys; empty where a run of something else has none."""
-    value: Any = config
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value if isinstance(value, str) else ""
