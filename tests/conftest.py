@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from wandb_server import WandbServer, serve
 from workplace import Workplace, save_tiny_encoder, write_files
 
 if TYPE_CHECKING:
@@ -121,3 +123,25 @@ def shared_dir() -> Path:
     if not SHARED_DIR.is_dir():
         pytest.skip(f"no shared data at {SHARED_DIR}; set ATU_SHARED to the folder that holds rwku/ and golden/")
     return SHARED_DIR
+
+
+@pytest.fixture
+def wandb_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
+    """wandb on loopback, to which this process is logged in; wandb's own service ends with the test."""
+    folder = tmp_path_factory.mktemp("wandb")
+    with serve() as server:
+        for name, value in {
+            "WANDB_BASE_URL": server.url,
+            "WANDB_API_KEY": "0" * 40,
+            "WANDB_FINISH_TIMEOUT": "5",
+            "WANDB_CONFIG_DIR": str(folder),
+            "WANDB_CACHE_DIR": str(folder),
+            "WANDB_DATA_DIR": str(folder),
+            "NETRC": str(folder / "netrc"),
+        }.items():
+            monkeypatch.setenv(name, value)
+        yield server
+        import wandb
+
+        wandb.teardown()
+        assert server.unknown == []

@@ -264,7 +264,7 @@ def test_flags_may_stand_between_overrides() -> None:
         (["device=tpu"], "device: 'tpu' is not one of auto, cpu, cuda"),
         (["threads=0"], "threads must be at least 1"),
         (["training.precision=fp16"], "training.precision: 'fp16' is not one of"),
-        (["wandb.mode=online"], "no wandb tracking yet"),
+        (["wandb.mode=on"], "wandb.mode: 'on' is not one of online, offline, disabled"),
         (["name=a/b"], "name 'a/b' cannot be a folder name"),
         (["name=.hidden"], "no dot in front"),
         (["unlearning_target=''"], "unlearning_target is empty"),

@@ -18,7 +18,19 @@ MODULES = sorted(
     module.name for module in pkgutil.walk_packages([str(ROOT / "src")]) if not module.name.endswith("__main__")
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-CORE = {re.split(r"[<>=!~ \[]", line)[0].lower() for line in PROJECT["dependencies"]}
+
+
+def package_names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[<>=!~ \[]", line)[0].lower() for line in requirements}
+
+
+CORE = package_names(PROJECT["dependencies"])
+OPTIONAL = {
+    name
+    for extra, requirements in PROJECT["optional-dependencies"].items()
+    if extra != "dev"
+    for name in package_names(requirements)
+}
 
 
 def imported_packages(path: Path) -> set[str]:
@@ -42,9 +54,10 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_all_modules_import_without_the_development_packages() -> None:
-    # What the dev extra brings must not be needed to run: its packages cannot be imported here.
+def test_all_modules_import_without_the_development_and_optional_packages() -> None:
+    # What the extras bring must not be needed to run: their packages cannot be imported here.
     dev = [
+        *OPTIONAL,
         "pytest",
         "hypothesis",
         "beartype",
@@ -65,7 +78,7 @@ def test_every_package_that_the_source_imports_is_a_declared_dependency() -> Non
     for path in [*(ROOT / "src").rglob("*.py"), *ROOT.glob("*.py")]:
         for package in imported_packages(path) - set(sys.stdlib_module_names) - {"atu", "__future__"}:
             distributions = {name.lower().replace("_", "-") for name in providers.get(package, [])}
-            assert distributions & CORE, f"{path}: {package} is not in pyproject's dependencies"
+            assert distributions & (CORE | OPTIONAL), f"{path}: {package} is not in pyproject's dependencies"
 
 
 @pytest.mark.parametrize("module", ["atu", "atu.cli", "atu.config", "atu.launch", "atu.results.page"])

@@ -168,6 +168,16 @@ def export(
         typer.echo(f"{len(collection.runs)} runs: {path}")
 
 
+@report_app.command()
+def sync(run_dir: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
+    """Send a run to wandb, or what is missing of it there."""
+    with exit_codes("The same command goes on."):
+        from atu.results.run_folder import RunFolder
+        from atu.results.sync import sync as send
+
+        typer.echo(send(RunFolder(root=run_dir)))
+
+
 data_app = typer.Typer(help="Get a benchmark's data.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 

@@ -22,6 +22,7 @@ from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.methods.config import TaskConfig
 from atu.models.config import ModelConfig
+from atu.results.config import WandbConfig
 from atu.training.config import TrainingConfig
 from atu.typed import from_mapping
 
@@ -33,6 +34,7 @@ NOT_DEFINING = (
     "devices",
     "threads",
     "wandb",
+    "tensorboard",
     "evaluation.batch_size",
     "text_encoder.batch_size",
     "training.checkpoint_seconds",
@@ -40,25 +42,6 @@ NOT_DEFINING = (
 )
 """Keys that say where a run lies, what it is called and on what it is computed, but not what it computes.
 `config_hash` leaves them out. `seed` and `training.precision` do define the results."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WandbConfig:
-    """Keys of the Weights & Biases tracker."""
-
-    mode: Literal["online", "offline", "disabled"] = "disabled"
-    entity: str | None = None
-    project: str | None = None
-    group: str | None = None
-    name: str | None = None
-    id: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.mode != "disabled":
-            raise UserError(
-                f"mode '{self.mode}' is not available: this version has no wandb tracking yet. Leave it at "
-                "'disabled'; metrics and report are in the run folder."
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +63,8 @@ class RunConfig:
     threads: int | None = None
     """CPU threads; None leaves the choice to torch."""
     wandb: WandbConfig = field(default_factory=WandbConfig)
+    tensorboard: bool = False
+    """Whether the run folder gets event files."""
     pre_trained_llm: ModelConfig
     text_encoder: EncoderConfig
     embedding_prediction_model: PredictorConfig

@@ -28,11 +28,11 @@ from atu.models.rows import build_rows
 from atu.models.save import ModelCard, check_reload, export_model
 from atu.records import Answer, Probe, StageResult, Target
 from atu.results.manifest import manifest
-from atu.results.page import write_report
 from atu.results.run_folder import RunFolder, open_run
 from atu.results.session import session
+from atu.results.sinks import sinks
 from atu.results.terminal import RunProgress, print_before_after
-from atu.results.tracking import MetricLog
+from atu.results.tracking import Tracker
 from atu.training.device import build_accelerator, set_threads
 from atu.training.stopping import stop_reason
 from atu.training.trainer import Trainer
@@ -56,20 +56,20 @@ def run(config: RunConfig) -> RunFolder:
     is_done = RunFolder(root=root).read_status().get("state") == "done"
     folder = open_run(root, to_mapping(config), config_hash(config), may_differ=NOT_DEFINING)
     console = Console()
-    with session(folder), RunProgress(console) as progress:
+    with session(folder) as tracker, RunProgress(console) as progress:
         if not is_done:
+            tracker.start(sinks(folder, config.wandb, tensorboard=config.tensorboard))
             llm = load_language_model(config.pre_trained_llm, device=str(accelerator.device))
             _keep_manifest(folder, _manifest(config, llm, benchmark, target, accelerator))
             materials = _prepare(config, llm, target, accelerator, progress)
 
             judge = Judge(folder, benchmark, probes, config.evaluation, progress)
             before = None if config.skip_initial_eval else judge.record_before(llm)
-            trainer = _build_trainer(config, llm, materials, folder, accelerator)
-            _train(config.task.stages, config, trainer, judge, before)
+            trainer = _build_trainer(config, llm, materials, folder, accelerator, tracker)
+            _train(config.task.stages, config, trainer, judge, before, tracker)
 
             with progress.stage("saving the model, and loading it again"):
                 _export(config, folder, llm, target, probes)
-    write_report(folder)
     _print_outcome(folder, console)
     return folder
 
@@ -111,7 +111,12 @@ def _prepare(
 
 
 def _build_trainer(
-    config: RunConfig, llm: LanguageModel, materials: Materials, folder: RunFolder, accelerator: Accelerator
+    config: RunConfig,
+    llm: LanguageModel,
+    materials: Materials,
+    folder: RunFolder,
+    accelerator: Accelerator,
+    tracker: Tracker,
 ) -> Trainer:
     """The trainer in the state of the last checkpoint, or at the start."""
     predictors = []
@@ -125,7 +130,6 @@ def _build_trainer(
                 seed=config.seed,
             )
             predictors.append(predictor.to(accelerator.device))
-    metrics = MetricLog(folder.metrics_path)
     trainer = Trainer(
         llm=llm,
         task=config.task,
@@ -136,11 +140,11 @@ def _build_trainer(
         seed=config.seed,
         accelerator=accelerator,
         folder=folder.checkpoint_dir,
-        log=metrics.log,
+        log=tracker.log,
     )
     if trainer.resume():
         logger.info("resuming in stage %d after %d steps", trainer.progress.stage + 1, trainer.progress.step)
-    metrics.rewind(trainer.global_step)
+    tracker.rewind(trainer.global_step)
     return trainer
 
 
@@ -150,6 +154,7 @@ def _train(
     trainer: Trainer,
     judge: Judge,
     before: Sequence[Answer] | None,
+    tracker: Tracker,
 ) -> None:
     """Run the schedule. After each stage: checkpoint, evaluation, stop rule, in this order for every method."""
     for index, stage in enumerate(stages):
@@ -172,6 +177,7 @@ def _train(
                 judge.folder.write_stage(result, [])
             else:
                 judge.record(trainer.llm, result, before)
+            tracker.catch_up()
         if stage.type == "unlearning":
             finished = next(s for s in judge.folder.read_stages() if s.label == label)
             reason = stop_reason(finished.signals, config.task.stop)

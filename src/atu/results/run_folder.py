@@ -63,6 +63,14 @@ class RunFolder:
         return self.root / "attacks.json"
 
     @property
+    def wandb_path(self) -> Path:
+        return self.root / "wandb.json"
+
+    @property
+    def tensorboard_dir(self) -> Path:
+        return self.root / "tensorboard"
+
+    @property
     def log_path(self) -> Path:
         return self.root / "log.txt"
 
@@ -77,6 +85,11 @@ class RunFolder:
     @property
     def report_path(self) -> Path:
         return self.root / "report.html"
+
+    @property
+    def holds_work(self) -> bool:
+        """Whether a checkpoint or a finished stage would be lost with the folder."""
+        return self.checkpoint_dir.exists() or (self.root / "stages").exists()
 
     def stage_dir(self, label: str) -> Path:
         """Folder of a stage, such as `stages/02-unlearn`."""
@@ -208,10 +221,10 @@ def open_run(root: Path, config: Mapping[str, Any], config_hash: str, *, may_dif
     """
     config = _plain(config)
     _refuse_foreign(root)
-    lock = _lock(root)
+    lock = lock_run(root)
     folder = RunFolder(root=root, lock=lock)
     try:
-        holds_work = folder.checkpoint_dir.exists() or (root / "stages").exists()
+        holds_work = folder.holds_work
         first = folder.read_config() if folder.config_path.exists() else None
         if holds_work and first is not None:
             _refuse_other_config(root, first, config, may_differ)
@@ -226,7 +239,12 @@ def open_run(root: Path, config: Mapping[str, Any], config_hash: str, *, may_dif
     return folder
 
 
-def _lock(root: Path) -> BaseFileLock:
+def lock_run(root: Path) -> BaseFileLock:
+    """Keep other processes from writing a run, until the lock is released or this process ends.
+
+    Raises:
+        UserError: another process is writing it.
+    """
     # The lock belongs to the process, whichever thread lets go of it.
     lock = FileLock(root / _LOCK, timeout=0, thread_local=False)
     with disk_errors(root):

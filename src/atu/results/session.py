@@ -1,4 +1,4 @@
-"""While a run goes on: its status and its log are kept true, whatever happens."""
+"""While a run goes on: its status, its log and its trackers are kept true, whatever happens."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from contextlib import contextmanager, suppress
 from atu.errors import UserError
 from atu.results.page import write_report
 from atu.results.run_folder import RunFolder
+from atu.results.tracking import Tracker
 
 logger = logging.getLogger("atu")
 
 
 @contextmanager
-def session(folder: RunFolder) -> Iterator[None]:
-    """Log to the run's log.txt, and say in status.json how the block ended.
+def session(folder: RunFolder) -> Iterator[Tracker]:
+    """Log to the run's log.txt, and say in status.json, on the page and to the trackers how the block ended.
 
     A run that failed still gets its page.
     """
     with _logged(folder):
+        tracker = Tracker(folder)
         try:
-            yield
+            yield tracker
         except KeyboardInterrupt:
             folder.set_status("interrupted", _stage(folder), "the same command goes on from here")
+            tracker.finish("interrupted")
             raise
         except Exception as error:
             logger.exception("the run failed")
@@ -31,8 +34,11 @@ def session(folder: RunFolder) -> Iterator[None]:
             with suppress(UserError):
                 folder.set_status("failed", _stage(folder), str(error) or type(error).__name__)
                 write_report(folder)
+            tracker.finish("failed")
             raise
         folder.set_status("done", _stage(folder), "")
+        write_report(folder)
+        tracker.finish("done")
 
 
 def _stage(folder: RunFolder) -> str:

@@ -1,0 +1,24 @@
+"""A whole tiny run in wandb and TensorBoard."""
+
+from __future__ import annotations
+
+from wandb_server import WandbServer
+from workplace import Workplace
+
+from atu.results.history import history, stage_results
+from atu.results.tracking import MetricLog
+from atu.results.wandb_source import read_wandb
+from atu.run import run
+
+
+def test_a_run_is_in_wandb_as_it_is_in_its_folder(workplace: Workplace, wandb_server: WandbServer) -> None:
+    folder = run(workplace.config("wandb.mode=online", "wandb.project=forgetting", "exp=tiny-ones", "tensorboard=true"))
+    (record,) = read_wandb("me", "forgetting")
+    assert record.stages == {"corrected": tuple(folder.read_stages())}
+    assert (record.name, record.method, record.target) == ("tiny", "unlearning_atu", "Zorblatt")
+    assert (record.state, record.config) == ("done", folder.read_config())
+    (kept,) = wandb_server.projects["forgetting"].values()
+    assert kept.group == "tiny-ones"
+    assert len(kept.history) == len(history(MetricLog(folder.metrics_path).rows(), stage_results(folder)))
+    assert {"train/loss", "align/held_out_cosine"} <= {name for row in kept.history for name in row}
+    assert list(folder.tensorboard_dir.glob("events*"))
