@@ -55,6 +55,13 @@ def count_layers(model: PreTrainedModel) -> int:
     return int(model.config.get_text_config().num_hidden_layers)
 
 
+def transformer_blocks(model: PreTrainedModel) -> nn.ModuleList:
+    """The model's blocks, in order; block i gives the hidden states of hook layer i + 1."""
+    trunk, name = _find_trunk(model)
+    blocks: nn.ModuleList = getattr(trunk, name)
+    return blocks
+
+
 def forward_to_hook(
     model: PreTrainedModel,
     input_ids: Int[Tensor, "batch pos"],

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from atu.errors import UserError
+from atu.models.adapters import adapter_parameters
+from atu.models.hook import forward_to_hook
 from atu.models.language_model import LanguageModel
 
 
@@ -15,14 +18,29 @@ def trainable_parameters(llm: LanguageModel, *, train_embeddings: bool) -> dict[
     """The parameters that move, by name, tied ones once; the others are frozen.
 
     Token embeddings stay out unless asked for: a step of Adam moves a rare token's row as far as a common
-    one's, and a tied head would shift every prediction.
+    one's, and a tied head would shift every prediction. In a model with adapters these move and nothing else.
     """
     model = llm.model
+    if adapters := adapter_parameters(model):
+        model.requires_grad_(False)
+        for parameter in adapters.values():
+            parameter.requires_grad_(True)
+        return adapters
     model.requires_grad_(True)
     if not train_embeddings:
         for part in (model.get_input_embeddings(), model.get_output_embeddings()):
             part.requires_grad_(False)
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def check_reach(llm: LanguageModel, hook_layer: int) -> None:
+    """Raise UserError unless a loss at the hook layer reaches a parameter that moves."""
+    ids = torch.zeros(1, 1, dtype=torch.long, device=llm.device)
+    if not forward_to_hook(llm.model, ids, torch.ones_like(ids), hook_layer).requires_grad:
+        raise UserError(
+            f"All adapters lie above the hook layer ({hook_layer}), below which the whole loss is: nothing would be "
+            "trained. Name lower blocks in pre_trained_llm.lora.layers."
+        )
 
 
 @torch.no_grad()
