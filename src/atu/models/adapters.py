@@ -159,7 +159,8 @@ def _read_without(llm: LanguageModel, prompts: Sequence[str]) -> Reading:
 
 def _to_float32(model: PreTrainedModel) -> PreTrainedModel:
     model = model.to("cpu")
-    return (model.dequantize(dtype=torch.float32) if model.is_quantized else model).float()
+    is_quantized = getattr(model, "is_quantized", False)  # an ordinary model does not have it
+    return (model.dequantize(dtype=torch.float32) if is_quantized else model).float()
 
 
 def _unwrap(model: PreTrainedModel) -> None:

@@ -18,4 +18,4 @@ def checkpoint_activations(model: PreTrainedModel) -> None:
         raise UserError(
             f"training.activation_checkpointing=true, but {type(model).__name__} does not support it. Set it to false."
         )
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model.activation_checkpointing_enable({"use_reentrant": False})

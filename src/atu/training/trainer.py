@@ -22,7 +22,7 @@ from atu.methods.align import (
     extract_align_data,
     judge_predictor,
 )
-from atu.methods.config import StageConfig, TaskConfig, TrainingModule
+from atu.methods.config import StageConfig, TaskConfig
 from atu.methods.materials import Materials
 from atu.methods.unlearning import Unlearning, held_out_signals
 from atu.models.language_model import LanguageModel
