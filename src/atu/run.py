@@ -60,7 +60,7 @@ def run(config: RunConfig) -> RunFolder:
     with session(folder), RunProgress(console) as progress:
         if not is_done:
             llm = load_language_model(config.pre_trained_llm, device=str(accelerator.device))
-            add_adapter(llm, config.pre_trained_llm, seed=config.seed)
+            add_adapter(llm.model, config.pre_trained_llm, seed=config.seed)
             _keep_manifest(folder, _manifest(config, llm, benchmark, target))
             materials = _prepare(config, llm, target, accelerator, progress)
 

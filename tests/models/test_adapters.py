@@ -27,7 +27,7 @@ PROMPTS = ("Who wrote Hamlet?", "What is the capital of Japan?")
 def with_lora(llm: LanguageModel, seed: int = 0, **lora: Any) -> LanguageModel:
     """The same model, adapted."""
     config = ModelConfig(name="tiny", model_name="tiny", adapter="lora", lora=LoraConfig(**lora))
-    add_adapter(llm, config, seed=seed)
+    add_adapter(llm.model, config, seed=seed)
     return llm
 
 

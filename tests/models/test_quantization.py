@@ -35,7 +35,7 @@ def load(folder: Path, quantization: QuantizationName, targets: tuple[str, ...] 
         name="tiny", model_name=str(folder), quantization=quantization, adapter="lora", lora=LoraConfig(targets=targets)
     )
     llm = load_language_model(config, device="cpu")
-    add_adapter(llm, config, seed=0)
+    add_adapter(llm.model, config, seed=0)
     generator = torch.Generator().manual_seed(0)
     for name, parameter in adapter_parameters(llm.model).items():
         if "lora_B" in name:

@@ -38,7 +38,7 @@ def gradients(folder: Path, encoder: Path, terms: dict[str, Any], *, lora: bool,
     """Of every trained parameter of the tiny model, None where the loss does not reach."""
     llm, config = own_llm(folder), task(**terms)
     if lora:
-        add_adapter(llm, LORA, seed=0)
+        add_adapter(llm.model, LORA, seed=0)
     data = materials(llm, encoder, config)
     parameters = trainable_parameters(llm, train_embeddings=False)
     disturb(llm)

@@ -39,7 +39,7 @@ def build(tiny_folder: Path, tiny_encoder: Path, tmp_path: Path, rows: Rows) -> 
     def make(task: TaskConfig, folder: str = "checkpoint", lora: LoraConfig | None = None, **config: Any) -> Trainer:
         llm = own_llm(tiny_folder)
         if lora is not None:
-            add_adapter(llm, ModelConfig(name="tiny", model_name="tiny", adapter="lora", lora=lora), seed=0)
+            add_adapter(llm.model, ModelConfig(name="tiny", model_name="tiny", adapter="lora", lora=lora), seed=0)
         return Trainer(
             llm=llm,
             task=task,

@@ -18,7 +18,7 @@ from transformers.pytorch_utils import Conv1D
 
 from atu.errors import UserError
 from atu.models.answers import Reading, read_answers
-from atu.models.config import LoraConfig, ModelConfig
+from atu.models.config import ModelConfig
 from atu.models.hook import transformer_blocks
 from atu.models.language_model import LanguageModel
 
@@ -27,7 +27,7 @@ _ROUNDING = 1e-3
 """Largest difference that merging may make to a logit, relative to the largest logit. Rounding stays below 1e-5."""
 
 
-def add_adapter(llm: LanguageModel, config: ModelConfig, *, seed: int) -> None:
+def add_adapter(model: PreTrainedModel, config: ModelConfig, *, seed: int) -> None:
     """Put the configured adapters into the model; nothing happens with `adapter=none`.
 
     At the start their product is zero: the model answers bit for bit as without them. The model keeps its class and
@@ -39,14 +39,14 @@ def add_adapter(llm: LanguageModel, config: ModelConfig, *, seed: int) -> None:
     settings = peft.LoraConfig(
         r=config.lora.rank,
         lora_alpha=config.lora.alpha,
-        target_modules=_target_names(llm, config.lora),
+        target_modules=_target_names(model, config),
     )
     with torch.random.fork_rng(), warnings.catch_warnings():
         torch.manual_seed(seed)
         # It brings bitsandbytes where that is installed, and says how it reads GPT-2's transposed layers.
         warnings.simplefilter("ignore")
-        peft.inject_adapter_in_model(settings, llm.model, _ADAPTER)
-    for parameter in adapter_parameters(llm.model).values():
+        peft.inject_adapter_in_model(settings, model, _ADAPTER)
+    for parameter in adapter_parameters(model).values():
         parameter.data = parameter.data.float()
 
 
@@ -116,26 +116,26 @@ def merge_adapter(llm: LanguageModel, prompts: Sequence[str]) -> tuple[LanguageM
     )
 
 
-def _target_names(llm: LanguageModel, config: LoraConfig) -> list[str]:
+def _target_names(model: PreTrainedModel, config: ModelConfig) -> list[str]:
     """Full names of the linear layers that get an adapter."""
-    blocks = transformer_blocks(llm.model)
-    layers = config.layers or range(1, len(blocks) + 1)
+    blocks = transformer_blocks(model)
+    layers = config.lora.layers or range(1, len(blocks) + 1)
     if strange := [layer for layer in layers if not 1 <= layer <= len(blocks)]:
         raise UserError(
-            f"pre_trained_llm.lora.layers: '{llm.label}' has no block {strange[0]}; it has 1 to {len(blocks)}."
+            f"pre_trained_llm.lora.layers: '{config.name}' has no block {strange[0]}; it has 1 to {len(blocks)}."
         )
     chosen = {blocks[layer - 1] for layer in layers}
     found: dict[str, list[str]] = {}
-    for block_name, block in llm.model.named_modules():
+    for block_name, block in model.named_modules():
         if block in chosen:
             for name, module in block.named_modules(prefix=block_name):
                 if isinstance(module, nn.Linear | Conv1D):
                     found.setdefault(name.rpartition(".")[2], []).append(name)
-    targets = config.targets or tuple(found)
+    targets = config.lora.targets or tuple(found)
     if missing := [target for target in targets if target not in found]:
         raise UserError(
-            f"pre_trained_llm.lora.targets: the blocks of '{llm.label}' have no linear layer '{missing[0]}'; they have "
-            f"{', '.join(sorted(found))}."
+            f"pre_trained_llm.lora.targets: the blocks of '{config.name}' have no linear layer '{missing[0]}'; they "
+            f"have {', '.join(sorted(found))}."
         )
     return [name for target in targets for name in found[target]]
 
