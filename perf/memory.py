@@ -71,6 +71,7 @@ MEASURED = {
     "full, SGD": Setup(optimizer="sgd"),
     "full, 8-bit AdamW": Setup(optimizer="adamw8bit"),
     "full, autocast": Setup(autocast=True),
+    "full, autocast, checkpointing": Setup(autocast=True, checkpointing=True),
     "LoRA": Setup(rank=8),
     "LoRA, checkpointing": Setup(rank=8, checkpointing=True),
     "LoRA, autocast": Setup(rank=8, autocast=True),

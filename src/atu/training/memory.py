@@ -157,8 +157,9 @@ def _kept_bytes(shape: Shape, setup: Setup, batch: BatchSize) -> float:
     """What the trunk keeps of a batch until the backward pass begins."""
     residual = 2 if setup.weights == "bfloat16" else 4
     if setup.checkpointing:
-        # The inputs of all blocks and of the final norm.
-        return residual * shape.width * (shape.blocks + 1) * batch.tokens + _copied_head(shape, setup)
+        # The inputs of all blocks and of the final norm. Copies of moving weights stay in autocast's cache.
+        copied = _copied_head(shape, setup) + (_copied_weights(shape, setup) if setup.rank is None else 0.0)
+        return residual * shape.width * (shape.blocks + 1) * batch.tokens + copied
     last_norm = 4 * (2 if setup.rank is None else 1) * shape.width
     activations = (shape.blocks * block_bytes(shape, setup) + last_norm) * batch.tokens
     return activations + _copied_weights(shape, setup) + _copied_head(shape, setup)
