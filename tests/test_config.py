@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from atu.config import NOT_DEFINING, RunConfig, config_hash, dotted_keys, field_keys, load, to_mapping
 from atu.config_dir import config_dir
 from atu.errors import UserError
+from atu.models.config import LoraConfig
 from atu.overrides import complete
 
 CELEBS_1 = ["1_Stephen_King", "2_Confucius", "3_Bruce_Lee", "4_Warren_Buffett", "5_Christina_Aguilera"]
@@ -239,6 +240,22 @@ def test_the_model_may_be_a_hub_id_also_under_an_experiment() -> None:
     assert config.pre_trained_llm.revision == "abc"
 
 
+def test_16_bit_and_quantised_weights_are_for_adapters_or_for_those_who_ask() -> None:
+    adapted = composed(
+        "pre_trained_llm.adapter=lora", "pre_trained_llm.lora={rank: 8, targets: [q_proj, v_proj], layers: [1, 2]}",
+        "pre_trained_llm.dtype=bfloat16", "pre_trained_llm.quantization=nf4",
+    ).pre_trained_llm  # fmt: skip
+    assert adapted.lora == LoraConfig(rank=8, alpha=32, targets=("q_proj", "v_proj"), layers=(1, 2))
+    asked = composed("pre_trained_llm.dtype=bfloat16", "training.allow_16bit_weights=true")
+    assert asked.pre_trained_llm.dtype == "bfloat16"
+
+
+def test_a_key_of_the_model_counts_before_and_after_the_models_name() -> None:
+    for overrides in itertools.permutations(("pre_trained_llm=some/model", "pre_trained_llm.adapter=lora")):
+        model = composed(*overrides).pre_trained_llm
+        assert (model.model_name, model.adapter, model.lora) == ("some/model", "lora", LoraConfig())
+
+
 def test_flags_may_stand_between_overrides() -> None:
     assert complete(["seed=1,2", "-m", "exp=a", "--cfg", "job"]) == [
         "-m",
@@ -282,6 +299,14 @@ def test_flags_may_stand_between_overrides() -> None:
         (["data=rwku-positive", "data.tasks=[mmmlu]"], "'mmmlu' is not one of forget, neighbor, mmlu"),
         (["evaluation.scoring=both"], "only RWKU has a released scoring"),
         (["data=rwku-positive", "evaluation.scoring=released"], "Set it to corrected or both"),
+        (["pre_trained_llm.dtype=bfloat16"], "training.allow_16bit_weights=true"),
+        (["pre_trained_llm.dtype=float16"], "lost when they are added to 16-bit weights"),
+        (["pre_trained_llm.quantization=nf4"], "quantised weights cannot be trained"),
+        (["pre_trained_llm.quantization=int4"], "'int4' is not one of none, int8, nf4"),
+        (["pre_trained_llm.lora.rank=8"], "set adapter=lora too"),
+        (["pre_trained_llm.adapter=lora", "pre_trained_llm.lora.rank=0"], "rank must be at least 1"),
+        (["pre_trained_llm.adapter=lora", "pre_trained_llm.lora.targets=[]"], "targets is empty"),
+        (["pre_trained_llm.adapter=lora", "task.training_module.train_embeddings=true"], "trains the adapters alone"),
     ],
 )
 def test_a_wrong_value_is_refused_by_one_line(overrides: list[str], part: str) -> None:
@@ -312,7 +337,14 @@ def test_the_hash_follows_what_defines_the_results_and_nothing_else() -> None:
     # Runs of the same hash may resume each other and share a row of a table.
     hash_ = config_hash(composed())
     assert len(hash_) == 64
-    for same in ("name=other", "runs_dir=/elsewhere", "device=cpu", "threads=1", "evaluation.batch_size=1"):
+    for same in (
+        "name=other",
+        "runs_dir=/elsewhere",
+        "device=cpu",
+        "threads=1",
+        "evaluation.batch_size=1",
+        "training.activation_checkpointing=true",
+    ):
         assert config_hash(composed(same)) == hash_
     for other in ("seed=1", "unlearning_target=Japan", "training.precision=fp32", "task.first_stage_steps=1"):
         assert config_hash(composed(other)) != hash_

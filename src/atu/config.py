@@ -37,6 +37,7 @@ NOT_DEFINING = (
     "tensorboard",
     "evaluation.batch_size",
     "text_encoder.batch_size",
+    "training.activation_checkpointing",
     "training.checkpoint_seconds",
     "training.log_every",
 )
@@ -89,8 +90,31 @@ class RunConfig:
             )
         if self.evaluation.scoring == "both" and self.data.benchmark != "rwku":
             raise UserError("evaluation.scoring 'both' is for data=rwku-positive: only RWKU has a released scoring.")
+        self._check_what_trains()
         if self.devices not in ("auto", 1):
             raise UserError(f"devices={self.devices} is not available: a run uses one device. Set devices=1.")
+
+    def _check_what_trains(self) -> None:
+        """Full fine-tuning needs weights that keep its small updates; adapters need all the rest to stand still."""
+        llm = self.pre_trained_llm
+        if llm.adapter == "lora":
+            if self.task.training_module.train_embeddings:
+                raise UserError(
+                    "task.training_module.train_embeddings=true, but pre_trained_llm.adapter=lora trains the adapters "
+                    "alone. Set one of them otherwise."
+                )
+            return
+        if llm.quantization != "none":
+            raise UserError(
+                f"pre_trained_llm.quantization={llm.quantization}: quantised weights cannot be trained. Train adapters "
+                "on top of them (pre_trained_llm.adapter=lora), or set quantization=none."
+            )
+        if llm.dtype != "float32" and not self.training.allow_16bit_weights:
+            raise UserError(
+                f"pre_trained_llm.dtype={llm.dtype}: updates as small as unlearning's are lost when they are added to "
+                "16-bit weights. Set dtype=float32 or pre_trained_llm.adapter=lora; if it is what you want to see, "
+                "training.allow_16bit_weights=true."
+            )
 
 
 def load(cfg: DictConfig) -> RunConfig:

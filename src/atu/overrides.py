@@ -23,16 +23,18 @@ def complete(arguments: Sequence[str]) -> list[str]:
     """
     known = {key for key in field_keys() if "." in key}
     flags: list[str] = []
+    models: list[str] = []
     overrides: list[str] = []
     for argument in arguments:
         key, is_override, value = argument.partition("=")
         if argument.startswith("-") or not (is_override or argument.startswith("~")):
             flags.append(argument)
         elif key == "pre_trained_llm" and "/" in value and "," not in value:
-            overrides += _model_overrides(value)
+            models += _model_overrides(value)
         else:
             overrides.append(f"++{argument}" if key in known else argument)
-    return [*flags, *overrides]
+    # The whole model first, as Hydra does with a group: a key of it counts wherever it stands.
+    return [*flags, *models, *overrides]
 
 
 def _model_overrides(model: str) -> list[str]:
@@ -48,4 +50,6 @@ def _as_override(value: object) -> str:
         return f"'{escaped}'"
     if value is None:
         return "null"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_as_override(item)}" for key, item in value.items()) + "}"
     return "[]" if value == () else str(value).lower()

@@ -21,6 +21,7 @@ from atu.errors import UserError
 from atu.judge import Judge
 from atu.methods.config import StageConfig
 from atu.methods.materials import Materials, SplitRows, prepare_materials
+from atu.models.adapters import add_adapter, merge_adapter
 from atu.models.hook import resolve_first_trained_layer, resolve_hook_layer
 from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
@@ -60,6 +61,7 @@ def run(config: RunConfig) -> RunFolder:
         if not is_done:
             tracker.start(sinks(folder, config.wandb, tensorboard=config.tensorboard))
             llm = load_language_model(config.pre_trained_llm, device=str(accelerator.device))
+            add_adapter(llm.model, config.pre_trained_llm, seed=config.seed)
             _keep_manifest(folder, _manifest(config, llm, benchmark, target, accelerator))
             materials = _prepare(config, llm, target, accelerator, progress)
 
@@ -202,6 +204,12 @@ def _title(stage: StageConfig, index: int, count: int) -> str:
 def _export(config: RunConfig, folder: RunFolder, llm: LanguageModel, target: Target, probes: Sequence[Probe]) -> None:
     """Write the model folder and prove that plain transformers gives the same answers from it."""
     stages = _scored_stages(folder)
+    asked = [llm.render(probe.prompt, probe.answer_prefix) for probe in probes[:: max(1, len(probes) // 4)]]
+    remarks = []
+    if config.pre_trained_llm.adapter != "none":
+        llm, merged = merge_adapter(llm, asked)
+        remarks.append(merged.describe())
+        logger.info(merged.describe())
     card = ModelCard(
         base_model=llm.label,
         target=target.name,
@@ -209,10 +217,10 @@ def _export(config: RunConfig, folder: RunFolder, llm: LanguageModel, target: Ta
         config_hash=config_hash(config),
         before=stages[0].scores if stages[0].kind == "before" else {},
         after=stages[-1].scores,
+        remarks=remarks,
     )
     export_model(llm, folder.model_dir, card)
-    asked = probes[:: max(1, len(probes) // 4)]
-    check_reload(llm, folder.model_dir, [llm.render(probe.prompt, probe.answer_prefix) for probe in asked])
+    check_reload(llm, folder.model_dir, asked)
 
 
 def _scored_stages(folder: RunFolder) -> list[StageResult]:

@@ -71,6 +71,19 @@ ALIGN = "{type: training, steps: 1}"
             id="k",
         ),
         pytest.param(
+            "pre_trained_llm.dtype=bfloat16",
+            "pre_trained_llm.dtype=bfloat16: updates as small as unlearning's are lost when they are added to 16-bit "
+            "weights. Set dtype=float32 or pre_trained_llm.adapter=lora; if it is what you want to see, "
+            "training.allow_16bit_weights=true.",
+            id="bfloat16 weights",
+        ),
+        pytest.param(
+            "pre_trained_llm.quantization=nf4",
+            "pre_trained_llm.quantization=nf4: quantised weights cannot be trained. Train adapters on top of them "
+            "(pre_trained_llm.adapter=lora), or set quantization=none.",
+            id="quantised weights",
+        ),
+        pytest.param(
             "devices=4",
             "devices=4 is not available: a run uses one device. Set devices=1.",
             id="devices",
@@ -88,6 +101,15 @@ def test_a_gpu_where_there_is_none(command: Command, monkeypatch: pytest.MonkeyP
     outcome = command("device=cuda")
     outcome.assert_refused("device=cuda, but torch sees no GPU here. Set device=cpu or install a CUDA build of torch.")
     outcome.assert_nothing_written()
+
+
+def test_adapters_for_layers_that_do_not_exist(command: Command) -> None:
+    outcome = command("pre_trained_llm.adapter=lora", "pre_trained_llm.lora.targets=[qkv_proj]")
+    outcome.assert_refused(
+        "pre_trained_llm.lora.targets: the blocks of 'tiny0' have no linear layer 'qkv_proj'; they have down_proj, "
+        "gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj."
+    )
+    outcome.assert_failed()
 
 
 def test_a_model_folder_without_weights(command: Command, tmp_path: Path) -> None:

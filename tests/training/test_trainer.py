@@ -8,10 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_training import materials, own_llm, predictor, task
 from torch import Tensor
 
+from atu.errors import UserError
 from atu.methods.config import StageConfig, TaskConfig, TrainingModule
+from atu.models.adapters import add_adapter
+from atu.models.config import LoraConfig, ModelConfig
+from atu.models.language_model import LanguageModel
 from atu.training.config import TrainingConfig
 from atu.training.device import build_accelerator
 from atu.training.parameters import trainable_parameters
@@ -31,8 +36,10 @@ def rows() -> Rows:
 def build(tiny_folder: Path, tiny_encoder: Path, tmp_path: Path, rows: Rows) -> Build:
     """Trainers of a fresh model; those of the same folder resume each other."""
 
-    def make(task: TaskConfig, folder: str = "checkpoint", **config: Any) -> Trainer:
+    def make(task: TaskConfig, folder: str = "checkpoint", lora: LoraConfig | None = None, **config: Any) -> Trainer:
         llm = own_llm(tiny_folder)
+        if lora is not None:
+            add_adapter(llm.model, ModelConfig(name="tiny", model_name="tiny", adapter="lora", lora=lora), seed=0)
         return Trainer(
             llm=llm,
             task=task,
@@ -122,6 +129,14 @@ def test_frozen_blocks_do_not_move_and_the_others_do(build: Build) -> None:
     assert all(name.startswith(("model.layers.2.", "model.norm.")) for name in moved)
 
 
+def test_adapters_in_frozen_blocks_do_not_move_either(build: Build) -> None:
+    trainer = build(task({"first_trained_layer": 2}, token="ga"), lora=LoraConfig(rank=2))
+    assert trainer.trained
+    assert all(name.startswith("model.layers.2.") and ".lora_" in name for name in trainer.trained)
+    with pytest.raises(UserError, match=r"^All adapters lie in the first 2 blocks"):
+        build(task({"first_trained_layer": 2}, token="ga"), lora=LoraConfig(rank=2, layers=(1, 2)))
+
+
 def test_an_align_stage_leaves_the_llm_and_an_unlearn_stage_the_predictor(build: Build) -> None:
     trainer = build(task({"unlearning_lr": 1e-2}, embedding="push", token="ga"))
     start = {name: value.clone() for name, value in weights(trainer).items()}
@@ -140,18 +155,21 @@ def test_an_align_stage_leaves_the_llm_and_an_unlearn_stage_the_predictor(build:
     assert_same({name: value for name, value in weights(trainer).items() if name in fitted}, fitted)
 
 
+@pytest.mark.parametrize("lora", [None, LoraConfig(rank=4)], ids=["full", "lora"])
 @pytest.mark.parametrize("stop_after", [2, 4, 6, 8], ids=["align", "end of align", "unlearn", "end of unlearn"])
-def test_a_run_stopped_in_mid_stage_goes_on_to_the_same_weights(build: Build, rows: Rows, stop_after: int) -> None:
+def test_a_run_stopped_in_mid_stage_goes_on_to_the_same_weights(
+    build: Build, rows: Rows, stop_after: int, lora: LoraConfig | None
+) -> None:
     config = task(embedding="redirect", token="distill")
-    whole = build(config, folder="whole")
+    whole = build(config, folder="whole", lora=lora)
     run(whole)
     undisturbed = list(rows)
 
-    stopped = build(config, checkpoint_seconds=0.0)
+    stopped = build(config, lora=lora, checkpoint_seconds=0.0)
     assert not stopped.resume()
     with pytest.raises(KeyboardInterrupt):
         run(stopped, stop_after)
-    resumed = build(config, checkpoint_seconds=0.0)
+    resumed = build(config, lora=lora, checkpoint_seconds=0.0)
     assert resumed.resume()
     # The checkpoint is that of the step before: it is written after the step was shown.
     assert resumed.global_step == stop_after - 1
@@ -175,3 +193,41 @@ def test_a_finished_stage_leaves_a_checkpoint_that_points_to_the_next(build: Bui
 def test_rows_are_logged_as_often_as_asked(build: Build, rows: Rows) -> None:
     run(build(task(token="ga"), log_every=2))
     assert [step for step, _, name, _ in rows if name == "train/loss"] == [2, 4]
+
+
+def test_with_adapters_only_they_move_and_only_they_are_stored(
+    build: Build, tiny_llm: LanguageModel, tmp_path: Path
+) -> None:
+    trainer = build(task(token="npo"), lora=LoraConfig(targets=("q_proj", "up_proj")))
+    run(trainer)
+    after = trainer.llm.model.state_dict()
+    for name, value in tiny_llm.model.state_dict().items():
+        adapted = name.replace("q_proj.", "q_proj.base_layer.").replace("up_proj.", "up_proj.base_layer.")
+        assert torch.equal(after[adapted], value), name
+    stored = load_file(tmp_path / "checkpoint" / "llm.safetensors")
+    assert {name.partition(".lora_")[2] for name in stored} == {"A.default.weight", "B.default.weight"}
+    assert all(float(tensor.norm()) > 0 for name, tensor in stored.items() if "lora_B" in name)
+
+
+def test_references_are_those_of_the_original_model(build: Build, tiny_llm: LanguageModel) -> None:
+    trainer = build(task(token="npo"), lora=LoraConfig())
+    row, states = trainer.materials.forget.rows[0], trainer.materials.forget.states.final[0]
+    with torch.no_grad():
+        expected = tiny_llm.model.model(input_ids=torch.tensor([row.ids]), use_cache=False).last_hidden_state[0]
+    torch.testing.assert_close(states, expected, rtol=0, atol=1e-5)
+
+
+def test_adapters_that_the_whole_loss_lies_below_are_refused(build: Build) -> None:
+    config = task(embedding="push", retain_weight=0.0)  # read at hook layer 2
+    with pytest.raises(UserError, match=r"All adapters lie above the hook layer \(2\)"):
+        build(config, lora=LoraConfig(layers=(3,)))
+    build(config, lora=LoraConfig(layers=(2, 3)))
+    build(task(embedding="push"), lora=LoraConfig(layers=(3,)))  # the retain term reads all blocks
+
+
+def test_checkpointing_changes_no_bit_of_a_run(build: Build) -> None:
+    config = task({"unlearning_lr": 1e-3}, embedding="redirect", token="distill")
+    plain, checkpointed = (build(config, folder=str(on), activation_checkpointing=on) for on in (False, True))
+    for trainer in (plain, checkpointed):
+        run(trainer)
+    assert_same(weights(checkpointed), weights(plain))

@@ -23,11 +23,10 @@ def untouched_answers(
     The batch size is not part of the key, since answers do not depend on it. A model without a checksum is asked
     each time.
     """
-    checksum = llm.provenance.get("sha256")
-    if not checksum:
+    if not llm.weights_key:
         return evaluate(llm, probes, before=None, config=config, progress=progress)
     parts = {
-        "model": checksum,
+        "model": llm.weights_key,
         "dtype": str(llm.model.dtype),
         "end_ids": llm.end_ids,
         "scoring": config.scoring,

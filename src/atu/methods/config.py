@@ -44,7 +44,8 @@ class TrainingModule:
     training_warmup_steps: int = 20
     training_batch_size: int = 8
     """Texts in one align step."""
-    unlearning_optimizer: Literal["adamw", "sgd"] = "adamw"
+    unlearning_optimizer: Literal["adamw", "sgd", "adamw8bit"] = "adamw"
+    """`adamw8bit` keeps AdamW's state in 8 bits (needs bitsandbytes)."""
     unlearning_lr: float = 3e-5
     unlearning_weight_decay: float = 0.0
     unlearning_warmup_steps: int = 3
@@ -110,6 +111,11 @@ class ObjectiveConfig:
             raise UserError("beta must be positive.")
         if self.embedding == "none" and self.token == "none":
             raise UserError("no forget term: set embedding or token to something but 'none'.")
+
+    @property
+    def reads_hook_only(self) -> bool:
+        """Whether no term reads the model above the hook layer."""
+        return self.token == "none" and self.retain_weight == 0
 
     @property
     def needs_blind_states(self) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from atu.errors import UserError
 
 DtypeName = Literal["float32", "bfloat16", "float16"]
+QuantizationName = Literal["none", "int8", "nf4"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,27 @@ class PackageFile:
     """Path inside the wheel. A path that ends in `/` is a folder."""
     sha256: str
     """Checksum of the wheel, and so of every member."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraConfig:
+    """Low-rank adapters (LoRA, arXiv 2106.09685): what is trained in place of the weights themselves."""
+
+    rank: int = 16
+    alpha: int = 32
+    """The product of the two low-rank matrices is scaled by alpha / rank."""
+    targets: tuple[str, ...] | None = None
+    """Linear layers that get an adapter, by the last part of their name, such as `q_proj`; None = all in a block."""
+    layers: tuple[int, ...] | None = None
+    """Transformer blocks that get adapters, counted as the hook layer is (1 = the first); None = all."""
+
+    def __post_init__(self) -> None:
+        for key in ("rank", "alpha"):
+            if getattr(self, key) < 1:
+                raise UserError(f"{key} must be at least 1, not {getattr(self, key)}.")
+        for key in ("targets", "layers"):
+            if getattr(self, key) == ():
+                raise UserError(f"{key} is empty: nothing would be trained. Set it to null for all.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +63,11 @@ class ModelConfig:
     packages: tuple[PackageFile, ...] = ()
     dtype: DtypeName = "float32"
     """Type of the weights in memory. bfloat16 loses updates as small as unlearning's."""
+    quantization: QuantizationName = "none"
+    """Weights of the linear layers in 8 bits (LLM.int8) or 4 (NF4), by bitsandbytes; they can't be trained."""
+    adapter: Literal["none", "lora"] = "none"
+    """`lora`: training moves float32 adapters and leaves the weights; the export has them merged."""
+    lora: LoraConfig = field(default_factory=LoraConfig)
     storage_dtype: DtypeName = "float32"
     """Type in which a converted GGUF file is cached on disk."""
     attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
@@ -50,3 +77,5 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.packages and not (self.gguf_file and self.sha256):
             raise UserError("packages need gguf_file (the file they hold) and sha256 (its checksum).")
+        if self.adapter == "none" and self.lora != LoraConfig():
+            raise UserError("lora is set, but there is no adapter to have it: set adapter=lora too.")

@@ -82,7 +82,7 @@ def count_layers(model: PreTrainedModel) -> int:
 
 
 def transformer_blocks(model: PreTrainedModel) -> nn.ModuleList:
-    """The blocks, in order."""
+    """The model's blocks, in order; block i gives the hidden states of hook layer i + 1."""
     trunk, name = _find_trunk(model)
     blocks: nn.ModuleList = getattr(trunk, name)
     return blocks

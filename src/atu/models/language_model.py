@@ -25,12 +25,18 @@ class LanguageModel:
     end_ids: tuple[int, ...]
     """Token ids that end an answer, never empty."""
     provenance: Mapping[str, str] = field(default_factory=dict)
-    """Where the weights come from: `source`, `revision`, `sha256`."""
+    """Where the weights come from: `source`, `revision`, `sha256`, and `quantization` where they were quantised."""
 
     @property
     def device(self) -> torch.device:
         device: torch.device = self.model.device
         return device
+
+    @property
+    def weights_key(self) -> str:
+        """What tells the untouched weights from others: checksum and quantisation; empty when not known."""
+        checksum, quantization = self.provenance.get("sha256", ""), self.provenance.get("quantization", "")
+        return f"{checksum}-{quantization}" if checksum and quantization else checksum
 
     @property
     def pad_id(self) -> int:

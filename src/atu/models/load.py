@@ -20,6 +20,7 @@ from atu.models.gguf import convert_gguf
 from atu.models.hook import check_output_head
 from atu.models.language_model import LanguageModel, wrap
 from atu.models.packaged import build_once, check_sha256, fetch_packaged_file, file_sha256, slug
+from atu.models.quantization import quantization_config
 from atu.models.resolve import check_model_folder
 from atu.results.files import cache_root
 
@@ -42,7 +43,8 @@ class _Located:
 def load_language_model(config: ModelConfig, *, device: str) -> LanguageModel:
     """Load model and tokenizer onto `device`, in evaluation mode and in `config.dtype`.
 
-    The provenance holds `source`, `revision` (hub commit, else empty) and `sha256` of the weights.
+    The provenance holds `source`, `revision` (hub commit, else empty), `sha256` of the weights, and `quantization`
+    where they were quantised on the way.
     Raises UserError when the model cannot be found, is damaged or incomplete, has a wrong checksum, needs
     its own code without `trust_remote_code`, or is no causal language model.
     """
@@ -56,7 +58,7 @@ def load_language_model(config: ModelConfig, *, device: str) -> LanguageModel:
         raise UserError(
             f"The weights in {located.folder} have the wrong checksum: expected sha256 {config.sha256}, got {checksum}."
         )
-    model = _load_model(located.folder, config)
+    model = _load_model(located.folder, config, device)
     tokenizer = _load_tokenizer(located.folder, config)
     num_rows = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > num_rows:
@@ -65,7 +67,9 @@ def load_language_model(config: ModelConfig, *, device: str) -> LanguageModel:
             "they do not belong together."
         )
     provenance = {"source": located.source, "revision": located.revision, "sha256": checksum}
-    llm = wrap(model.to(device), tokenizer, label=config.name, provenance=provenance)
+    if config.quantization != "none":
+        provenance["quantization"] = config.quantization
+    llm = wrap(model, tokenizer, label=config.name, provenance=provenance)
     check_output_head(llm.model)
     return llm
 
@@ -141,15 +145,20 @@ def _warn_if_unpinned(config: ModelConfig, snapshot: Path) -> str:
     return commit
 
 
-def _load_model(folder: Path, config: ModelConfig) -> PreTrainedModel:
+def _load_model(folder: Path, config: ModelConfig, device: str) -> PreTrainedModel:
+    dtype, extra = getattr(torch, config.dtype), {}
+    if config.quantization != "none":  # must be on its device already while it is quantised
+        quantization = quantization_config(config.quantization, dtype=dtype)
+        extra = {"quantization_config": quantization, "device_map": {"": device}}
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=getattr(torch, config.dtype),
+            dtype=dtype,
             attn_implementation=config.attn_implementation,
             use_safetensors=True,
             trust_remote_code=config.trust_remote_code,
             output_loading_info=True,
+            **extra,
         )
     except _LOAD_ERRORS as error:
         raise _explain(error, config, folder) from error
@@ -159,7 +168,7 @@ def _load_model(folder: Path, config: ModelConfig) -> PreTrainedModel:
             f"The weights of '{config.name}' in {folder} are incomplete: {len(missing)} tensors are missing, "
             f"such as {missing[0]}."
         )
-    return model.eval()
+    return model.eval() if extra else model.to(device).eval()
 
 
 def _load_tokenizer(folder: Path, config: ModelConfig) -> PreTrainedTokenizerBase:

@@ -11,18 +11,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
-import torch
 import yaml
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from atu import __version__
 from atu.errors import UserError
+from atu.models.answers import greedy_answer
 from atu.models.language_model import LanguageModel
 from atu.records import Score
 from atu.results.files import PARTIAL_SUFFIX, disk_errors, publish_folder
-
-_CHECKED_TOKENS = 16
 
 
 @runtime_checkable
@@ -45,6 +43,8 @@ class ModelCard:
     config_hash: str
     before: Mapping[str, Score]
     after: Mapping[str, Score]
+    remarks: Sequence[str] = ()
+    """Paragraphs on how the weights came to be what they are."""
 
     def render(self, provenance: Mapping[str, str]) -> str:
         """See `render_card`."""
@@ -92,9 +92,9 @@ def check_reload(llm: LanguageModel, folder: Path, prompts: Sequence[str]) -> No
     tokenizer = AutoTokenizer.from_pretrained(folder)
     reloaded = LanguageModel(model.to(llm.device).eval(), tokenizer, llm.label, llm.end_ids)
     for prompt in prompts:
-        expected = _greedy(llm.model, llm.encode(prompt), llm.end_ids, llm.pad_id)
+        expected = greedy_answer(llm.model, llm.encode(prompt), llm.end_ids, llm.pad_id)
         ids = reloaded.encode(prompt)
-        found = _greedy(reloaded.model, ids, model.generation_config.eos_token_id, reloaded.pad_id)
+        found = greedy_answer(reloaded.model, ids, model.generation_config.eos_token_id, reloaded.pad_id)
         if found != expected:
             raise UserError(
                 f"The exported model in {folder} does not answer like the one in memory: given "
@@ -111,6 +111,7 @@ def render_card(card: ModelCard, provenance: Mapping[str, str]) -> str:
             f"{card.base_model} was made to forget **{card.target}** with `{card.method}`. "
             "Its license is that of the base model.",
             "",
+            *(line for remark in card.remarks for line in (remark, "")),
             "## Scores",
             "",
             "Percent, and nats a token for `nll`; in brackets the 95% bootstrap interval.",
@@ -194,21 +195,6 @@ def _write_files(llm: LanguageModel, folder: Path, notes: Mapping[str, str]) -> 
     llm.tokenizer.save_pretrained(folder)
     for name, text in notes.items():
         (folder / name).write_text(text, encoding="utf-8")
-
-
-def _greedy(model: PreTrainedModel, ids: list[int], end_ids: Sequence[int] | int | None, pad_id: int) -> list[int]:
-    """New tokens of the greedy answer, the end token included."""
-    input_ids = torch.tensor([ids], device=model.device)
-    output = model.generate(
-        input_ids=input_ids,
-        attention_mask=torch.ones_like(input_ids),
-        max_new_tokens=_CHECKED_TOKENS,
-        do_sample=False,
-        eos_token_id=end_ids,
-        pad_token_id=pad_id,
-    )
-    new: list[int] = output[0, len(ids) :].tolist()
-    return new
 
 
 def _cell(name: str, score: Score | None) -> str:

@@ -79,6 +79,8 @@ class TeachConfig:
             raise UserError("targets is empty: name at least one RWKU target, or 'all'.")
         if self.pre_trained_llm.dtype != "float32":
             raise UserError("pre_trained_llm.dtype must be float32: bfloat16 weights lose updates of this size.")
+        if self.pre_trained_llm.quantization != "none" or self.pre_trained_llm.adapter != "none":
+            raise UserError("pre_trained_llm must have no quantization and no adapter: all of its weights are taught.")
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed must lie in 0..{2**32 - 1}, not {self.seed}.")
         if self.threads is not None and self.threads < 1:

@@ -7,7 +7,6 @@ import os
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -106,22 +105,24 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state as flat tensors named `<parameter index>.<name>`."""
-    state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
+    """The optimiser's state as flat tensors named `<parameter index>.<name>`; whole numbers become int64."""
+    # Not state_dict(): bitsandbytes hides its 8-bit tensors there in a further dictionary.
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     return {
         f"{index}.{name}": torch.as_tensor(value)
-        for index, values in state.items()
-        for name, value in values.items()
+        for index, parameter in enumerate(parameters)
+        for name, value in optimizer.state.get(parameter, {}).items()
         if value is not None
     }
 
 
 def restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
     """Put the tensors of `optimizer_tensors` back; settings such as the learning rate stay the optimiser's."""
-    state: dict[int, dict[str, Tensor]] = {}
+    state: dict[int, dict[str, Tensor | int]] = {}
     for key, tensor in tensors.items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = tensor
+        is_number = tensor.dim() == 0 and not tensor.is_floating_point()
+        state.setdefault(int(index), {})[name] = int(tensor) if is_number else tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

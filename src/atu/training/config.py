@@ -14,6 +14,11 @@ class TrainingConfig:
 
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Type of the matrix products in training; weights and optimiser stay float32. `auto`: bf16 where that is fast."""
+    activation_checkpointing: bool = False
+    """Keep only the input of each transformer block for the backward pass and compute the rest again: the same
+    gradients from less memory, for one more forward pass of the blocks."""
+    allow_16bit_weights: bool = False
+    """Permits full fine-tuning of bfloat16 or float16 weights, which loses most of unlearning's updates."""
     checkpoint_seconds: float = 120.0
     """Longest work that a killed run loses; a checkpoint is also written at the end of each stage."""
     log_every: int = 1

@@ -8,24 +8,49 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from atu.models.hook import transformer_blocks
+from atu.errors import UserError
+from atu.models.adapters import adapter_parameters
+from atu.models.hook import forward_to_hook, transformer_blocks
 from atu.models.language_model import LanguageModel
 
 
 def trainable_parameters(llm: LanguageModel, *, train_embeddings: bool, first_layer: int = 0) -> dict[str, Parameter]:
     """The parameters that move, by name, tied ones once; the others are frozen.
 
-    Token embeddings stay out unless asked for: a step of Adam moves a rare token's row as far as a common
-    one's, and a tied head would shift every prediction. So do the first `first_layer` transformer blocks.
+    In a model with adapters these move and nothing else. Token embeddings stay out unless asked for: a step of Adam
+    moves a rare token's row as far as a common one's, and a tied head would shift every prediction. The first
+    `first_layer` transformer blocks stay out with all that is in them.
+
+    Raises:
+        UserError: no parameter is left.
     """
     model = llm.model
-    model.requires_grad_(True)
+    adapters = adapter_parameters(model)
+    model.requires_grad_(not adapters)
+    for parameter in adapters.values():
+        parameter.requires_grad_(True)
     if not train_embeddings:
         for part in (model.get_input_embeddings(), model.get_output_embeddings()):
             part.requires_grad_(False)
     for block in transformer_blocks(model)[:first_layer]:
         block.requires_grad_(False)
-    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    moving = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if not moving:
+        raise UserError(
+            f"All adapters lie in the first {first_layer} blocks, which task.training_module.first_trained_layer "
+            "freezes: nothing would be trained. Name higher blocks in pre_trained_llm.lora.layers, or lower it."
+        )
+    return moving
+
+
+def check_reach(llm: LanguageModel, hook_layer: int) -> None:
+    """Raise UserError unless a loss at the hook layer reaches a parameter that moves."""
+    ids = torch.zeros(1, 1, dtype=torch.long, device=llm.device)
+    if not forward_to_hook(llm.model, ids, torch.ones_like(ids), hook_layer).requires_grad:
+        raise UserError(
+            f"All adapters lie above the hook layer ({hook_layer}), below which the whole loss is: nothing would be "
+            "trained. Name lower blocks in pre_trained_llm.lora.layers."
+        )
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 from torch.nn import Parameter
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import AdamW, Optimizer
 
 from atu.embedding.predictor import Predictor
 from atu.errors import UserError
@@ -22,11 +22,12 @@ from atu.methods.align import (
     hook_states,
     judge_predictor,
 )
-from atu.methods.config import StageConfig, TaskConfig, TrainingModule
+from atu.methods.config import StageConfig, TaskConfig
 from atu.methods.materials import Materials, RowSet
 from atu.methods.unlearning import Unlearning, held_out_signals
 from atu.models.language_model import LanguageModel
 from atu.models.rows import batch_indices
+from atu.training.activations import checkpoint_activations
 from atu.training.checkpoint import (
     Checkpoint,
     Progress,
@@ -36,7 +37,8 @@ from atu.training.checkpoint import (
     save_checkpoint,
 )
 from atu.training.config import TrainingConfig
-from atu.training.parameters import restore_parameters, trainable_parameters
+from atu.training.optimizer import unlearn_optimizer
+from atu.training.parameters import check_reach, restore_parameters, trainable_parameters
 
 Log = Callable[[int, int, str, float], None]
 """Called with (step over all stages, stage number, name, value)."""
@@ -69,7 +71,11 @@ class Trainer:
         self.trained = trainable_parameters(
             self.llm, train_embeddings=module.train_embeddings, first_layer=self.materials.first_trained_layer
         )
-        self.optimizers["unlearn"] = _unlearn_optimizer(self.trained.values(), module)
+        if self.task.objective.reads_hook_only:
+            check_reach(self.llm, self.materials.hook_layer)
+        if self.config.activation_checkpointing:
+            checkpoint_activations(self.llm.model)
+        self.optimizers["unlearn"] = unlearn_optimizer(self.trained.values(), module)
         if self.predictor is not None:
             self.optimizers["align"] = AdamW(
                 self.predictor.parameters(), lr=module.training_lr, weight_decay=module.training_weight_decay
@@ -268,11 +274,6 @@ class Trainer:
                 f"The {kind} loss is not finite at step {self.progress.step + 1} of stage {self.progress.stage + 1}. "
                 f"The last checkpoint is kept. Lower task.training_module.{key} under a new name= and run again."
             )
-
-
-def _unlearn_optimizer(parameters: Iterable[Parameter], module: TrainingModule) -> Optimizer:
-    kind: type[AdamW] | type[SGD] = {"adamw": AdamW, "sgd": SGD}[module.unlearning_optimizer]
-    return kind(parameters, lr=module.unlearning_lr, weight_decay=module.unlearning_weight_decay)
 
 
 def _warmed_up(rate: float, warmup_steps: int) -> Callable[[int], float]:

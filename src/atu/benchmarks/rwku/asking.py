@@ -58,7 +58,7 @@ class ObservationCache:
     """
 
     def __init__(self, llm: LanguageModel) -> None:
-        parts = {"model": llm.provenance["sha256"], "dtype": str(llm.model.dtype), "version": __version__}
+        parts = {"model": llm.weights_key, "dtype": str(llm.model.dtype), "version": __version__}
         self._path = cache_root() / "observations" / f"{content_key(parts)}.jsonl"
         self._known: dict[str, Observation] = {}
         if self._path.is_file():

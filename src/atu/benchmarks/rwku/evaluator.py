@@ -29,7 +29,7 @@ def ask_probes(
     check_ids(probes, earlier)
     scorings: list[Scoring] = [name for name in ("released", "corrected") if config.scoring in (name, "both")]
     requests = _requests(llm, probes, scorings)
-    cache = ObservationCache(llm) if is_untouched and llm.provenance.get("sha256") else None
+    cache = ObservationCache(llm) if is_untouched and llm.weights_key else None
     everything = [request for asked in requests.values() for request in asked]
     observed = ask(llm, everything, batch_size=config.batch_size, cache=cache, progress=progress)
     answers: dict[Scoring, list[Answer]] = {}

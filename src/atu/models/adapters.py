@@ -1,0 +1,188 @@
+"""LoRA adapters: small float32 matrices beside frozen weights, and the plain model that they become in the end."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import peft
+import torch
+from peft.tuners.lora import LoraLayer
+from torch import nn
+from torch.nn import Parameter
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from atu.errors import UserError
+from atu.models.answers import Reading, read_answers
+from atu.models.config import ModelConfig
+from atu.models.hook import transformer_blocks
+from atu.models.language_model import LanguageModel
+
+_ADAPTER = "default"
+_ROUNDING = 1e-3
+"""Largest difference that merging may make to a logit, relative to the largest logit. Rounding stays below 1e-5."""
+
+
+def add_adapter(model: PreTrainedModel, config: ModelConfig, *, seed: int) -> None:
+    """Put the configured adapters into the model; nothing happens with `adapter=none`.
+
+    At the start their product is zero: the model answers bit for bit as without them. The model keeps its class and
+    its modules' names, but each adapted layer is wrapped.
+    Raises UserError for targets or layers that the model does not have, listing those that exist.
+    """
+    if config.adapter == "none":
+        return
+    settings = peft.LoraConfig(
+        r=config.lora.rank,
+        lora_alpha=config.lora.alpha,
+        target_modules=_target_names(model, config),
+    )
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        torch.manual_seed(seed)
+        # It brings bitsandbytes where that is installed, and says how it reads GPT-2's transposed layers.
+        warnings.simplefilter("ignore")
+        peft.inject_adapter_in_model(settings, model, _ADAPTER)
+    for parameter in adapter_parameters(model).values():
+        parameter.data = parameter.data.float()
+
+
+def adapter_parameters(model: PreTrainedModel) -> dict[str, Parameter]:
+    """The weights of the adapters by name; empty in a model without."""
+    return {
+        f"{name}.{inner}": parameter
+        for name, layer in _adapted_layers(model)
+        for inner, parameter in layer.named_parameters()
+        if not inner.startswith("base_layer.")
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeReport:
+    """How the plain model differs from the adapted one: largest absolute differences of a logit."""
+
+    num_prompts: int
+    trained: float
+    """Between the adapted model and the one without adapters: what training did."""
+    widened: float | None
+    """By making 16-bit or quantised weights float32; None where they were float32."""
+    merged: float
+    bf16: float
+    """Of the merged model, cast to bfloat16."""
+    bf16_same: int
+    """Greedy answers that the cast leaves as they are."""
+
+    def describe(self) -> str:
+        """A paragraph for the model card and the log."""
+        widened = "" if self.widened is None else f"Before, the weights were made float32 (up to {self.widened:.2g}). "
+        return (
+            f"LoRA adapters were merged into the weights. On {self.num_prompts} prompts, on which training moved a "
+            f"logit by up to {self.trained:.2g}, merging moved none by more than {self.merged:.2g} and no greedy "
+            f"answer. {widened}Cast to bfloat16 the merged model differs by up to {self.bf16:.2g}; "
+            f"{self.bf16_same} of {self.num_prompts} greedy answers stay the same."
+        )
+
+
+@torch.no_grad()
+def merge_adapter(llm: LanguageModel, prompts: Sequence[str]) -> tuple[LanguageModel, MergeReport]:
+    """The model as plain float32 weights, adapters merged, and what that changed on rendered `prompts`.
+
+    The adapted model is used up. 16-bit and quantised weights are first made float32, on the CPU, where there is room
+    for it: rounding the sum to them would undo part of the training.
+    Raises UserError when the merged model does not answer like the adapted one.
+    """
+    with_adapter = read_answers(llm, prompts)
+    trained = with_adapter.largest_difference(_read_without(llm, prompts))
+    widened = None
+    if llm.model.dtype != torch.float32 or llm.provenance.get("quantization"):
+        llm = replace(llm, model=_to_float32(llm.model))
+        wide = read_answers(llm, prompts)
+        widened = wide.largest_difference(with_adapter)
+        with_adapter = wide
+    _unwrap(llm.model)
+    merged = read_answers(llm, prompts)
+    _check_same(llm, with_adapter, merged)
+    cast = read_answers(replace(llm, model=_bfloat16_copy(llm.model)), prompts)
+    return llm, MergeReport(
+        num_prompts=len(prompts),
+        trained=trained,
+        widened=widened,
+        merged=merged.largest_difference(with_adapter),
+        bf16=cast.largest_difference(merged),
+        bf16_same=cast.num_same_answers(merged),
+    )
+
+
+def _target_names(model: PreTrainedModel, config: ModelConfig) -> list[str]:
+    """Full names of the linear layers that get an adapter."""
+    blocks = transformer_blocks(model)
+    layers = config.lora.layers or range(1, len(blocks) + 1)
+    if strange := [layer for layer in layers if not 1 <= layer <= len(blocks)]:
+        raise UserError(
+            f"pre_trained_llm.lora.layers: '{config.name}' has no block {strange[0]}; it has 1 to {len(blocks)}."
+        )
+    chosen = {blocks[layer - 1] for layer in layers}
+    found: dict[str, list[str]] = {}
+    for block_name, block in model.named_modules():
+        if block in chosen:
+            for name, module in block.named_modules(prefix=block_name):
+                if isinstance(module, nn.Linear | Conv1D):
+                    found.setdefault(name.rpartition(".")[2], []).append(name)
+    targets = config.lora.targets or tuple(found)
+    if missing := [target for target in targets if target not in found]:
+        raise UserError(
+            f"pre_trained_llm.lora.targets: the blocks of '{config.name}' have no linear layer '{missing[0]}'; they "
+            f"have {', '.join(sorted(found))}."
+        )
+    return [name for target in targets for name in found[target]]
+
+
+def _adapted_layers(model: PreTrainedModel) -> Iterator[tuple[str, Any]]:
+    """The wrapped layers by name: modules that are a `LoraLayer` too, which has no type of its own."""
+    return ((name, module) for name, module in model.named_modules() if isinstance(module, LoraLayer))
+
+
+def _read_without(llm: LanguageModel, prompts: Sequence[str]) -> Reading:
+    """What the model says with its adapters switched off."""
+    layers = [layer for _, layer in _adapted_layers(llm.model)]
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        return read_answers(llm, prompts)
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
+
+
+def _to_float32(model: PreTrainedModel) -> PreTrainedModel:
+    model = model.to("cpu")
+    is_quantized = getattr(model, "is_quantized", False)  # an ordinary model does not have it
+    return (model.dequantize(dtype=torch.float32) if is_quantized else model).float()
+
+
+def _unwrap(model: PreTrainedModel) -> None:
+    """Add each adapter's product to its layer, and put the layer back in its place: W + alpha / rank * B A."""
+    for name, adapted in list(_adapted_layers(model)):
+        layer = adapted.get_base_layer()
+        layer.weight.data += adapted.get_delta_weight(_ADAPTER)
+        parent, _, own_name = name.rpartition(".")
+        setattr(model.get_submodule(parent), own_name, layer)
+    del model.peft_config  # left there by peft; it would stand for adapters that are gone
+
+
+def _check_same(llm: LanguageModel, adapted: Reading, merged: Reading) -> None:
+    difference, bound = merged.largest_difference(adapted), _ROUNDING * adapted.largest_logit()
+    if not difference <= bound or merged.num_same_answers(adapted) < len(merged.answers):
+        raise UserError(
+            f"Merging the adapters into '{llm.label}' changed its answers (a logit by {difference:.2g}, bound "
+            f"{bound:.2g}), so no model was written. The checkpoint has the adapters."
+        )
+
+
+def _bfloat16_copy(model: PreTrainedModel) -> PreTrainedModel:
+    """The model as from_pretrained(dtype=bfloat16) would load it; float32 buffers, such as rotary tables, stay."""
+    cast = {id(p): Parameter(p.to(torch.bfloat16), requires_grad=False) for p in model.parameters()}
+    return copy.deepcopy(model, memo=cast)

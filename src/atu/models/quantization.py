@@ -1,0 +1,39 @@
+"""8-bit and 4-bit weights through bitsandbytes, an optional package."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import warnings
+from types import ModuleType
+from typing import Literal
+
+import torch
+from transformers import BitsAndBytesConfig
+
+from atu.errors import UserError
+
+
+def import_bitsandbytes(key: str) -> ModuleType:
+    """The package; UserError naming `key`, the setting that asks for it, where it is not installed."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # it calls parts of torch that are going away
+            package = importlib.import_module("bitsandbytes")
+    except ImportError as error:
+        raise UserError(f"{key} needs the package bitsandbytes: pip install 'align-then-unlearn[quantize]'.") from error
+    # Says for each layer and call that int8 products are made from float16.
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+    return package
+
+
+def quantization_config(name: Literal["int8", "nf4"], *, dtype: torch.dtype) -> BitsAndBytesConfig:
+    """What transformers needs to quantise the linear layers of the blocks while it loads them.
+
+    int8: LLM.int8 (arXiv 2208.07339), which quantises the inputs too; nf4: 4-bit NormalFloat in blocks of 64
+    (arXiv 2305.14314), products in `dtype`. Embeddings and output head keep `dtype`.
+    """
+    import_bitsandbytes(f"pre_trained_llm.quantization={name}")
+    if name == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
