@@ -306,7 +306,11 @@ def test_flags_may_stand_between_overrides() -> None:
         (["pre_trained_llm.lora.rank=8"], "set adapter=lora too"),
         (["pre_trained_llm.adapter=lora", "pre_trained_llm.lora.rank=0"], "rank must be at least 1"),
         (["pre_trained_llm.adapter=lora", "pre_trained_llm.lora.targets=[]"], "targets is empty"),
-        (["pre_trained_llm.adapter=lora", "task.training_module.train_embeddings=true"], "trains the adapters alone"),
+        (
+            ["pre_trained_llm.adapter=lora", "task=unlearning_atu_released"],
+            "trains the adapters alone",
+        ),
+        (["task.training_module.train_embeddings=true"], "set first_trained_layer=0 with it"),
     ],
 )
 def test_a_wrong_value_is_refused_by_one_line(overrides: list[str], part: str) -> None:
