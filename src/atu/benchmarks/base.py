@@ -58,6 +58,10 @@ class Benchmark(Protocol):
         """
         ...
 
+    def score(self, probe: Probe, text: str) -> float:
+        """Corrected row score (0..1) of a text written in answer to a `forget/` or `neighbor/` probe."""
+        ...
+
     def judge(self, answers: Mapping[Scoring, Sequence[Answer]], *, samples: int) -> dict[Scoring, Judgement]:
         """Scores from answers, with `samples` resamplings behind each interval; needs no model."""
         ...

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from atu.errors import UserError
-from atu.records import Answer, Score, StageResult
+from atu.records import Answer, AttackRow, Score, StageResult
 from atu.results.files import read_json, read_jsonl
 
 
-def to_row(record: Answer | Score | StageResult) -> dict[str, Any]:
+def to_row(record: Answer | AttackRow | Score | StageResult) -> dict[str, Any]:
     """A record as a JSON object; NaN and infinity are null, read back as NaN."""
 
     def finite(value: Any) -> Any:
@@ -38,6 +38,14 @@ def read_stage(folder: Path) -> StageResult:
 def read_answers(path: Path) -> list[Answer]:
     """The answers of a JSON lines file; a broken row raises UserError with its line."""
     return [_answer(row, path, number) for number, row in enumerate(read_jsonl(path), start=1)]
+
+
+def read_attacks(path: Path) -> list[AttackRow]:
+    """The rows of an `attacks.json`; a broken file raises UserError."""
+    try:
+        return [AttackRow(**row | {"score": Score(**_numbers(row["score"]))}) for row in read_json(path)]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UserError(f"{path} holds no rows of attacks: {error}.") from error
 
 
 def _answer(row: dict[str, Any], path: Path, number: int) -> Answer:
