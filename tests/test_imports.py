@@ -18,7 +18,8 @@ MODULES = sorted(
     module.name for module in pkgutil.walk_packages([str(ROOT / "src")]) if not module.name.endswith("__main__")
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-CORE = {re.split(r"[<>=!~ \[]", line)[0].lower() for line in PROJECT["dependencies"]}
+EXTRAS = [line for name, lines in PROJECT["optional-dependencies"].items() if name != "dev" for line in lines]
+DECLARED = {re.split(r"[<>=!~ \[]", line)[0].lower() for line in (*PROJECT["dependencies"], *EXTRAS)}
 
 
 def imported_packages(path: Path) -> set[str]:
@@ -42,8 +43,8 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_all_modules_import_without_the_development_packages() -> None:
-    # What the dev extra brings must not be needed to run: its packages cannot be imported here.
+def test_all_modules_import_without_the_packages_of_the_extras() -> None:
+    # What the extras bring must not be needed to run: their packages cannot be imported here.
     dev = [
         "pytest",
         "hypothesis",
@@ -53,6 +54,7 @@ def test_all_modules_import_without_the_development_packages() -> None:
         "ruff",
         "hatchling",
         "sentence_transformers",
+        "bitsandbytes",
     ]
     blocked = "".join(f"sys.modules[{name!r}] = None\n" for name in dev)
     imports = "".join(f"import {name}\n" for name in MODULES)
@@ -65,7 +67,7 @@ def test_every_package_that_the_source_imports_is_a_declared_dependency() -> Non
     for path in [*(ROOT / "src").rglob("*.py"), ROOT / "launch_training.py"]:
         for package in imported_packages(path) - set(sys.stdlib_module_names) - {"atu", "__future__"}:
             distributions = {name.lower().replace("_", "-") for name in providers.get(package, [])}
-            assert distributions & CORE, f"{path}: {package} is not in pyproject's dependencies"
+            assert distributions & DECLARED, f"{path}: {package} is not in pyproject's dependencies"
 
 
 @pytest.mark.parametrize("module", ["atu", "atu.cli", "atu.config", "atu.launch", "atu.results.page"])

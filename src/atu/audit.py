@@ -15,11 +15,12 @@ from filelock import FileLock, Timeout
 
 from atu import __version__
 from atu.attacks.build import build_units
-from atu.attacks.config import ATTACKS, AttackName, Budget, ModelName
+from atu.attacks.config import ATTACKS, QUICK, AttackName, Budget, ModelName
 from atu.attacks.subject import Subject, Unit, check_alike
 from atu.benchmarks.base import Benchmark
 from atu.benchmarks.build import build_benchmark, build_corpus
 from atu.benchmarks.config import DataConfig
+from atu.config import RunConfig
 from atu.config_dir import config_dir
 from atu.embedding.config import EncoderConfig
 from atu.errors import UserError
@@ -110,6 +111,27 @@ def audit(config: AuditConfig, progress: RunProgress) -> list[AttackRow]:
         write_text_atomic(config.out / "attacks.md", text)
     print_verdicts(found, progress.console)
     return rows
+
+
+def audit_config(config: RunConfig, out: Path, model: Path) -> AuditConfig:
+    """Attacks on the model that a run exported, in the quick budget, with the run's seed, corpus and encoder."""
+    return AuditConfig(
+        models={
+            "unlearned": ModelConfig(name=config.name, model_name=str(model)),
+            "original": config.pre_trained_llm,
+        },
+        data=config.data,
+        target=config.unlearning_target,
+        out=out,
+        attacks=config.attacks,
+        seeds=(config.seed,),
+        budget=QUICK,
+        encoders=(config.text_encoder,),
+        corpus_seed=config.seed,
+        evaluation=config.evaluation,
+        device=config.device,
+        precision=config.training.precision,
+    )
 
 
 def named_encoder(name: str) -> EncoderConfig:

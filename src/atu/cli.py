@@ -124,7 +124,6 @@ def attack(
     """Try to bring back what a model was made to forget."""
     with exit_codes("The same command goes on after the last finished piece."):
         from atu.attacks.config import FULL, QUICK, ModelName, parse_attacks, parse_seeds
-        from atu.attacks.target import target_of_card
 
         chosen, budget = parse_attacks(attacks), QUICK if quick else FULL
         numbers = parse_seeds(seeds or ("0" if quick else "0,1,2"))
@@ -133,17 +132,17 @@ def attack(
             models["gold"] = resolve_model(gold)
         tasks = ("forget", "neighbor") if benchmark == "rwku" else ()
         data_config = from_mapping(DataConfig, {"benchmark": benchmark, "data_dir": data, "tasks": tasks}, "")
-        from atu.benchmarks.build import build_benchmark
-
-        # What can be wrong shows before torch is imported.
-        judge = build_benchmark(data_config)
-        target = target or target_of_card(model, judge)
-        judge.target(target)
+        # These bring torch.
         from rich.console import Console
 
+        from atu.attacks.target import target_of_card
         from atu.audit import AuditConfig, audit, named_encoder
+        from atu.benchmarks.build import build_benchmark
         from atu.results.terminal import RunProgress
 
+        judge = build_benchmark(data_config)
+        target = target or target_of_card(model, judge)
+        judge.target(target)  # a wrong name shows before a model is loaded
         config = AuditConfig(
             models=models,
             data=data_config,

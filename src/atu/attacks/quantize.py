@@ -53,6 +53,7 @@ class Survival:
     """Share of the changed weights that the update moves to another rounded value, 0..1."""
 
 
+@torch.no_grad()
 def survival(before: Sequence[Tensor], after: Sequence[Tensor], rounding: Rounding) -> Survival | None:
     """How much of the update from `before` to `after` is left when both are rounded; None when nothing changed.
 

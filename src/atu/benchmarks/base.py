@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from atu.records import Answer, Judgement, Probe, Scoring, Target
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from atu.models.language_model import LanguageModel
 
 
+@runtime_checkable
 class Benchmark(Protocol):
     """A judge: says what can be forgotten, and what to ask before and after.
 
