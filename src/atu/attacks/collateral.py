@@ -6,6 +6,7 @@ Sources: neighbours by distance and generation tests instead of MMLU alone, arXi
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from itertools import zip_longest
 
@@ -16,6 +17,8 @@ from atu.models.language_model import LanguageModel
 from atu.models.rows import build_row
 from atu.records import Answer, AttackRow, Probe, Text
 
+_MAX_TARGETS = 8
+"""Other targets of each kind; reading the files of all of a large benchmark would take minutes."""
 _MAX_TEXTS = 60
 _MAX_TOKENS = 256
 
@@ -36,19 +39,21 @@ def other_targets(subject: Subject) -> dict[str, list[Probe]]:
 
     `name shape`: names of as many words; `random`: the others. At most as many each as the budget has, in turns.
     """
-    own = subject.target
-    kinds: dict[str, list[list[Probe]]] = {"name shape": [], "random": []}
-    for folder in subject.benchmark.targets():
-        other = subject.benchmark.target(folder)
-        if folder == own.folder or other.name in own.aliases:
-            continue
-        kind = "name shape" if len(other.name.split()) == len(own.name.split()) else "random"
-        probes = [probe for probe in subject.benchmark.probes(folder) if probe.group in ("forget/fb", "forget/qa")]
-        kinds[kind].append(probes)
-    limit = subject.budget.max_collateral
-    # One question of each in turn, so that a limit takes from all of them.
-    mixed = {kind: [probe for turn in zip_longest(*lists) for probe in turn if probe] for kind, lists in kinds.items()}
-    return {kind: probes[:limit] for kind, probes in mixed.items() if probes}
+    own, benchmark = subject.target, subject.benchmark
+    folders: dict[str, list[str]] = {"name shape": [], "random": []}
+    for folder in benchmark.targets():
+        name = benchmark.target(folder).name
+        if folder != own.folder and name not in own.aliases:
+            folders["name shape" if len(name.split()) == len(own.name.split()) else "random"].append(folder)
+    found = {}
+    for kind, names in folders.items():
+        chosen = random.Random(kind).sample(names, min(_MAX_TARGETS, len(names)))
+        asked = [[p for p in benchmark.probes(name) if p.group in ("forget/fb", "forget/qa")] for name in chosen]
+        # One question of each in turn, so that a limit takes from all of them.
+        mixed = [probe for turn in zip_longest(*asked) for probe in turn if probe is not None]
+        if mixed:
+            found[kind] = mixed[: subject.budget.max_collateral]
+    return found
 
 
 def text_losses(llm: LanguageModel, texts: Sequence[Text], *, batch_size: int) -> list[float]:

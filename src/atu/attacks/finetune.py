@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
@@ -101,15 +102,20 @@ def _all_weights(llm: LanguageModel) -> Iterator[list[Parameter]]:
 @contextmanager
 def _adapters(llm: LanguageModel) -> Iterator[list[Parameter]]:
     """LoRA matrices of rank 8 beside every linear layer but the head."""
-    # Here, since importing it takes seconds.
-    from peft import LoraConfig, get_peft_model
+    # Both bring other libraries, bitsandbytes among them where it is installed, and the warnings of these.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from peft import LoraConfig
+        from peft.tuners.lora import LoraModel
 
-    config = LoraConfig(r=_LORA_RANK, lora_alpha=2 * _LORA_RANK, target_modules="all-linear", lora_dropout=0.0)
-    wrapped = get_peft_model(llm.model, config)
+        config = LoraConfig(r=_LORA_RANK, lora_alpha=2 * _LORA_RANK, target_modules="all-linear", lora_dropout=0.0)
+        adapted = LoraModel(llm.model, config, "default")
     try:
-        yield [parameter for parameter in wrapped.parameters() if parameter.requires_grad]
+        yield [parameter for parameter in llm.model.parameters() if parameter.requires_grad]
     finally:
-        wrapped.unload()
+        adapted.unload()
+        if hasattr(llm.model, "peft_config"):
+            del llm.model.peft_config  # it would stand for adapters that are gone
         llm.model.requires_grad_(True)
 
 
