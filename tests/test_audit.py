@@ -126,7 +126,6 @@ def test_a_model_of_another_shape_is_refused(config: AuditConfig, tmp_path: Path
     model = AutoModelForCausalLM.from_pretrained(workplace.model)
     model.model.layers = model.model.layers[:2]
     model.config.num_hidden_layers = 2
-    model.config.layer_types = model.config.layer_types[:2] if model.config.layer_types else None
     model.save_pretrained(tmp_path / "short")
     AutoTokenizer.from_pretrained(workplace.model).save_pretrained(tmp_path / "short")
     short = ModelConfig(name="short", model_name=str(tmp_path / "short"))

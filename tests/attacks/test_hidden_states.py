@@ -91,7 +91,8 @@ def test_rank_is_an_auc() -> None:
 def test_the_last_layer_of_the_logit_lens_is_the_models_own_output(knowing: LanguageModel) -> None:
     llm = knowing
     ids = llm.encode(llm.render(fact_probes()[0].prompt))
-    probabilities = llm.model(torch.tensor([ids])).logits[0, -1].softmax(-1)
+    with torch.no_grad():
+        probabilities = llm.model(torch.tensor([ids])).logits[0, -1].softmax(-1)
     token = int(probabilities.argmax())
     states = logit_lens.last_states(llm, [ids], [1, 3], batch_size=1)
     found, ranks = read_through(llm, states, torch.tensor([token]))

@@ -6,6 +6,7 @@ Source: worst case over paraphrases, as in JensUn (arXiv 2509.02820); RWKU's att
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from atu.attacks.config import ModelName
 from atu.attacks.halves import facts_of, is_plain
@@ -84,10 +85,11 @@ def _measure(subject: Subject, report: Reporter) -> list[AttackRow]:
             if (one.id.partition("#")[2] or one.attack or one.group) == kind
         ]
         if chosen:
-            rows.append(report.measured(f"phrasing/{kind}", [answer.score for answer in chosen], None))
+            of_kind = replace(report, setting=labelled(f"wording: {kind}", report.model, None))
+            rows.append(of_kind.measured("wording/mean", [answer.score for answer in chosen], None))
     for fact, found in zip(facts, said, strict=True):
-        name = fact[0].references[0]
-        rows.append(report.measured(f"fact: {name}", [max(answer.score for answer in found)], None))
+        of_fact = replace(report, setting=labelled(f"fact: {fact[0].references[0]}", report.model, None))
+        rows.append(of_fact.measured("fact/best", [max(answer.score for answer in found)], None))
     return rows
 
 
