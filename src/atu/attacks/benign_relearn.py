@@ -28,6 +28,7 @@ def units(subject: Subject, seeds: Sequence[int]) -> list[Unit]:
         for what, texts in TEXTS.items()
         for kind, rate in subject.budget.benign_rates
         for model in subject.models
+        if model in (*subject.compared, "gold")
     ]
 
 

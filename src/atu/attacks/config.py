@@ -56,13 +56,13 @@ class Budget:
     num_phrasings: int
     """Further wordings of each plain question."""
     with_original: bool
-    """Whether attacks that train nothing are tried on the original model too."""
+    """Whether attacks other than relearning are tried on the original model too."""
 
 
 QUICK = Budget(
     relearn_rates=(("full", 1e-5), ("full", 3e-5), ("full", 1e-4), ("lora", 1e-4), ("lora", 3e-4), ("lora", 1e-3)),
     benign_rates=(("full", 3e-5),),
-    relearn_steps=(4, 12),
+    relearn_steps=(3, 8),
     sample_counts=(1, 8),
     max_sampled=24,
     predictor_steps=100,

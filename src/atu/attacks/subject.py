@@ -57,7 +57,7 @@ class Subject:
 
     @property
     def compared(self) -> tuple[ModelName, ...]:
-        """The models that attacks without training are tried on; a quick budget leaves the original out."""
+        """The models that most attacks are tried on; a quick budget leaves the original out."""
         return ("unlearned", "original") if self.budget.with_original else ("unlearned",)
 
     def group(self, *names: str) -> list[Probe]:
