@@ -136,7 +136,7 @@ def test_no_attack_sees_the_half_that_it_is_tested_on(
     read = _spied(monkeypatch)
     for unit in (*relearn.units(tested, [seed]), *benign_relearn.units(tested, [seed])):
         unit.run()
-    assert len(read) > 100
+    assert len(read) > 50
     assert not any(contains_any(text, answers) for text in read)
     read.clear()
     for unit in hidden_states.units(tested, [seed]):
