@@ -66,6 +66,7 @@ def test_all_modules_import_without_the_development_and_optional_packages() -> N
         "ruff",
         "hatchling",
         "sentence_transformers",
+        "bitsandbytes",
     ]
     blocked = "".join(f"sys.modules[{name!r}] = None\n" for name in dev)
     imports = "".join(f"import {name}\n" for name in MODULES)

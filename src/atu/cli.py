@@ -16,6 +16,7 @@ from atu.benchmarks.rwku.reader import DEFAULT_DATA_DIR
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.launch import exit_codes, launch
+from atu.models.config import ModelConfig
 from atu.models.resolve import resolve_model
 from atu.typed import from_mapping
 
@@ -101,6 +102,62 @@ def evaluate(
             for label, score in judgement.scores.items():
                 typer.echo(f"{label:28}{score.value:9.2f}   {score.low:.2f} to {score.high:.2f}   n = {score.n}")
         typer.echo(f"answers and scores: {out}")
+
+
+@app.command()
+def attack(
+    model: Annotated[str, typer.Argument(help="The unlearned model: folder, or hub id.")],
+    before: Annotated[str, typer.Option(help="The model that it was made from.")],
+    out: Annotated[Path, typer.Option(help="Folder for attacks.json and attacks.md, such as the model's run.")],
+    target: Annotated[
+        str | None, typer.Option(help="Folder name of what was to be forgotten; by default what the model card says.")
+    ] = None,
+    benchmark: Annotated[Literal["builtin", "rwku"], typer.Option(help="Whose probes.")] = "builtin",
+    data: Annotated[str | None, typer.Option(help="Folder of the benchmark's files.")] = None,
+    attacks: Annotated[str, typer.Option(help="Names joined by commas, or all (docs/attacks.md).")] = "all",
+    gold: Annotated[str | None, typer.Option(help="A model that never knew the target: the floor.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A budget of minutes, for a small model and one seed.")
+    ] = False,
+    seeds: Annotated[str, typer.Option(help="Seeds joined by commas; 0,1,2 by default, 0 with --quick.")] = "",
+    batch_size: Annotated[int, typer.Option(min=1, help="Prompts asked at once.")] = 32,
+) -> None:
+    """Try to bring back what a model was made to forget."""
+    with exit_codes("The same command goes on after the last finished piece."):
+        from atu.attacks.config import FULL, QUICK, ModelName, parse_attacks, parse_seeds
+
+        chosen, budget = parse_attacks(attacks), QUICK if quick else FULL
+        numbers = parse_seeds(seeds or ("0" if quick else "0,1,2"))
+        models: dict[ModelName, ModelConfig] = {"unlearned": resolve_model(model), "original": resolve_model(before)}
+        if gold is not None:
+            models["gold"] = resolve_model(gold)
+        tasks = ("forget", "neighbor") if benchmark == "rwku" else ()
+        data_config = from_mapping(DataConfig, {"benchmark": benchmark, "data_dir": data, "tasks": tasks}, "")
+        # These bring torch.
+        from rich.console import Console
+
+        from atu.attacks.target import target_of_card
+        from atu.audit import AuditConfig, audit, named_encoder
+        from atu.benchmarks.build import build_benchmark
+        from atu.results.terminal import RunProgress
+
+        judge = build_benchmark(data_config)
+        target = target or target_of_card(model, judge)
+        judge.target(target)  # a wrong name shows before a model is loaded
+        config = AuditConfig(
+            models=models,
+            data=data_config,
+            target=target,
+            out=out,
+            attacks=chosen,
+            seeds=numbers,
+            budget=budget,
+            encoders=tuple(map(named_encoder, budget.encoders)),
+            evaluation=EvaluationConfig(batch_size=batch_size),
+        )
+        with RunProgress(Console()) as progress:
+            audit(config, progress)
+        typer.echo(f"rows: {out / 'attacks.json'}\nverdict: {out / 'attacks.md'}")
 
 
 @app.command()

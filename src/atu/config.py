@@ -16,6 +16,7 @@ from typing import Any, Literal, cast, get_type_hints
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from atu.attacks.config import AttackName
 from atu.benchmarks.config import DataConfig
 from atu.embedding.config import EncoderConfig, PredictorConfig
 from atu.errors import UserError
@@ -35,14 +36,16 @@ NOT_DEFINING = (
     "threads",
     "wandb",
     "tensorboard",
+    "attacks",
     "evaluation.batch_size",
     "text_encoder.batch_size",
     "training.activation_checkpointing",
     "training.checkpoint_seconds",
     "training.log_every",
 )
-"""Keys that say where a run lies, what it is called and on what it is computed, but not what it computes.
-`config_hash` leaves them out. `seed` and `training.precision` do define the results."""
+"""Keys that say where a run lies, what it is called and on what it is computed, but not what it computes; and
+`attacks`, which leave the model as it is and may be added to a finished run. `config_hash` leaves them out. `seed` and
+`training.precision` do define the results."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +76,8 @@ class RunConfig:
     task: TaskConfig
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    attacks: tuple[AttackName, ...] = ()
+    """Attacks on the finished model, in the quick budget of docs/attacks.md."""
 
     def __post_init__(self) -> None:
         if not self.unlearning_target:

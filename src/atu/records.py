@@ -108,6 +108,32 @@ class StageResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AttackRow:
+    """One measurement of an attack: a point of a curve, or a line of a table (docs/attacks.md)."""
+
+    attack: str
+    """Such as `benign-relearn`."""
+    setting: str
+    """Everything that tells this curve from others of the attack, for people to read."""
+    model: Literal["unlearned", "original", "gold"]
+    """What was attacked: `original` is the ceiling, `gold`, which never knew, the floor."""
+    seed: int | None
+    """None where nothing is drawn."""
+    step: int | None
+    """Place on the attack's own axis: optimiser steps, samples drawn, or layer; None where there is none."""
+    group: str
+    """What was asked, such as `forget/all`, or what was read, such as `reading/auc`."""
+    score: Score
+    degenerate: float | None = None
+    """Share of the written answers that are no language, 0..1; None where nothing is written."""
+    recovered: float | None = None
+    """Share of the lost score that is back, 1 = all of it; None = not measurable, or no matter of recovery."""
+    recovered_low: float | None = None
+    recovered_high: float | None = None
+    """95% bootstrap interval of `recovered`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """What reports need of one run, the same whether it was read from a folder, a JSON file or wandb."""
 

@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from rich.console import Console
 
+from atu.audit import audit, audit_config
 from atu.benchmarks.base import Benchmark
 from atu.benchmarks.build import build_benchmark, build_corpus
 from atu.benchmarks.corpus import files_checksum
@@ -72,6 +73,8 @@ def run(config: RunConfig) -> RunFolder:
 
             with progress.stage("saving the model, and loading it again"):
                 _export(config, folder, llm, target, probes)
+        if config.attacks:
+            audit(audit_config(config, folder.root, folder.model_dir), progress)
     _print_outcome(folder, console)
     return folder
 

@@ -14,7 +14,6 @@ from atu.embedding.predictor import Predictor
 from atu.embedding.windows import Windows
 from atu.methods.align import AlignData, align_losses, best_constant, hook_states, judge_predictor
 from atu.methods.losses import contrastive_loss
-from atu.methods.materials import RowSet
 from atu.methods.references import reference_states
 from atu.models.language_model import LanguageModel
 
@@ -132,7 +131,7 @@ def test_the_contrastive_part_is_added_by_its_weight() -> None:
 def test_hook_states_are_the_models_own(tiny_llm: LanguageModel, packed: bool, lower_block: int) -> None:
     texts = rows(tiny_llm, ["Short.", *RETAIN[:2]])
     before = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER, lower_block=lower_block)
-    found = hook_states(tiny_llm, RowSet(texts, before), hook_layer=HOOK_LAYER, packed=packed)
+    found = hook_states(tiny_llm, texts, hook_layer=HOOK_LAYER, packed=packed, known=before)
     for row, hidden in zip(texts, found, strict=True):
         alone = tiny_llm.model(torch.tensor([row.ids]), output_hidden_states=True).hidden_states[HOOK_LAYER][0]
         torch.testing.assert_close(hidden, alone.detach(), rtol=1e-4, atol=1e-4)

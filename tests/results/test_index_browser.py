@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from pages import Page, acting_copy, browse, needs_browser
 
-from atu.records import RunRecord, Score
-from atu.results.attack_rows import AttackRow
+from atu.records import AttackRow, RunRecord, Score
 from atu.results.index_page import write_index
 
 pytestmark = needs_browser
@@ -139,7 +138,15 @@ def test_names_never_run(make_record: MakeRecord, open_page: OpenPage, tmp_path:
     run = make_record(bad, method=bad, target=bad, model=bad, state=bad, source=bad, config={bad: bad})
     score = Score(value=20.0, n=9, low=10.0, high=30.0)
     attack = AttackRow(
-        attack=bad, setting=bad, step=None, group="forget/all", score=score, degenerate=None, recovered=0.1
+        attack=bad,
+        setting=bad,
+        model="unlearned",
+        seed=None,
+        step=None,
+        group="forget/all",
+        score=score,
+        degenerate=None,
+        recovered=0.1,
     )
     page = open_page(write_index([run, run], tmp_path / "index.html", [[attack], []]), "keys=all")
     assert page.text.count(bad) > 5
@@ -161,6 +168,8 @@ def test_attacks_are_drawn(runs: list[RunRecord], open_page: OpenPage, tmp_path:
         return AttackRow(
             attack=attack,
             setting=setting,
+            model="unlearned",
+            seed=0,
             step=step,
             group="forget/all",
             score=score,

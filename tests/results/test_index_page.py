@@ -12,8 +12,7 @@ import pytest
 from pages import assert_self_contained, read_page
 
 from atu.errors import UserError
-from atu.records import RunRecord, Score, StageResult
-from atu.results.attack_rows import AttackRow
+from atu.records import AttackRow, RunRecord, Score, StageResult
 from atu.results.index_page import write_index
 from atu.results.page import write_report
 from atu.results.run_folder import RunFolder
@@ -139,6 +138,8 @@ def test_attacks_are_given_or_read_from_the_folder(make_run: MakeRun, make_recor
     given = AttackRow(
         attack="relearn",
         setting="full",
+        model="unlearned",
+        seed=0,
         step=5,
         group="forget/qa",
         score=Score(value=math.nan, n=0, low=math.nan, high=math.nan),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from atu.records import Answer, Judgement, Probe, Scoring, Target
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from atu.models.language_model import LanguageModel
 
 
+@runtime_checkable
 class Benchmark(Protocol):
     """A judge: says what can be forgotten, and what to ask before and after.
 
@@ -56,6 +57,10 @@ class Benchmark(Protocol):
         `is_untouched`: the weights are those that `llm.provenance` names, so that answers may be found again.
         Raises UserError for whatever keeps a probe from being asked: never a score for it.
         """
+        ...
+
+    def score(self, probe: Probe, text: str) -> float:
+        """Corrected row score (0..1) of a text written in answer to a `forget/` or `neighbor/` probe."""
         ...
 
     def judge(self, answers: Mapping[Scoring, Sequence[Answer]], *, samples: int) -> dict[Scoring, Judgement]:

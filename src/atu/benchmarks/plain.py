@@ -34,6 +34,12 @@ class PlainScoring:
             return {"corrected": untouched_answers(llm, probes, config, progress)}
         return {"corrected": evaluate(llm, probes, before=before, config=config, progress=progress)}
 
+    def score(self, probe: Probe, text: str) -> float:
+        """See `Benchmark.score`."""
+        from atu.evaluation.scorers import score_generate
+
+        return score_generate(probe, text)
+
     def judge(self, answers: Mapping[Scoring, Sequence[Answer]], *, samples: int) -> dict[Scoring, Judgement]:
         """See `Benchmark.judge`."""
         from atu.evaluation.scores import summarize

@@ -13,10 +13,10 @@ from atu.embedding.predictor import Predictor
 from atu.embedding.target import center
 from atu.embedding.windows import Windows
 from atu.methods.losses import alignment_loss, contrastive_loss
-from atu.methods.materials import RowSet
+from atu.methods.references import ReferenceStates
 from atu.models.language_model import LanguageModel
 from atu.models.packing import read_batch_to_hook
-from atu.models.rows import collate
+from atu.models.rows import Row, collate
 
 RETRIEVAL_SIZE = 256
 """Windows among which the true one must be ranked first."""
@@ -51,19 +51,26 @@ class AlignData:
 
 @torch.no_grad()
 def hook_states(
-    llm: LanguageModel, rows: RowSet, *, hook_layer: int, packed: bool
+    llm: LanguageModel,
+    rows: Sequence[Row],
+    *,
+    hook_layer: int,
+    packed: bool = False,
+    known: ReferenceStates | None = None,
 ) -> tuple[Float[Tensor, "_ d_llm"], ...]:
     """States of each row at the hook layer of the LLM as it is now, float32 on the CPU.
 
-    `packed`: read several texts in one row, where the model can.
+    Args:
+        packed: read several texts in one row, where the model can.
+        known: of the same rows, with what frozen blocks made of them.
     """
     hidden = []
-    for start in range(0, len(rows.rows), _BATCH_SIZE):
-        chosen = list(range(start, min(start + _BATCH_SIZE, len(rows.rows))))
-        batch = collate(rows.rows, chosen, pad_id=llm.pad_id, device=llm.device)
-        lower = rows.states.padded_lower(batch)
+    for start in range(0, len(rows), _BATCH_SIZE):
+        chosen = list(range(start, min(start + _BATCH_SIZE, len(rows))))
+        batch = collate(rows, chosen, pad_id=llm.pad_id, device=llm.device)
+        lower = None if known is None else known.padded_lower(batch)
         states = read_batch_to_hook(llm, batch, hook_layer, packed=packed, lower=lower).float().cpu()
-        hidden += [states[b, : len(rows.rows[i].ids)].clone() for b, i in enumerate(chosen)]
+        hidden += [states[b, : len(rows[i].ids)].clone() for b, i in enumerate(chosen)]
     return tuple(hidden)
 
 

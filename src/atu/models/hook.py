@@ -6,7 +6,7 @@ transformer block. Unlike there, the last one is taken before the final norm, li
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -115,6 +115,39 @@ def capture_hook(model: PreTrainedModel, hook_layer: int) -> Iterator[Captured]:
     """
     with _record_output(transformer_blocks(model)[hook_layer - 1]) as captured:
         yield captured
+
+
+@contextmanager
+def edited_layer(
+    model: PreTrainedModel,
+    hook_layer: int,
+    edit: Callable[[Float[Tensor, "batch pos d_llm"]], Float[Tensor, "batch pos d_llm"]],
+) -> Iterator[None]:
+    """Inside the context every forward pass goes on with `edit` of the hidden states at the hook layer."""
+    trunk, name = _find_trunk(model)
+
+    def replace(_module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> object:
+        return (edit(output[0]), *output[1:]) if isinstance(output, tuple) else edit(output)
+
+    handle = getattr(trunk, name)[hook_layer - 1].register_forward_hook(replace)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def final_norm(model: PreTrainedModel) -> nn.Module:
+    """The norm between the last block and the output head.
+
+    Raises:
+        UserError: it has none of the usual names.
+    """
+    trunk, _ = _find_trunk(model)
+    for name in ("norm", "final_layernorm", "ln_f", "final_layer_norm"):
+        norm = getattr(trunk, name, None)
+        if isinstance(norm, nn.Module):
+            return norm
+    raise UserError(f"{type(model).__name__} has no final norm that is known here.")
 
 
 def final_hidden_states(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -26,6 +26,8 @@ class LanguageModel:
     """Token ids that end an answer, never empty."""
     provenance: Mapping[str, str] = field(default_factory=dict)
     """Where the weights come from: `source`, `revision`, `sha256`, and `quantization` where they were quantised."""
+    history: tuple[Mapping[str, str], ...] = ()
+    """Messages (`role`, `content`) that stand before every user's message; none in the plain use of a model."""
 
     @property
     def device(self) -> torch.device:
@@ -44,6 +46,11 @@ class LanguageModel:
         pad = self.tokenizer.pad_token_id
         return pad if isinstance(pad, int) else self.end_ids[0]
 
+    @property
+    def plain_history(self) -> str:
+        """The history for a model without a chat template."""
+        return "".join(map(_as_plain_turn, self.history))
+
     def render(self, user: str, answer_prefix: str = "") -> str:
         """The text after which the model's answer to `user` begins.
 
@@ -51,8 +58,9 @@ class LanguageModel:
         a chat template gets `Question: {user}\\nAnswer:`, with a space before the prefix.
         """
         if self.tokenizer.chat_template is None:
-            return f"Question: {user}\nAnswer:" + (f" {answer_prefix}" if answer_prefix else "")
-        messages = [{"role": "user", "content": user}]
+            asked = f"{self.plain_history}Question: {user}\nAnswer:"
+            return asked + (f" {answer_prefix}" if answer_prefix else "")
+        messages = [*self.history, {"role": "user", "content": user}]
         return _apply_template(self.tokenizer, messages, generation_prompt=True) + answer_prefix
 
     def encode(self, text: str) -> list[int]:
@@ -115,13 +123,20 @@ def _find_end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int | None:
 
 
 def _apply_template(
-    tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], *, generation_prompt: bool
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]], *, generation_prompt: bool
 ) -> str:
     try:
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generation_prompt)
+        text = tokenizer.apply_chat_template(
+            list(map(dict, messages)), tokenize=False, add_generation_prompt=generation_prompt
+        )
     except TemplateError as error:
         raise UserError(f"The chat template of {tokenizer.name_or_path} fails: {error}") from error
     return str(text)
+
+
+def _as_plain_turn(message: Mapping[str, str]) -> str:
+    form = {"user": "Question: {}\nAnswer:", "assistant": " {}\n\n"}.get(message["role"], "{}\n\n")
+    return form.format(message["content"])
 
 
 def _encode_plain(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

@@ -4,32 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from atu.errors import UserError
-from atu.records import Score
+from atu.records import AttackRow, Score
 from atu.results.files import read_json
 
-
-@dataclass(frozen=True, kw_only=True)
-class AttackRow:
-    """One measurement of one attack; rows that share attack, setting and group make a curve over the steps."""
-
-    attack: str
-    """Such as `relearn` or `quantize`."""
-    setting: str
-    """What tells the attack's variants apart, such as `lora, lr 1e-4` or `int8`."""
-    step: float | None
-    """Optimizer steps, samples or whatever the attack counts; None where it has no steps."""
-    group: str
-    """Name of the score, such as `forget/all`."""
-    score: Score
-    degenerate: float | None
-    """Share of degenerate answers, 0 to 1."""
-    recovered: float | None
-    """Share of the lost score that came back; None where that can't be measured."""
+_NUMBERS = ("seed", "step", "degenerate", "recovered", "recovered_low", "recovered_high")
 
 
 def read_attack_rows(path: Path) -> list[AttackRow]:
@@ -50,15 +32,8 @@ def read_attack_rows(path: Path) -> list[AttackRow]:
 
 def _attack_row(row: Any, path: Path, number: int) -> AttackRow:
     try:
-        return AttackRow(
-            attack=str(row["attack"]),
-            setting=str(row["setting"]),
-            step=_number(row.get("step")),
-            group=str(row["group"]),
-            score=_score(row["score"]),
-            degenerate=_number(row.get("degenerate")),
-            recovered=_number(row.get("recovered")),
-        )
+        numbers = {name: _number(row[name]) for name in _NUMBERS}
+        return AttackRow(**{**row, "score": _score(row["score"]), **numbers})
     except KeyError as error:
         raise UserError(f"{path}, row {number} is not an attack row: it has no {error}.") from error
     except (AttributeError, TypeError, ValueError) as error:
@@ -77,9 +52,9 @@ def _score(row: Mapping[str, Any]) -> Score:
 
 
 def _number(value: Any) -> float | None:
-    """A finite number, or None for null, NaN and infinity; text is refused."""
+    """A finite number as it is, or None for null, NaN and infinity; text is refused."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{value!r} is no number")
-    return float(value) if math.isfinite(value) else None
+    return value if math.isfinite(value) else None

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import quote
 
-from atu.records import RunRecord, Scoring
-from atu.results.attack_rows import AttackRow
+from atu.records import AttackRow, RunRecord, Scoring
 from atu.results.metrics import FAMILIES, KNOWN_SUFFIX, Words, sort_key
 from atu.results.page_data import attack_data, headlines, metrics_data, stage_data
 from atu.results.run_folder import flat_keys

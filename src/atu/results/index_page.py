@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from atu.errors import UserError
-from atu.records import RunRecord
-from atu.results.attack_rows import AttackRow, read_attack_rows
+from atu.records import AttackRow, RunRecord
+from atu.results.attack_rows import read_attack_rows
 from atu.results.files import write_text_atomic
 from atu.results.index_data import index_data, local_folder
 from atu.results.page_template import render_page

@@ -6,8 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from atu.records import Answer, Score, StageResult
-from atu.results.attack_rows import AttackRow
+from atu.records import Answer, AttackRow, Score, StageResult
 from atu.results.metrics import DIRECTIONS, FAMILIES, describe, sort_key
 from atu.results.styles import PALETTE
 

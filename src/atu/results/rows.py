@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from atu.errors import UserError
-from atu.records import Answer, Score, Scoring, StageResult
+from atu.records import Answer, AttackRow, Score, Scoring, StageResult
 from atu.results.files import read_json, read_jsonl
 
 
-def to_row(record: Answer | Score | StageResult) -> dict[str, Any]:
+def to_row(record: Answer | AttackRow | Score | StageResult) -> dict[str, Any]:
     """A record as a JSON object; NaN and infinity are null, read back as NaN."""
 
     def finite(value: Any) -> Any:

@@ -185,7 +185,13 @@ class Trainer:
         if self.progress.unlearn_steps == 0:  # the LLM is the untouched one, whose states are at hand
             return rows.states.hook
         with self.accelerator.autocast():
-            return hook_states(self.llm, rows, hook_layer=self.materials.hook_layer, packed=self.materials.can_pack)
+            return hook_states(
+                self.llm,
+                rows.rows,
+                hook_layer=self.materials.hook_layer,
+                packed=self.materials.can_pack,
+                known=rows.states,
+            )
 
     def _unlearn(self, stage: StageConfig, advance: Advance) -> dict[str, float]:
         module = self.task.training_module

@@ -98,6 +98,12 @@ class RwkuBenchmark:
             progress=progress,
         )
 
+    def score(self, probe: Probe, text: str) -> float:
+        """See `Benchmark.score`."""
+        from atu.benchmarks.rwku.corrected import row_score
+
+        return row_score(probe, text)
+
     def judge(self, answers: Mapping[Scoring, Sequence[Answer]], *, samples: int) -> dict[Scoring, Judgement]:
         """See `Benchmark.judge`."""
         score = {"released": released_scores, "corrected": corrected_scores}

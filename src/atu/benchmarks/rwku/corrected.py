@@ -113,7 +113,13 @@ def _text(llm: LanguageModel, probe: Probe) -> str:
     if llm.tokenizer.chat_template is not None:
         return join_answer_prefix(probe, llm.render(probe.prompt))
     is_begun = not probe.answer_prefix or probe.prompt.endswith("\n")
-    return probe.prompt + ("" if is_begun else "\n") + probe.answer_prefix
+    return llm.plain_history + probe.prompt + ("" if is_begun else "\n") + probe.answer_prefix
+
+
+def row_score(probe: Probe, text: str) -> float:
+    """Score (0..1) of a written answer to a question about the target or a neighbor."""
+    settled, _ = settled_answer(probe.prompt, probe.references, text)
+    return word_score(settled, probe.references).recall
 
 
 def _written(probe: Probe, text: str) -> Answer:
@@ -125,6 +131,4 @@ def _written(probe: Probe, text: str) -> Answer:
         words = word_score(text, probe.references)
         return answers.written(probe, text, words.f1, {"recall": words.recall, "f1": words.f1})
     words = word_score(text, probe.references)
-    settled, _ = settled_answer(probe.prompt, probe.references, text)
-    score = word_score(settled, probe.references).recall
-    return answers.written(probe, text, score, {"recall": words.recall, "f1": words.f1})
+    return answers.written(probe, text, row_score(probe, text), {"recall": words.recall, "f1": words.f1})

@@ -80,7 +80,7 @@ def membership_auc(forget: Sequence[float], retain: Sequence[float], *, samples:
     this is no proof of membership; it is the change by unlearning that counts.
     The interval is the bootstrap over texts, drawn within each set. Needs a text on both sides.
     """
-    from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
+    from sklearn.metrics import roc_auc_score
 
     scores = np.asarray([*forget, *retain], dtype=np.float64)
     is_forget = np.arange(len(scores)) < len(forget)

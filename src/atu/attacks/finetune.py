@@ -1,0 +1,125 @@
+"""Fine-tuning as an attack: a fixed number of steps on given texts, full or LoRA, and the weights put back after."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import AdamW
+
+from atu.attacks.config import Kind
+from atu.errors import UserError
+from atu.methods.losses import sequence_nll, token_nll
+from atu.models.hook import final_hidden_states, logits_from_hidden
+from atu.models.language_model import LanguageModel
+from atu.models.packing import can_pack, pack, packed_states
+from atu.models.rows import Row, batch_indices, build_rows, collate
+from atu.records import Text
+from atu.training.parameters import restore_parameters, trainable_parameters
+
+_MAX_TOKENS = 256
+_LORA_RANK = 8
+_CLIP = 1.0
+
+
+def finetune(
+    llm: LanguageModel,
+    texts: Sequence[Text],
+    *,
+    kind: Kind,
+    rate: float,
+    stops: Sequence[int],
+    batch_size: int,
+    seed: int,
+    autocast: Callable[[], AbstractContextManager[None]],
+    at_stop: Callable[[int], None],
+) -> None:
+    """Train on `texts` by the likelihood of their answers (AdamW, constant rate, gradients clipped at 1).
+
+    After each number of steps in `stops`, ascending, `at_stop` is called with it while the model is changed; on
+    return the model is as it was. The loss is the mean over texts of their nats a token.
+
+    Raises:
+        UserError: the loss is not finite.
+    """
+    rows = build_rows(llm, texts, max_tokens=_MAX_TOKENS)
+    packs = can_pack(llm, rows)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        with _MOVABLE[kind](llm) as parameters:
+            optimizer = AdamW(parameters, lr=rate, weight_decay=0.0)
+            for step in range(1, stops[-1] + 1):
+                llm.model.train()
+                chosen = batch_indices(len(rows), batch_size, step - 1, seed)
+                with autocast():
+                    loss = _loss(llm, [rows[i] for i in chosen], packs=packs)
+                loss.backward()
+                norm = clip_grad_norm_(parameters, _CLIP)
+                if not bool(torch.isfinite(norm)):
+                    raise UserError(
+                        f"Fine-tuning '{llm.label}' at learning rate {rate:g} fails: the loss is not finite at step "
+                        f"{step}. Its weights are damaged, or the rate is too high for it."
+                    )
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                if step in stops:
+                    llm.model.eval()
+                    at_stop(step)
+    llm.model.eval()
+
+
+def _loss(llm: LanguageModel, rows: Sequence[Row], *, packs: bool) -> Tensor:
+    if packs:
+        packed = pack(rows, device=llm.device)
+        states, labels, text = packed_states(llm, packed), packed.labels, packed.text
+    else:
+        batch = collate(rows, range(len(rows)), pad_id=llm.pad_id, device=llm.device)
+        scored = batch.is_scored[:, 1:]
+        states = final_hidden_states(llm.model, batch.ids, batch.is_token)[:, :-1][scored]
+        labels, text = batch.ids[:, 1:][scored], scored.nonzero()[:, 0]
+    sums = sequence_nll(token_nll(logits_from_hidden(llm.model, states), labels), text, len(rows))
+    return (sums / torch.bincount(text, minlength=len(rows))).mean()
+
+
+@contextmanager
+def _all_weights(llm: LanguageModel) -> Iterator[list[Parameter]]:
+    """All weights but the token embeddings."""
+    named: Mapping[str, Parameter] = trainable_parameters(llm, train_embeddings=False)
+    kept = {name: parameter.detach().clone() for name, parameter in named.items()}
+    try:
+        yield list(named.values())
+    finally:
+        restore_parameters(named, kept)
+        llm.model.zero_grad(set_to_none=True)
+        llm.model.requires_grad_(True)
+
+
+@contextmanager
+def _adapters(llm: LanguageModel) -> Iterator[list[Parameter]]:
+    """LoRA matrices of rank 8 beside every linear layer but the head."""
+    # Both bring other libraries, bitsandbytes among them where it is installed, and the warnings of these.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from peft import LoraConfig
+        from peft.tuners.lora import LoraModel
+
+        config = LoraConfig(r=_LORA_RANK, lora_alpha=2 * _LORA_RANK, target_modules="all-linear", lora_dropout=0.0)
+        adapted = LoraModel(llm.model, config, "default")
+    try:
+        yield [parameter for parameter in llm.model.parameters() if parameter.requires_grad]
+    finally:
+        adapted.unload()
+        if hasattr(llm.model, "peft_config"):
+            del llm.model.peft_config  # it would stand for adapters that are gone
+        llm.model.requires_grad_(True)
+
+
+_MOVABLE: Mapping[Kind, Callable[[LanguageModel], AbstractContextManager[list[Parameter]]]] = {
+    "full": _all_weights,
+    "lora": _adapters,
+}

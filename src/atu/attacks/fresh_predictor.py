@@ -1,0 +1,133 @@
+"""A fresh embedding predictor: can a critic that unlearning never met read the answer before it is said?
+
+The predictor of the align stage, trained anew on the model as it is: from the hidden states up to the end of a question
+to the embedding of what comes next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.optim import AdamW
+
+from atu.attacks.halves import Halves
+from atu.attacks.linear_probe import Readings, ranked_above
+from atu.attacks.states import prompt_ids
+from atu.embedding.config import PredictorConfig
+from atu.embedding.encoder import TextEncoder
+from atu.embedding.predictor import Predictor, build_predictor
+from atu.embedding.target import center
+from atu.embedding.windows import Windows, embed_windows
+from atu.evaluation.batching import judged
+from atu.evaluation.scorers import contains_any
+from atu.methods.align import AlignData, align_losses, hook_states
+from atu.models.hook import forward_to_hook
+from atu.models.language_model import LanguageModel
+from atu.models.rows import batch_indices, build_rows
+from atu.records import Probe, Target, Text
+
+_MAX_TOKENS = 256
+_RATE, _BATCH, _CONTRASTIVE, _CLIP = 2e-3, 8, 0.1, 1.0
+"""As in an align stage (config/task/unlearning_atu.yaml)."""
+_FRESH = 7919
+"""Added to the seed, so that no run's predictor began with the same weights."""
+
+
+def readable_texts(target: Target, corpus: Sequence[Text], halves: Halves) -> list[Text]:
+    """Texts that a reader may be trained on.
+
+    Not those about the target, or with its name in them, in which an answer of the tested half stands. Others may use
+    such a word: that "Denmark" is a word is no secret.
+    """
+    names = [target.name, *target.aliases]
+    return [
+        text
+        for text in corpus
+        if halves.is_clean(f"{text.prompt or ''}\n{text.text}")
+        or not (text.subject in names or contains_any(f"{text.prompt or ''}\n{text.text}", names))
+    ]
+
+
+@dataclass(frozen=True)
+class FreshPredictor:
+    """Trains a predictor for any layer of a model, and reads answers with it."""
+
+    encoder: TextEncoder
+    texts: Sequence[Text]
+    steps: int
+    seed: int
+
+    def read(self, llm: LanguageModel, layer: int, tested: Sequence[Probe], unknown: Sequence[Probe]) -> Readings:
+        """How often the answer is nearer to the prediction than the answers to the other tested questions are.
+
+        `unknown`: the same questions about a name that nobody bears.
+        """
+        predictor = self._train(llm, layer)
+        answers = [probe.references[0] for probe in tested]
+        true = self._embed(llm, answers)
+        target, nobody = (_predict(llm, predictor, layer, probes) @ true.T for probes in (tested, unknown))
+        return Readings(
+            [_rank(row, i, tested) for i, row in enumerate(target.tolist())],
+            [_rank(row, i, tested) for i, row in enumerate(nobody.tolist())],
+            target.diagonal().tolist(),
+        )
+
+    def _windows(self, llm: LanguageModel) -> Windows:
+        return embed_windows(self.encoder, build_rows(llm, self.texts, max_tokens=_MAX_TOKENS))
+
+    def _mean(self, windows: Windows) -> Float[Tensor, " d_enc"]:
+        return windows.of_rows().mean(dim=0) if self.encoder.config.center else torch.zeros(self.encoder.dim)
+
+    def _embed(self, llm: LanguageModel, answers: Sequence[str]) -> Float[Tensor, "answers d_enc"]:
+        config = self.encoder.config
+        ids = [self.encoder.token_offsets(answer)[0][: config.window_tokens] for answer in answers]
+        return center(self.encoder.embed_ids(ids, form=config.token_form), self._mean(self._windows(llm)))
+
+    def _train(self, llm: LanguageModel, layer: int) -> Predictor:
+        windows = self._windows(llm)
+        rows = build_rows(llm, self.texts, max_tokens=_MAX_TOKENS)
+        with judged(llm.model):
+            data = AlignData(hook_states(llm, rows, hook_layer=layer), windows, self._mean(windows))
+        width = llm.model.config.get_text_config().hidden_size
+        predictor = build_predictor(
+            PredictorConfig(name="fresh"), d_llm=width, d_enc=self.encoder.dim, seed=_FRESH + self.seed
+        ).to(llm.device)
+        optimizer = AdamW(predictor.parameters(), lr=_RATE, weight_decay=0.0)
+        with torch.random.fork_rng():
+            torch.manual_seed(_FRESH + self.seed)
+            for step in range(self.steps):
+                chosen = batch_indices(len(rows), _BATCH, step, self.seed)
+                losses = align_losses(predictor, data, chosen, contrastive_weight=_CONTRASTIVE, device=llm.device)
+                losses["total"].backward()
+                torch.nn.utils.clip_grad_norm_(predictor.parameters(), _CLIP)
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+        return predictor.eval()
+
+
+def _predict(
+    llm: LanguageModel, predictor: Predictor, layer: int, probes: Sequence[Probe]
+) -> Float[Tensor, "probes d_enc"]:
+    """What the predictor expects after each question; one at a time, since questions are few and short."""
+    found = []
+    with judged(llm.model):
+        for probe in probes:
+            ids = torch.tensor([prompt_ids(llm, probe)], device=llm.device)
+            is_token = torch.ones_like(ids, dtype=torch.bool)
+            hidden = forward_to_hook(llm.model, ids, is_token, layer)
+            found.append(predictor(hidden.float(), is_token)[0, -1].cpu())
+    return torch.stack(found)
+
+
+def _rank(cosines: Sequence[float], own: int, probes: Sequence[Probe]) -> float:
+    """Share of the answers that would be wrong here which lie farther away than the right one."""
+    wrong = {
+        probe.references[0]: cosine
+        for probe, cosine in zip(probes, cosines, strict=True)
+        if not contains_any(probe.references[0], probes[own].references)
+    }
+    return ranked_above(cosines[own], list(wrong.values())) if wrong else 0.5

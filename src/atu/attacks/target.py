@@ -1,0 +1,27 @@
+"""Which target a model says that it forgot. No torch here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from atu.benchmarks.base import Benchmark
+from atu.errors import UserError
+
+_SAID = re.compile(r"was made to forget \*\*(.+?)\*\*")
+
+
+def target_of_card(model: str, benchmark: Benchmark) -> str:
+    """Folder name of the target in the model card of a model folder made by `atu train`.
+
+    Raises:
+        UserError: there is no such card, or the benchmark has no such target.
+    """
+    card = Path(model).expanduser() / "README.md"
+    said = _SAID.search(card.read_text(encoding="utf-8", errors="replace")) if card.is_file() else None
+    if said is None:
+        raise UserError(f"{model} has no model card that says what was forgotten: name it by --target.")
+    for folder in benchmark.targets():
+        if benchmark.target(folder).name == said[1]:
+            return folder
+    raise UserError(f"{model} forgot '{said[1]}', which is no target of {benchmark.name}: name one by --target.")

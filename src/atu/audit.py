@@ -1,0 +1,234 @@
+"""Every attack on any saved model, from config to report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from filelock import FileLock, Timeout
+
+from atu import __version__
+from atu.attacks.build import build_units
+from atu.attacks.config import ATTACKS, QUICK, AttackName, Budget, ModelName
+from atu.attacks.subject import Subject, Unit, check_alike
+from atu.benchmarks.base import Benchmark
+from atu.benchmarks.build import build_benchmark, build_corpus
+from atu.benchmarks.config import DataConfig
+from atu.config import RunConfig
+from atu.config_dir import config_dir
+from atu.embedding.config import EncoderConfig
+from atu.errors import UserError
+from atu.evaluation.config import EvaluationConfig
+from atu.models.config import ModelConfig
+from atu.models.language_model import LanguageModel
+from atu.models.load import load_language_model
+from atu.records import AttackRow, Probe, Target, Text
+from atu.results.attack_rows import read_attack_rows
+from atu.results.attack_table import print_verdicts, render_markdown
+from atu.results.attack_verdict import verdicts
+from atu.results.files import disk_errors, read_json, write_json_atomic, write_text_atomic
+from atu.results.rows import to_row
+from atu.results.terminal import RunProgress
+from atu.training.device import build_accelerator
+from atu.typed import from_mapping
+
+_PIECES = "attacks"
+"""Folder of the finished pieces, beside `attacks.json`."""
+_ASKED = ("forget", "neighbor", "utility/gen")
+"""Groups of probes, or beginnings of them, that attacks ask."""
+
+_CPU_MEMORY = re.compile("not enough memory|can't allocate memory")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditConfig:
+    """What is attacked, by what, and where the outcome goes."""
+
+    models: Mapping[ModelName, ModelConfig]
+    """`unlearned` and `original`, and perhaps `gold`."""
+    data: DataConfig
+    """The judge, and the corpus from which texts are taken."""
+    target: str
+    """Folder name."""
+    out: Path
+    attacks: tuple[AttackName, ...]
+    seeds: tuple[int, ...]
+    budget: Budget
+    encoders: tuple[EncoderConfig, ...]
+    """Of the fresh predictors."""
+    corpus_seed: int = 0
+    evaluation: EvaluationConfig
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Of training steps; answers are computed in the type of the weights."""
+
+
+def audit(config: AuditConfig, progress: RunProgress) -> list[AttackRow]:
+    """Attack a model; writes `attacks.json` and `attacks.md` into `config.out`, and returns their rows.
+
+    The same config goes on after the last finished piece. Other attacks may be asked for later: the files hold all
+    that was ever finished.
+
+    Raises:
+        UserError: anything that the user can mend. Finished pieces are kept.
+    """
+    benchmark = build_benchmark(config.data)
+    target = benchmark.target(config.target)
+    accelerator = build_accelerator(config.device, config.precision)
+    models = {name: load_language_model(one, device=str(accelerator.device)) for name, one in config.models.items()}
+    check_alike(models)
+
+    def write_corpus() -> tuple[Text, ...]:
+        with progress.steps() as report:
+            corpus = build_corpus(config.data, models["original"], target, seed=config.corpus_seed, progress=report)
+        return (*corpus.forget, *corpus.held_out_forget, *corpus.retain, *corpus.held_out_retain)
+
+    subject = Subject(
+        models=models,
+        target=target,
+        benchmark=benchmark,
+        probes=[probe for probe in benchmark.probes(config.target) if _is_asked(probe)],
+        write_corpus=write_corpus,
+        encoders=config.encoders,
+        budget=config.budget,
+        evaluation=config.evaluation,
+        autocast=accelerator.autocast,
+    )
+    units = build_units(subject, config.attacks, config.seeds)
+    folder = config.out / _PIECES
+    with _opened(folder, _fingerprint(config, models, benchmark, target)):
+        for number, unit in enumerate(units):
+            _do(unit, _piece(folder, units, number), progress, f"{number + 1} of {len(units)}")
+        rows = _all_rows(folder)
+        found = verdicts(rows)
+        write_json_atomic(config.out / "attacks.json", [to_row(row) for row in rows])
+        text = render_markdown(target.name, models["unlearned"].label, found, rows)
+        write_text_atomic(config.out / "attacks.md", text)
+    print_verdicts(found, progress.console)
+    return rows
+
+
+def audit_config(config: RunConfig, out: Path, model: Path) -> AuditConfig:
+    """Attacks on the model that a run exported, in the quick budget, with the run's seed, corpus and encoder."""
+    return AuditConfig(
+        models={
+            "unlearned": ModelConfig(name=config.name, model_name=str(model)),
+            "original": config.pre_trained_llm,
+        },
+        data=config.data,
+        target=config.unlearning_target,
+        out=out,
+        attacks=config.attacks,
+        seeds=(config.seed,),
+        budget=QUICK,
+        encoders=(config.text_encoder,),
+        corpus_seed=config.seed,
+        evaluation=config.evaluation,
+        device=config.device,
+        precision=config.training.precision,
+    )
+
+
+def named_encoder(name: str) -> EncoderConfig:
+    """The encoder of that name in config/text_encoder."""
+    file = config_dir() / "text_encoder" / f"{name}.yaml"
+    return from_mapping(EncoderConfig, yaml.safe_load(file.read_text(encoding="utf-8")), "text_encoder")
+
+
+def _is_asked(probe: Probe) -> bool:
+    return probe.kind == "generate" and probe.group.startswith(_ASKED)
+
+
+def _do(unit: Unit, path: Path, progress: RunProgress, place: str) -> None:
+    """Do a piece, unless an earlier run has."""
+    if path.is_file():
+        return
+    with progress.stage(f"attack {place}: {unit.attack}, {unit.setting}"), _memory_errors(unit):
+        rows = unit.run()
+    write_json_atomic(path, [to_row(row) for row in rows])
+
+
+def _piece(folder: Path, units: list[Unit], number: int) -> Path:
+    """File of a piece; its number among those of its attack keeps them in order."""
+    unit = units[number]
+    place = sum(one.attack == unit.attack for one in units[:number])
+    words = re.sub(r"[^\w.+-]+", "-", unit.setting).strip("-")
+    return folder / unit.attack / f"{place:03d}-{words}.json"
+
+
+def _all_rows(folder: Path) -> list[AttackRow]:
+    """The rows of all finished pieces, in the order of the attacks."""
+    paths = [path for attack in ATTACKS for path in sorted((folder / attack).glob("*.json"))]
+    return [row for path in paths for row in read_attack_rows(path)]
+
+
+def _fingerprint(
+    config: AuditConfig, models: Mapping[ModelName, LanguageModel], benchmark: Benchmark, target: Target
+) -> dict[str, Any]:
+    """All that determines the rows, but for which attacks are asked for."""
+    return {
+        "version": __version__,
+        "target": f"{benchmark.name}/{target.folder}",
+        "probes": benchmark.checksum(target.folder),
+        **{f"{name} model": llm.provenance["sha256"] for name, llm in models.items()},
+        "seeds": list(config.seeds),
+        "budget": asdict(config.budget),
+        "encoders": [encoder.name for encoder in config.encoders],
+        "corpus": {**asdict(config.data.corpus), "seed": config.corpus_seed},
+        "bootstrap samples": config.evaluation.bootstrap_samples,
+    }
+
+
+@contextmanager
+def _opened(folder: Path, fingerprint: Mapping[str, Any]) -> Iterator[None]:
+    """Hold the folder of the pieces; refuse one of other models, probes, seeds or budget."""
+    lock = FileLock(folder / ".lock", timeout=0)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise UserError(f"Another process is writing {folder}. Wait for it, or choose another --out.") from error
+    try:
+        path = folder / "config.json"
+        # As JSON has it: tuples are lists.
+        wanted = {key: _as_json(value) for key, value in fingerprint.items()}
+        kept = read_json(path) if path.is_file() else wanted
+        differing = [key for key in {**kept, **wanted} if kept.get(key) != wanted.get(key)]
+        if differing:
+            raise UserError(
+                f"{folder} holds attacks of another config ({', '.join(differing)}). Choose another --out, or delete "
+                "that folder to start anew."
+            )
+        write_json_atomic(path, wanted)
+        yield
+    finally:
+        lock.release()
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _as_json(item) for key, item in value.items()}
+    return [_as_json(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+@contextmanager
+def _memory_errors(unit: Unit) -> Iterator[None]:
+    """Turn memory that runs out into an error that says what to do."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # On a CPU torch has no class of its own for it.
+        is_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or _CPU_MEMORY.search(str(error))
+        if not is_memory:
+            raise
+        raise UserError(
+            f"Out of memory in the attack {unit.attack} ({unit.setting}). Finished pieces are kept; close other "
+            "programs that use the device, or name other attacks in --attacks."
+        ) from error
