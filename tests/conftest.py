@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -133,7 +135,7 @@ def wandb_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
         for name, value in {
             "WANDB_BASE_URL": server.url,
             "WANDB_API_KEY": "0" * 40,
-            "WANDB_FINISH_TIMEOUT": "5",
+            "WANDB_FINISH_TIMEOUT": "20",
             "WANDB_CONFIG_DIR": str(folder),
             "WANDB_CACHE_DIR": str(folder),
             "WANDB_DATA_DIR": str(folder),
@@ -144,4 +146,7 @@ def wandb_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
         import wandb
 
         wandb.teardown()
+        with warnings.catch_warnings():  # of its service, which wandb leaves to the collector
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
         assert server.unknown == []
