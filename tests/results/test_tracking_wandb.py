@@ -132,6 +132,7 @@ def test_a_server_that_is_down_is_told_at_the_end_and_sync_sends_the_rest(
     track(folder, midway=lambda: set_down(wandb_server, True))
     assert folder.read_status()["state"] == "done"
     assert capfd.readouterr().err.count("warning: wandb failed: ") == 1
+    monkeypatch.setenv("WANDB_FINISH_TIMEOUT", "20")
     set_down(wandb_server, False)
     send(folder)
     assert [row["_step"] for row in the_run(wandb_server).history] == list(range(num_rows(folder)))

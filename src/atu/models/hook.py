@@ -62,12 +62,12 @@ def resolve_hook_layer(value: int | float, num_layers: int) -> int:
 
 
 def resolve_first_trained_layer(value: int | float, num_layers: int) -> int:
-    """Number of blocks that stay frozen, 0..num_layers - 1; a float in (0, 1) is a fraction of the depth.
+    """Number of blocks that stay frozen, 0..num_layers - 1; a float in (0, 1) is a fraction of the depth, rounded down.
 
     Raises UserError naming the config key for anything else.
     """
     if isinstance(value, float) and 0 < value < 1:
-        return min(int(value * num_layers + 0.5), num_layers - 1)
+        return int(value * num_layers)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < num_layers:
         return value
     raise UserError(
