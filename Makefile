@@ -22,7 +22,7 @@ check: setup ## Format, lint, types, import contracts.
 	.venv/bin/lint-imports --no-logo
 
 test: setup check ## Everything that must hold: check, then all tests.
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2} $(PYTHON_BIN) -m pytest
+	OMP_NUM_THREADS=1 $(PYTHON_BIN) -m pytest -n auto --maxprocesses 4
 
 golden: setup ## Every row of the released RWKU evaluator's reference results (minutes; needs ATU_SHARED).
 	$(PYTHON_BIN) tests/golden/whole_target.py

@@ -53,7 +53,10 @@ def test_the_model_folder_loads_without_this_project(workplace: Workplace) -> No
     before = load_file(workplace.model / "model.safetensors")
     after = load_file(folder.model_dir / "model.safetensors")
     assert torch.equal(before["model.embed_tokens.weight"], after["model.embed_tokens.weight"])
-    assert not torch.equal(before["model.layers.0.mlp.up_proj.weight"], after["model.layers.0.mlp.up_proj.weight"])
+    is_same = [
+        torch.equal(before[name], after[name]) for i in range(3) if (name := f"model.layers.{i}.mlp.up_proj.weight")
+    ]
+    assert is_same == [True, False, False]  # the lower half, rounded down, stays as it is
 
 
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(workplace: Workplace) -> None:
