@@ -5,31 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
 from accelerate import Accelerator
 from rich.console import Console
 
 from atu.audit import audit, audit_config
-from atu.benchmarks.base import Benchmark
-from atu.benchmarks.build import build_benchmark, build_corpus
-from atu.benchmarks.corpus import files_checksum
+from atu.benchmarks.build import build_benchmark
 from atu.config import NOT_DEFINING, RunConfig, config_hash, to_mapping
-from atu.embedding.encoder import load_encoder
 from atu.embedding.predictor import build_predictor
-from atu.errors import UserError
 from atu.judge import Judge
 from atu.methods.config import StageConfig
-from atu.methods.materials import Materials, SplitRows, prepare_materials
+from atu.methods.materials import Materials
 from atu.models.adapters import add_adapter, merge_adapter
-from atu.models.hook import resolve_first_trained_layer, resolve_hook_layer
 from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
-from atu.models.rows import build_rows
 from atu.models.save import ModelCard, check_reload, export_model
+from atu.preparation import prepare
+from atu.provenance import keep_manifest
 from atu.records import Answer, Probe, StageResult, Target
-from atu.results.manifest import manifest
 from atu.results.run_folder import RunFolder, open_run
 from atu.results.session import session
 from atu.results.sinks import sinks
@@ -63,8 +56,8 @@ def run(config: RunConfig) -> RunFolder:
             tracker.start(sinks(folder, config.wandb, tensorboard=config.tensorboard))
             llm = load_language_model(config.pre_trained_llm, device=str(accelerator.device))
             add_adapter(llm.model, config.pre_trained_llm, seed=config.seed)
-            _keep_manifest(folder, _manifest(config, llm, benchmark, target, accelerator))
-            materials = _prepare(config, llm, target, accelerator, progress)
+            keep_manifest(folder, config, llm, benchmark, target, accelerator)
+            materials = prepare(config, llm, target, accelerator, progress)
 
             judge = Judge(folder, benchmark, probes, config.evaluation, progress)
             before = None if config.skip_initial_eval else judge.record_before(llm)
@@ -77,42 +70,6 @@ def run(config: RunConfig) -> RunFolder:
             audit(audit_config(config, folder.root, folder.model_dir), progress)
     _print_outcome(folder, console)
     return folder
-
-
-def _prepare(
-    config: RunConfig, llm: LanguageModel, target: Target, accelerator: Accelerator, progress: RunProgress
-) -> Materials:
-    """Corpus, rows, references of the untouched model, window embeddings."""
-    # What may be wrong with the config comes first: writing a corpus takes minutes.
-    depth = llm.model.config.get_text_config().num_hidden_layers
-    hook_layer = resolve_hook_layer(config.task.training_module.pretrained_model_hook_layer, depth)
-    first_layer = resolve_first_trained_layer(config.task.training_module.first_trained_layer, depth)
-    if config.task.needs_predictor and hook_layer <= first_layer:
-        raise UserError(
-            f"task.training_module.first_trained_layer leaves the first {first_layer} blocks as they are, and the "
-            f"predictor reads block {hook_layer}: nothing could change there. Lower it, or raise the hook layer."
-        )
-    encoder = load_encoder(config.text_encoder, device=str(llm.device)) if config.task.needs_predictor else None
-    with progress.steps() as report:
-        corpus = build_corpus(config.data, llm, target, seed=config.seed, progress=report)
-        cut = config.data.corpus.max_input_length
-        rows = SplitRows(
-            forget=tuple(build_rows(llm, corpus.forget, max_tokens=cut)),
-            retain=tuple(build_rows(llm, corpus.retain, max_tokens=cut)),
-            held_out_forget=tuple(build_rows(llm, corpus.held_out_forget, max_tokens=cut)),
-            held_out_retain=tuple(build_rows(llm, corpus.held_out_retain, max_tokens=cut)),
-        )
-        return prepare_materials(
-            llm,
-            rows,
-            target=target,
-            task=config.task,
-            hook_layer=hook_layer,
-            first_trained_layer=first_layer,
-            encoder=encoder,
-            progress=report,
-            autocast=accelerator.autocast,
-        )
 
 
 def _build_trainer(
@@ -228,38 +185,6 @@ def _export(config: RunConfig, folder: RunFolder, llm: LanguageModel, target: Ta
 
 def _scored_stages(folder: RunFolder) -> list[StageResult]:
     return [stage for stage in folder.read_stages() if stage.scores]
-
-
-def _keep_manifest(folder: RunFolder, value: dict[str, Any]) -> None:
-    """Write the manifest, unless a run that goes on finds another model or other probes than it began with."""
-    began = folder.read_manifest().get("checksums", {})
-    changed = [name for name, checksum in began.items() if checksum != value["checksums"].get(name)]
-    if changed and (folder.read_stages() or folder.checkpoint_dir.exists()):
-        raise UserError(
-            f"The files of the {changed[0]} have changed since the run {folder.root} began. Choose another `name=`, "
-            "or delete the folder to start anew."
-        )
-    folder.write_manifest(value)
-
-
-def _manifest(
-    config: RunConfig, llm: LanguageModel, benchmark: Benchmark, target: Target, accelerator: Accelerator
-) -> dict[str, Any]:
-    return manifest(
-        target=target.name,
-        model=llm.label,
-        method=config.task.describe(),
-        seed=config.seed,
-        device=str(llm.device),
-        precision="bf16" if accelerator.mixed_precision == "bf16" else "fp32",
-        threads=torch.get_num_threads(),
-        config_hash=config_hash(config),
-        checksums={
-            "model": llm.provenance["sha256"],
-            "benchmark": benchmark.checksum(target.folder),
-            **files_checksum(config.data.corpus),
-        },
-    )
 
 
 def _print_outcome(folder: RunFolder, console: Console) -> None:

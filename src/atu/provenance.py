@@ -1,0 +1,53 @@
+"""What a run was made from, kept in its manifest; a run that goes on must find the same."""
+
+from __future__ import annotations
+
+import torch
+from accelerate import Accelerator
+
+from atu.benchmarks.base import Benchmark
+from atu.benchmarks.corpus import files_checksum
+from atu.config import RunConfig, config_hash
+from atu.errors import UserError
+from atu.models.language_model import LanguageModel
+from atu.records import Target
+from atu.results.manifest import manifest
+from atu.results.run_folder import RunFolder
+
+
+def keep_manifest(
+    folder: RunFolder,
+    config: RunConfig,
+    llm: LanguageModel,
+    benchmark: Benchmark,
+    target: Target,
+    accelerator: Accelerator,
+) -> None:
+    """Write the manifest of a run.
+
+    Raises:
+        UserError: a run that goes on finds another model, other probes or other texts than it began with.
+    """
+    value = manifest(
+        target=target.name,
+        model=llm.label,
+        method=config.task.describe(),
+        seed=config.seed,
+        device=str(llm.device),
+        precision="bf16" if accelerator.mixed_precision == "bf16" else "fp32",
+        threads=torch.get_num_threads(),
+        config_hash=config_hash(config),
+        checksums={
+            "model": llm.provenance["sha256"],
+            "benchmark": benchmark.checksum(target.folder),
+            **files_checksum(config.data.corpus),
+        },
+    )
+    began = folder.read_manifest().get("checksums", {})
+    changed = [name for name, checksum in began.items() if checksum != value["checksums"].get(name)]
+    if changed and (folder.read_stages() or folder.checkpoint_dir.exists()):
+        raise UserError(
+            f"The files of the {changed[0]} have changed since the run {folder.root} began. Choose another `name=`, "
+            "or delete the folder to start anew."
+        )
+    folder.write_manifest(value)
