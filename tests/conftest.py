@@ -150,3 +150,15 @@ def wandb_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
         assert server.unknown == []
+
+
+@pytest.fixture
+def bitsandbytes() -> None:
+    """Skips where the optional package is not installed."""
+    from atu.errors import UserError
+    from atu.models.quantization import import_bitsandbytes
+
+    try:
+        import_bitsandbytes("this test")
+    except UserError as error:
+        pytest.skip(str(error))

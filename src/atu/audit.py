@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import torch
 import yaml
-from filelock import FileLock, Timeout
 
 from atu import __version__
 from atu.attacks.build import build_units
@@ -32,7 +31,7 @@ from atu.records import AttackRow, Probe, Target, Text
 from atu.results.attack_rows import read_attack_rows
 from atu.results.attack_table import print_verdicts, render_markdown
 from atu.results.attack_verdict import verdicts
-from atu.results.files import disk_errors, read_json, write_json_atomic, write_text_atomic
+from atu.results.files import held_folder, read_json, write_json_atomic, write_text_atomic
 from atu.results.rows import to_row
 from atu.results.terminal import RunProgress
 from atu.training.device import build_accelerator
@@ -188,14 +187,7 @@ def _fingerprint(
 @contextmanager
 def _opened(folder: Path, fingerprint: Mapping[str, Any]) -> Iterator[None]:
     """Hold the folder of the pieces; refuse one of other models, probes, seeds or budget."""
-    lock = FileLock(folder / ".lock", timeout=0)
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise UserError(f"Another process is writing {folder}. Wait for it, or choose another --out.") from error
-    try:
+    with held_folder(folder, f"Another process is writing {folder}. Wait for it, or choose another --out."):
         path = folder / "config.json"
         # As JSON has it: tuples are lists.
         wanted = {key: _as_json(value) for key, value in fingerprint.items()}
@@ -208,8 +200,6 @@ def _opened(folder: Path, fingerprint: Mapping[str, Any]) -> Iterator[None]:
             )
         write_json_atomic(path, wanted)
         yield
-    finally:
-        lock.release()
 
 
 def _as_json(value: Any) -> Any:

@@ -13,8 +13,6 @@ import torch
 from safetensors.torch import load_file
 from workplace import Workplace
 
-from atu.errors import UserError
-from atu.models.quantization import import_bitsandbytes
 from atu.run import run
 
 LORA = ("pre_trained_llm.adapter=lora", "pre_trained_llm.lora.rank=4")
@@ -59,12 +57,9 @@ def test_scores_before_are_those_of_the_model_without_adapters(workplace: Workpl
     assert answers[0] == answers[1]
 
 
+@pytest.mark.usefixtures("bitsandbytes")
 @pytest.mark.parametrize("quantization", ["int8", "nf4"])
 def test_adapters_on_a_quantised_base_end_as_a_plain_model(workplace: Workplace, quantization: str) -> None:
-    try:
-        import_bitsandbytes("this test")
-    except UserError as error:
-        pytest.skip(str(error))
     folder = run(workplace.config(*LORA, f"pre_trained_llm.quantization={quantization}"))
     tensors = load_file(folder.model_dir / "model.safetensors")
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}

@@ -16,6 +16,7 @@ from atu.methods.losses import (
     ga_loss,
     kl_to_reference,
     masked_mean,
+    mean_nll_of_rows,
     npo_loss,
     push_loss,
     redirect_loss,
@@ -150,3 +151,8 @@ def test_contrastive_loss_of_two_orthogonal_pairs() -> None:
     # scores (1/t, 0) for both rows: log(1 + e^(-1/t))
     assert contrastive_loss(pairs, pairs, 0.5).item() == pytest.approx(math.log(1 + math.exp(-2.0)), rel=1e-5)
     assert contrastive_loss(pairs, pairs.flip(0), 0.5).item() == pytest.approx(2 + math.log(1 + math.exp(-2.0)))
+
+
+def test_rows_of_different_length_weigh_the_same() -> None:
+    # (1 + 3) / 2 and 4 a token: their mean is 3, while that of all tokens would be 8 / 3
+    assert mean_nll_of_rows(torch.tensor([1.0, 3.0, 4.0]), torch.tensor([0, 0, 1]), 2).item() == pytest.approx(3.0)

@@ -14,19 +14,9 @@ from atu.models.adapters import adapter_parameters, add_adapter, merge_adapter
 from atu.models.config import LoraConfig, ModelConfig, QuantizationName
 from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
-from atu.models.quantization import import_bitsandbytes
 
 IDS = torch.arange(3, 30).unsqueeze(0)
 BOTH = pytest.mark.parametrize("quantization", ["int8", "nf4"])
-
-
-@pytest.fixture
-def bitsandbytes() -> None:
-    """Skips where the optional package is not installed."""
-    try:
-        import_bitsandbytes("this test")
-    except UserError as error:
-        pytest.skip(str(error))
 
 
 def load(folder: Path, quantization: QuantizationName, targets: tuple[str, ...] | None = None) -> LanguageModel:

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from atu.errors import UserError
-from atu.models.quantization import import_bitsandbytes
 from atu.training.memory import BatchSize, Setup, Shape, block_bytes, estimate, trained_parameters
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,11 +54,8 @@ def test_activations_grow_with_the_tokens_and_checkpointing_keeps_a_row_a_block(
     assert activations(100, checkpointing=True) == 100 * (4 * 8 * 3 + block_bytes(TINY, Setup()))
 
 
+@pytest.mark.usefixtures("bitsandbytes")
 def test_the_peak_is_that_of_a_measured_step_within_a_tenth() -> None:
-    try:
-        import_bitsandbytes("this test")
-    except UserError as error:
-        pytest.skip(str(error))
     path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, str(ROOT / "perf" / "memory.py"), "--measure", "--json", "--only", "few tokens"]
     done = subprocess.run(

@@ -11,7 +11,6 @@ from torch.nn import Parameter
 
 from atu.errors import UserError
 from atu.methods.config import TrainingModule
-from atu.models.quantization import import_bitsandbytes
 from atu.training.checkpoint import optimizer_tensors, restore_optimizer
 from atu.training.optimizer import unlearn_optimizer
 
@@ -56,15 +55,6 @@ def test_adams_updates_of_the_same_size_are_lost_too() -> None:
     full, half = (trained(dtype, "adamw", TrainingModule().unlearning_lr) for dtype in (torch.float32, torch.bfloat16))
     torch.testing.assert_close(full, torch.full_like(full, -STEPS * 3e-5), rtol=1e-2, atol=0)
     assert float((half == 0).float().mean()) > 0.6
-
-
-@pytest.fixture
-def bitsandbytes() -> None:
-    """Skips where the optional package is not installed."""
-    try:
-        import_bitsandbytes("this test")
-    except UserError as error:
-        pytest.skip(str(error))
 
 
 EIGHT_BIT = TrainingModule(unlearning_optimizer="adamw8bit", unlearning_lr=1e-3)

@@ -14,7 +14,7 @@ from torch.optim import AdamW
 
 from atu.attacks.config import Kind
 from atu.errors import UserError
-from atu.methods.losses import sequence_nll, token_nll
+from atu.methods.losses import mean_nll_of_rows, token_nll
 from atu.models.hook import final_hidden_states, logits_from_hidden
 from atu.models.language_model import LanguageModel
 from atu.models.packing import can_pack, pack, packed_states
@@ -82,8 +82,7 @@ def _loss(llm: LanguageModel, rows: Sequence[Row], *, packs: bool) -> Tensor:
         scored = batch.is_scored[:, 1:]
         states = final_hidden_states(llm.model, batch.ids, batch.is_token)[:, :-1][scored]
         labels, text = batch.ids[:, 1:][scored], scored.nonzero()[:, 0]
-    sums = sequence_nll(token_nll(logits_from_hidden(llm.model, states), labels), text, len(rows))
-    return (sums / torch.bincount(text, minlength=len(rows))).mean()
+    return mean_nll_of_rows(token_nll(logits_from_hidden(llm.model, states), labels), text, len(rows))
 
 
 @contextmanager

@@ -81,6 +81,11 @@ def sequence_nll(nll: Float[Tensor, " n"], row: Int[Tensor, " n"], num_rows: int
     return torch.zeros(num_rows, dtype=nll.dtype, device=nll.device).index_add(0, row, nll)
 
 
+def mean_nll_of_rows(nll: Float[Tensor, " n"], row: Int[Tensor, " n"], num_rows: int) -> Float[Tensor, ""]:
+    """Nats a token: mean over the tokens of each row, then over rows, so that each row weighs the same."""
+    return (sequence_nll(nll, row, num_rows) / torch.bincount(row, minlength=num_rows)).mean()
+
+
 def ga_loss(nll: Float[Tensor, " n"]) -> Float[Tensor, ""]:
     """Gradient ascent: minus the mean token NLL of the forget texts (unbounded below).
 

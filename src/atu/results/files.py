@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from platformdirs import user_cache_dir
 
 from atu.errors import UserError
@@ -250,3 +251,23 @@ def _json_fault(error: ValueError) -> str:
 def _shape(value: object) -> str:
     names = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")
+
+
+@contextmanager
+def held_folder(folder: Path, refusal: str) -> Iterator[None]:
+    """Make a folder, and keep other processes from it while the block runs.
+
+    Raises:
+        UserError: another process holds it (`refusal` says so), or the disk refuses.
+    """
+    lock = FileLock(folder / ".lock", timeout=0)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise UserError(refusal) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from atu.errors import UserError
 from atu.records import RunRecord
 from atu.results.collect import Collection, choose, read_local
 from atu.results.files import PARTIAL_SUFFIX, disk_errors
@@ -61,8 +60,6 @@ def _collect(options: Options) -> Collection:
     assert options.entity is not None
     assert options.project is not None
     runs = read_wandb(options.entity, options.project, run_ids=options.run_ids, run_names=options.run_names)
-    if not runs:
-        raise UserError(f"The wandb project {options.entity}/{options.project} holds no runs.")
     return Collection(runs=tuple(runs))
 
 

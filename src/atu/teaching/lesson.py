@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim import AdamW
 
 from atu.errors import UserError
-from atu.methods.losses import kl_to_reference, sequence_nll, token_nll
+from atu.methods.losses import kl_to_reference, mean_nll_of_rows, token_nll
 from atu.methods.references import ReferenceStates
 from atu.models.hook import logits_from_hidden
 from atu.models.language_model import LanguageModel
@@ -138,11 +138,10 @@ class Lesson:
         return parts
 
     def _likelihood(self, rows: Sequence[Row]) -> Tensor:
-        """NLL in nats a token: mean over the tokens of each row, then over rows, so that each fact weighs the same."""
+        """NLL in nats a token, each fact weighing the same."""
         packed = pack(rows, device=self.llm.device)
         nll = token_nll(logits_from_hidden(self.llm.model, packed_states(self.llm, packed)), packed.labels)
-        sums = sequence_nll(nll, packed.text, len(rows))
-        return (sums / torch.bincount(packed.text, minlength=len(rows))).mean()
+        return mean_nll_of_rows(nll, packed.text, len(rows))
 
     def _distance(self) -> Tensor:
         """KL from the untouched model on general rows, nats a token. The output head has not moved since."""

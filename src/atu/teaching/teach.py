@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from atu.benchmarks.rwku.reader import RwkuData
@@ -21,7 +19,7 @@ from atu.models.packing import check_packing
 from atu.models.rows import build_rows
 from atu.models.save import check_reload, export_model
 from atu.records import Text
-from atu.results.files import cache_root, content_key, disk_errors, read_json
+from atu.results.files import cache_root, content_key, disk_errors, held_folder, read_json
 from atu.results.terminal import RunProgress
 from atu.teaching.card import NOTE_FILE, TaughtCard, as_note
 from atu.teaching.config import TeachConfig, config_hash
@@ -72,7 +70,7 @@ def teach(config: TeachConfig) -> Path:
                 return out
             rows = _build(llm, plan, general, report)
         folder = cache_root() / "taught" / key
-        with _held(folder):
+        with held_folder(folder, f"Another process teaches the same model just now (in {folder}). Wait for it."):
             lesson = Lesson(
                 llm, rows, config.recipe, config.seed, accelerator, folder / "checkpoint", config.checkpoint_seconds
             )
@@ -143,19 +141,3 @@ def _read_note(out: Path) -> dict[str, Any] | None:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UserError(f"{out} exists and is no taught model; it was left alone. Choose another --out.")
     return None
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Keep a second process from teaching the same at the same time."""
-    lock = FileLock(folder / ".lock", timeout=0)
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise UserError(f"Another process teaches the same model just now (in {folder}). Wait for it.") from error
-    try:
-        yield
-    finally:
-        lock.release()
