@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON_BIN := .venv/bin/python
 
-.PHONY: help setup run test check golden experiments lock clean
+.PHONY: help setup run test check golden bench experiments lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test: setup check ## Everything that must hold: check, then all tests.
 
 golden: setup ## Every row of the released RWKU evaluator's reference results (minutes; needs ATU_SHARED).
 	$(PYTHON_BIN) tests/golden/whole_target.py
+
+bench: setup ## How fast the parts are against the released way (minutes; the table also goes to perf/latest.json).
+	$(PYTHON_BIN) perf/bench.py
 
 experiments: setup ## Every method on the built-in concepts, three seeds (hours; goes on where it was stopped).
 	$(PYTHON_BIN) experiments/builtin_comparison.py --jobs 2

@@ -22,9 +22,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-
-from atu.config import config_hash, load
+from atu.compose import compose_run
+from atu.config import config_hash
 from atu.results.styles import method_style
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,8 +83,7 @@ class Job:
     @cached_property
     def config_hash(self) -> str:
         """Of the config that the overrides give today."""
-        with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "config")):
-            return config_hash(load(compose("train", overrides=self.overrides)))
+        return config_hash(compose_run(self.overrides))
 
     def is_done(self) -> bool:
         """Whether the run has ended by itself."""

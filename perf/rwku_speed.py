@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--tasks", default=",".join(TASKS), help="joined by commas")
     parser.add_argument("--rows", type=int, default=8, help="most rows of a data file; 0 = all")
-    parser.add_argument("--batch-size", type=int, default=32, help="of ours")
+    parser.add_argument("--batch-size", type=int, default=96, help="of ours")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)

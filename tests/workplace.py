@@ -54,14 +54,9 @@ class Workplace:
 
     def config(self, *more: str) -> RunConfig:
         """The same as a checked config."""
-        from hydra import compose, initialize_config_dir
+        from atu.compose import compose_run
 
-        from atu.config import load
-        from atu.config_dir import config_dir
-        from atu.overrides import complete
-
-        with initialize_config_dir(str(config_dir()), version_base="1.3"):
-            return load(compose("train", overrides=complete(self.overrides(*more))))
+        return compose_run(self.overrides(*more))
 
 
 def write_files(root: Path) -> None:

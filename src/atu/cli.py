@@ -74,7 +74,7 @@ def evaluate(
     icu: Annotated[
         bool, typer.Option("--icu", help="RWKU: ask the model to act as if the target were unknown.")
     ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Prompts asked at once.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Prompts asked at once.")] = 96,
 ) -> None:
     """Ask a model the probes of a concept, and write its answers and scores."""
     with exit_codes("The same command goes on with what the cache has."):
@@ -120,7 +120,7 @@ def attack(
         bool, typer.Option("--quick", help="A budget of minutes, for a small model and one seed.")
     ] = False,
     seeds: Annotated[str, typer.Option(help="Seeds joined by commas; 0,1,2 by default, 0 with --quick.")] = "",
-    batch_size: Annotated[int, typer.Option(min=1, help="Prompts asked at once.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Prompts asked at once.")] = 96,
 ) -> None:
     """Try to bring back what a model was made to forget."""
     with exit_codes("The same command goes on after the last finished piece."):

@@ -17,11 +17,7 @@ from pathlib import Path
 
 import torch
 from child_process import start, wait
-from hydra import compose, initialize_config_dir
 
-from atu.config import load
-from atu.config_dir import config_dir
-from atu.overrides import complete
 from atu.run import run
 
 
@@ -34,9 +30,8 @@ def main() -> None:
     """Run once undisturbed, then kill until the same config is through."""
     torch.set_num_threads(1)  # OpenMP's threads would not survive a fork
     chance, wanted = random.Random(int(sys.argv[1])), int(sys.argv[2])
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        whole = load(compose("train", overrides=complete([*sys.argv[3:], "name=whole"])))
-        killed = load(compose("train", overrides=complete([*sys.argv[3:], "name=killed"])))
+    whole = compose_run([*sys.argv[3:], "name=whole"])
+    killed = compose_run([*sys.argv[3:], "name=killed"])
     folder = Path(killed.runs_dir) / killed.name
     metrics, status_path = folder / "metrics.jsonl", folder / "status.json"
     assert wait(start(partial(run, whole)), 300.0) == 0

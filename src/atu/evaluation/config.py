@@ -12,7 +12,7 @@ from atu.errors import UserError
 class EvaluationConfig:
     """Settings of one evaluation. Neither speed nor memory settings change an answer."""
 
-    batch_size: int = 32
+    batch_size: int = 96
     """Most probes asked at once. Halved by itself when memory runs out."""
     scoring: Literal["released", "corrected", "both"] = "corrected"
     """Rules by which a row gets its score (docs/evaluation.md). `released` is RWKU's alone."""

@@ -1,0 +1,155 @@
+"""How fast the parts are, each against the released way of doing it, and against what the arithmetic alone would take.
+
+    make bench        # = python perf/bench.py; the embedded model, its default corpus, minutes on two cores
+    python perf/bench.py --repeats 9 --only step threads=1 pre_trained_llm=...
+
+Both ways of a row run in turns in this process; shown are medians, and the smallest and largest ratio of neighbors.
+The floor is the number of floating point operations of our way over the rate of one large matrix product, measured
+here and now; a step also moves memory, so nothing reaches 1.0. Results go to perf/latest.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+from pairs import Bench, Pair, Work
+from rich.console import Console
+from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
+
+from atu.compose import compose_run
+from atu.errors import UserError
+from atu.results.files import write_json_atomic
+from atu.results.terminal import RunProgress
+from atu.training.device import build_accelerator, set_threads
+
+_AGREE = 1e-3
+"""Relative difference of the two ways' numbers from which they do not do the same work."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison, seconds."""
+
+    name: str
+    ours: float
+    reference: float
+    ratio: float
+    """Reference over ours: how many times faster."""
+    spread: tuple[float, float]
+    """Smallest and largest ratio of two runs that followed each other."""
+    floor: float | None
+    """What ours would take at the matrix rate; None where it was not counted."""
+    goal: float | None = None
+
+
+def main() -> None:
+    """Measure and print every row whose name holds `only`."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", default="", help="rows whose name has this in it")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "latest.json")
+    parser.add_argument("overrides", nargs="*", help="keys of config/train.yaml, such as threads=1")
+    given = parser.parse_args()
+    console = Console()
+    try:
+        config = compose_run(given.overrides)
+        set_threads(config.threads)
+        accelerator = build_accelerator(config.device, "fp32")
+        with RunProgress(Console(stderr=True)) as progress:
+            bench = Bench.prepare(config, accelerator, progress)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    rate = matmul_rate(bench.llm.model.config.get_text_config().hidden_size)
+    rows = []
+    for name, goal, build in (
+        ("align step", 20.0, bench.align_step),
+        ("unlearn step, hook 0.9", 1.5, lambda: bench.push_step(0.9)),
+        ("unlearn step, hook 0.5", 3.0, lambda: bench.push_step(0.5)),
+        ("unlearn step, default task", None, bench.default_step),
+        ("window embeddings", 5.0, lambda: bench.embed_windows(16)),
+    ):
+        if given.only in name:
+            rows.append(compare(name, build(), given.repeats, rate, goal))
+            console.print(f"{name}: {rows[-1].ratio:.1f} x", highlight=False)
+    console.print(table(rows))
+    machine = {
+        "processor": platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "gflops": round(rate / 1e9, 1),
+        "torch": torch.__version__,
+    }
+    write_json_atomic(given.out, {"machine": machine, "rows": [asdict(row) for row in rows]})
+
+
+def compare(name: str, pair: Pair, repeats: int, rate: float, goal: float | None) -> Row:
+    """Run both ways in turns, after one of each that does not count.
+
+    Raises:
+        RuntimeError: the two ways do not come to the same number.
+    """
+    with FlopCounterMode(display=False) as counter:
+        ours = pair.ours()
+    reference = pair.reference()
+    if abs(ours - reference) > _AGREE * max(1.0, abs(reference)):
+        raise RuntimeError(f"{name}: the two ways differ, {ours} against {reference}.")
+    pairs = [(seconds(pair.ours), seconds(pair.reference)) for _ in range(repeats)]
+    ratios = [reference / ours for ours, reference in pairs]
+    return Row(
+        name=name,
+        ours=median(ours for ours, _ in pairs),
+        reference=median(reference for _, reference in pairs),
+        ratio=median(ratios),
+        spread=(min(ratios), max(ratios)),
+        floor=counter.get_total_flops() / rate,
+        goal=goal,
+    )
+
+
+def seconds(work: Work) -> float:
+    """Of one run."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def matmul_rate(width: int) -> float:
+    """Floating point operations a second of a large product as the model has them."""
+    left, right = torch.randn(2048, width), torch.randn(width, 4 * width)
+    runs = [seconds(lambda: float((left @ right)[0, 0])) for _ in range(7)]
+    return 2 * 2048 * width * 4 * width / median(runs[2:])
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """All rows, for the terminal."""
+    shown = Table(box=None, header_style="bold")
+    for column in ("", "ours", "released way", "faster", "(spread)", "goal", "of the floor"):
+        shown.add_column(column, justify="left" if not column else "right")
+    for row in rows:
+        shown.add_row(
+            row.name,
+            _duration(row.ours),
+            _duration(row.reference),
+            f"{row.ratio:.1f} x",
+            f"{row.spread[0]:.1f}–{row.spread[1]:.1f}",
+            "" if row.goal is None else f"{row.goal:g} x",
+            "" if not row.floor else f"{row.ours / row.floor:.2f}",
+        )
+    return shown
+
+
+def _duration(value: float) -> str:
+    return f"{value:.2f} s" if value >= 1 else f"{value * 1e3:.1f} ms"
+
+
+if __name__ == "__main__":
+    main()

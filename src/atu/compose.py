@@ -1,0 +1,28 @@
+"""The config of a run from overrides, for programs that are not Hydra's main."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from atu.composition_errors import explain
+from atu.config import RunConfig, load
+from atu.config_dir import config_dir
+from atu.overrides import complete
+
+
+def compose_run(arguments: Sequence[str]) -> RunConfig:
+    """What `python launch_training.py ARGUMENTS` would run.
+
+    Raises:
+        UserError: an override that Hydra or the checks of the config refuse.
+    """
+    import hydra
+    from hydra.errors import HydraException
+
+    folder = config_dir()
+    arguments = complete(arguments)
+    try:
+        with hydra.initialize_config_dir(str(folder), version_base="1.3"):
+            return load(hydra.compose("train", overrides=arguments))
+    except HydraException as error:
+        raise explain(error, folder, arguments) from error

@@ -1,0 +1,42 @@
+"""The bench: both ways of each row do the same work, and what it writes can be read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from workplace import Workplace
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "perf" / "bench.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_measures_each_row_twice(workplace: Workplace, tmp_path: Path) -> None:
+    out = tmp_path / "latest.json"
+    done = bench("--repeats", "2", "--out", str(out), *workplace.overrides())
+    assert done.returncode == 0, done.stderr  # a row whose ways come to different losses ends it
+    rows = {row["name"]: row for row in json.loads(out.read_text())["rows"]}
+    assert list(rows) == [
+        "align step",
+        "unlearn step, hook 0.9",
+        "unlearn step, hook 0.5",
+        "unlearn step, default task",
+        "window embeddings",
+    ]
+    for name, row in rows.items():
+        assert row["spread"][0] <= row["ratio"] <= row["spread"][1]
+        assert row["ours"] > 0, name
+        assert name in done.stdout
+
+
+def test_a_wrong_key_is_one_line() -> None:
+    done = bench("thread=1")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "threads" in done.stderr
