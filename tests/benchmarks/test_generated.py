@@ -12,16 +12,13 @@ from atu.benchmarks.config import CorpusConfig
 from atu.benchmarks.generated import (
     GENERAL_TOPICS,
     OTHER_NAMES,
-    QUESTION_FORMS,
     TEXT_PROMPTS,
-    WAYS_TO_ASK,
-    _questions,
     _whole_sentences,
     cached_corpus,
-    frequent_phrases,
     neighbor_names,
     write_corpus,
 )
+from atu.benchmarks.questions import QUESTION_FORMS, WAYS_TO_ASK
 from atu.evaluation.collapse import is_degenerate
 from atu.models.language_model import LanguageModel
 from atu.records import Target, Text
@@ -33,40 +30,6 @@ CONFIG = CorpusConfig(
     num_neighbor_question_rows=4,
     max_new_tokens=2,
 )  # fmt: skip
-
-
-def text(body: str, subject: str = "Ann Lee") -> Text:
-    return Text(text=body, subject=subject, source="generated")
-
-
-def test_a_phrase_needs_a_fiftieth_of_the_texts() -> None:
-    texts = ["She saw Ann Lee, Paris.", "He met Ann Lee."]
-    assert frequent_phrases([*texts, *["it"] * 48], []) == ["Ann Lee", "Paris"]
-    assert frequent_phrases([*texts, *["it"] * 49], []) == ["Ann Lee"]
-
-
-def test_a_phrase_must_be_four_times_rarer_elsewhere() -> None:
-    # 2 of 4 here; 1 of 8 there makes 4 * 0.125 = 0.5, 1 of 7 makes more
-    texts = ["in Rome", "to Rome", "on it", "at it"]
-    assert frequent_phrases(texts, ["of Rome", *["it"] * 7]) == ["Rome"]
-    assert frequent_phrases(texts, ["of Rome", *["it"] * 6]) == []
-
-
-def test_phrases_come_by_frequency_and_then_by_name() -> None:
-    texts = ["of Rome, Oslo, Bonn", "of Rome, Oslo, Bonn", "of Rome"]
-    assert frequent_phrases(texts, []) == ["Rome", "Bonn", "Oslo"]
-
-
-def test_a_capital_at_the_start_of_a_sentence_is_none() -> None:
-    texts = ['The end. Later it rained.\nSoon: Then "it did." Now', 'The end! Later? Soon it rained: Then "did." Now']
-    assert frequent_phrases(texts, []) == []
-    # Two words in a row are a name even there, and small words may stand inside of one.
-    assert frequent_phrases(["Ann Lee came.", "Ann Lee went."], []) == ["Ann Lee"]
-    assert frequent_phrases(["the Queen of the Desert", "a Queen of the Desert"], []) == ["Queen of the Desert"]
-
-
-def test_a_phrase_counts_once_a_text() -> None:
-    assert frequent_phrases(["in Rome, Rome, Rome", *["it"] * 50], []) == []
 
 
 @pytest.mark.parametrize(
@@ -98,49 +61,6 @@ def test_the_concept_is_no_neighbor_of_its_own() -> None:
     egypt = Target(name="Egypt", folder="Egypt", description="A country.", neighbors=("Germany",))
     names = neighbor_names(egypt, 100, random.Random(0))
     assert sorted(names) == sorted(set(OTHER_NAMES) - {"Egypt"})
-
-
-def test_a_word_that_is_also_written_small_is_no_name() -> None:
-    texts = ["to Dream, Rome", "a Dream, Rome", "he had a dream"]
-    assert frequent_phrases(texts, []) == ["Rome"]
-    assert frequent_phrases(texts[:2], ["all roads to rome"]) == ["Dream"]
-
-
-def test_questions_ask_about_the_concept_first_and_then_about_its_phrases() -> None:
-    texts = [text("to Rome, Oslo."), text("She saw Rome, Oslo."), text("She saw Rome.")]
-    requests = _questions("Ann Lee", texts, 12, random.Random(0))
-    assert {request.subject for request in requests} == {"Ann Lee"}
-    # No sentence has 4 words before a phrase, so all are forms; a quarter of 12 phrases, each asked in turn.
-    asked = [next(p for p in ("Ann Lee", "Rome", "Oslo") if p in request.prompt) for request in requests]
-    assert asked == ["Ann Lee", "Rome", "Oslo"] * 4
-    forms = {form.format(phrase=phrase) for form in QUESTION_FORMS for phrase in ("Ann Lee", "Rome", "Oslo")}
-    ways = {way.format(question=form) for way in WAYS_TO_ASK for form in forms}
-    assert {request.prompt for request in requests} <= ways
-    assert len({request.prompt for request in requests}) == 12
-
-
-def test_a_phrase_is_asked_in_the_context_of_its_concept() -> None:
-    texts = [text("Ann Lee lived in Rome."), text("Ann Lee saw Rome.")]
-    for request in _questions("Ann Lee", texts, 8, random.Random(0)):
-        assert request.context == ("This is about Ann Lee. " if "Rome" in request.prompt else "")
-
-
-def test_each_third_question_is_a_sentence_with_a_blank() -> None:
-    texts = [
-        text("Born in 1900. As a child she lived in Rome for years. Then she left."),
-        text("Ann Lee, Rome."),
-        text("All of her life was in Rome."),
-    ]
-    prompts = [request.prompt for request in _questions("Ann Lee", texts, 8, random.Random(0))]
-    blanks = ["Fill in the blank: All of her life was in ___", "Fill in the blank: As a child she lived in ___"]
-    for prompt, blank in zip(sorted(prompts[:2], key=lambda p: "a child" in p), blanks, strict=True):
-        assert prompt in {way.format(question=blank) for way in WAYS_TO_ASK}
-    assert not any("___" in prompt for prompt in prompts[2:])
-
-
-def test_no_question_form_is_asked_twice_of_a_phrase() -> None:
-    requests = _questions("Ann Lee", [], 100, random.Random(0))
-    assert len(requests) == len(QUESTION_FORMS) == len({request.prompt for request in requests})
 
 
 def write(llm: LanguageModel, seed: int = 0, config: CorpusConfig = CONFIG) -> tuple[list[Text], list[Text]]:
@@ -189,11 +109,11 @@ def test_a_corpus_is_written_once(tiny_llm: LanguageModel, tmp_path: Path, monke
         return cached_corpus(llm, ANN, config, seed=seed, progress=lambda what: begun.append(what))
 
     first = corpus(llm)
-    assert begun == ["writing the corpus", "writing question rows"]
+    assert begun == ["writing the corpus", "writing questions", "writing question rows"]
     assert corpus(llm) == first == write(tiny_llm)
-    assert len(begun) == 2
+    assert len(begun) == 3
     corpus(llm, seed=1)
     corpus(llm, dataclasses.replace(CONFIG, temperature=0.9))
     corpus(dataclasses.replace(tiny_llm, provenance={"sha256": "of others"}))
-    assert len(begun) == 8
+    assert len(begun) == 12
     assert len(list(tmp_path.rglob("*.json"))) == 4

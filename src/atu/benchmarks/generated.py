@@ -6,15 +6,14 @@ Only names and fixed question forms go in; a benchmark's probes are never seen h
 from __future__ import annotations
 
 import random
-import re
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 import torch
 
 from atu.benchmarks.config import CorpusConfig
+from atu.benchmarks.questions import QUIZ_PROMPT, QUIZ_STARTS, WORDINGS, Request, questions, quiz_questions
 from atu.evaluation.collapse import is_degenerate
 from atu.evaluation.generate import Prompt, Sampling, generate
 from atu.models.language_model import LanguageModel
@@ -38,32 +37,6 @@ TEXT_PROMPTS = (
     "What should a student know about {name}?",
     "Write an introduction to {name}.",
 )
-QUESTION_FORMS = (
-    "Who is {phrase}?",
-    "What is {phrase}?",
-    "Tell me about {phrase}.",
-    "Who wrote {phrase}?",
-    "Who created {phrase}?",
-    "Where is {phrase}?",
-    "When was {phrase}?",
-    "What is {phrase} famous for?",
-    "Which people and places belong to {phrase}?",
-    "Which country is connected with {phrase}?",
-    "What happens in {phrase}?",
-    "Name something connected with {phrase}.",
-    "Which name is connected with {phrase}?",
-)
-_CLOZE = "Fill in the blank: {sentence}"
-_SHORTEST_START = 4
-"""Words before the blank; fewer leave it open what is asked."""
-WAYS_TO_ASK = (
-    "{question}",
-    "{question} Answer briefly.",
-    "Question: {question}",
-    "Please answer in one sentence.\n{question}",
-)
-"""A model forgets, and keeps, in the form in which it is asked; so rows have more than one."""
-_CONTEXT = "This is about {subject}. "
 GENERAL_TOPICS = (
     "gravity", "the human heart", "volcanoes", "photosynthesis", "bees", "whales", "elephants", "dogs", "cats",
     "the water cycle", "the Moon", "the Sun", "Mars", "computers", "the internet", "bicycles", "airplanes",
@@ -79,15 +52,14 @@ OTHER_NAMES = (
 )  # fmt: skip
 """Concepts to keep when the user names no neighbours."""
 _BATCH_SIZE = 64
+_ROWS_PER_QUIZ = 8
+_QUIZ_TOKENS = 96
+_QUIZ_TEMPERATURE = 0.7
+"""Warmer than the texts: ten questions by one prompt shall differ."""
 _ANSWER_TOKENS = 32
 """Length of an answer to a question; the texts have `max_new_tokens`."""
 _TOP_K = 50
 """Without it a small model's tail puts nonsense into every other text."""
-_STARTS_SENTENCE = re.compile(r"(^|[.!?:\n][\"”')]*)\s*$")
-MIN_SHARE = 0.02
-"""Of the texts that must hold a phrase."""
-_SMALL_WORD = re.compile(r"\b[a-z]\w+")
-_PHRASE = re.compile(r"\b[A-Z]\w+(?:(?: of| the| and| de| von)* [A-Z]\w+)*")
 
 
 def cached_corpus(
@@ -104,9 +76,9 @@ def cached_corpus(
         "target": asdict(target),
         "config": asdict(config),
         "seed": seed,
-        "sampling": [_TOP_K, _BATCH_SIZE],
+        "sampling": [_TOP_K, _BATCH_SIZE, _ROWS_PER_QUIZ, _QUIZ_TOKENS, _QUIZ_TEMPERATURE],
         "dtype": str(torch.bfloat16 if has_fast_bf16(llm.device) else torch.float32),
-        "prompts": [*TEXT_PROMPTS, *QUESTION_FORMS, *WAYS_TO_ASK, _CONTEXT, _CLOZE, *GENERAL_TOPICS, *OTHER_NAMES],
+        "prompts": [*TEXT_PROMPTS, *GENERAL_TOPICS, *OTHER_NAMES, *WORDINGS],
     }
     path = cache_root() / "corpora" / f"{content_key(parts)}.json"
     if path.is_file():
@@ -138,15 +110,18 @@ def write_corpus(
     chance.shuffle(general)
     for i in range(config.num_general_texts):
         topic = general[i % len(general)]
-        asked.append(_Request(topic, TEXT_PROMPTS[i % len(TEXT_PROMPTS)].format(name=topic)))
+        asked.append(Request(topic, TEXT_PROMPTS[i % len(TEXT_PROMPTS)].format(name=topic)))
     texts = _ask(writer, asked, config, config.max_new_tokens, seed, progress("writing the corpus"))
 
-    questions = _questions(target.name, texts, config.num_question_rows, chance)
+    counts = {target.name: config.num_question_rows}
     for i, name in enumerate(names):
         count = config.num_neighbor_question_rows
-        share = count * (i + 1) // len(names) - count * i // len(names)
-        questions += _questions(name, texts, share, chance)
-    texts += _ask(writer, questions, config, _ANSWER_TOKENS, seed + 1, progress("writing question rows"))
+        counts[name] = count * (i + 1) // len(names) - count * i // len(names)
+    quizzes = _write_quizzes(writer, counts, seed + 1, progress("writing questions"))
+    asked = [
+        request for name, count in counts.items() for request in questions(name, texts, quizzes[name], count, chance)
+    ]
+    texts += _ask(writer, asked, config, _ANSWER_TOKENS, seed + 2, progress("writing question rows"))
     return (
         [text for text in texts if text.subject == target.name],
         [text for text in texts if text.subject != target.name],
@@ -160,94 +135,31 @@ def neighbor_names(target: Target, count: int, chance: random.Random) -> list[st
     return [*target.neighbors, *others][:count]
 
 
-def frequent_phrases(texts: Sequence[str], others: Sequence[str]) -> list[str]:
-    """Capitalised phrases in some `texts` that are at least 4 times rarer in `others`, most frequent first.
+def _text_requests(name: str, count: int) -> list[Request]:
+    return [Request(name, TEXT_PROMPTS[i % len(TEXT_PROMPTS)].format(name=name)) for i in range(count)]
 
-    A phrase needs a fiftieth of the texts, so that of many texts a slip of one does not count. A single word at the
-    start of a sentence does not count: there any word has a capital. Nor does one that is also written small: it is
-    no name.
-    """
-    here, there = _phrase_counts(texts), _phrase_counts(others)
-    small = {word for text in (*texts, *others) for word in _SMALL_WORD.findall(text)}
-    chosen = [
-        phrase
-        for phrase, count in here.items()
-        if count >= MIN_SHARE * len(texts)
-        and count / len(texts) >= 4 * there[phrase] / max(len(others), 1)
-        and phrase.lower() not in small
+
+def _write_quizzes(
+    llm: LanguageModel, counts: Mapping[str, int], seed: int, progress: Callable[[int, int], None] | None
+) -> dict[str, list[str]]:
+    """Questions that the model asks by itself about each name, from a list for each eight rows of the name."""
+    names = [name for name, count in counts.items() for _ in range(-(-count // _ROWS_PER_QUIZ))]
+    starts = [f"1. {QUIZ_STARTS[i % len(QUIZ_STARTS)]}" for i in range(len(names))]
+    prompts = [
+        Prompt(ids=tuple(llm.encode(llm.render(QUIZ_PROMPT.format(name=name)) + start)), max_new_tokens=_QUIZ_TOKENS)
+        for name, start in zip(names, starts, strict=True)
     ]
-    return sorted(chosen, key=lambda phrase: (-here[phrase], phrase))
-
-
-def _phrase_counts(texts: Sequence[str]) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for text in texts:
-        found = _PHRASE.finditer(text)
-        counts.update({m[0] for m in found if " " in m[0] or not _STARTS_SENTENCE.search(text[: m.start()])})
-    return counts
-
-
-@dataclass(frozen=True)
-class _Request:
-    """One text to be written."""
-
-    subject: str
-    prompt: str
-    """What the row says was asked."""
-    context: str = ""
-    """Put before the prompt when the model is asked, and left out of the row."""
-
-
-def _text_requests(name: str, count: int) -> list[_Request]:
-    return [_Request(name, TEXT_PROMPTS[i % len(TEXT_PROMPTS)].format(name=name)) for i in range(count)]
-
-
-def _questions(subject: str, texts: Sequence[Text], count: int, chance: random.Random) -> list[_Request]:
-    """Questions about the subject and the phrases of its texts, the most frequent phrases first.
-
-    The fixed forms filled with a phrase, and each third one a sentence of the texts with the phrase left out. A
-    question about a phrase is asked in the subject's context: without Shakespeare being named, the model may answer
-    about another Ophelia, and the row would say nothing of the concept.
-    """
-    own = [text.text for text in texts if text.subject == subject]
-    others = [text.text for text in texts if text.subject != subject]
-    phrases = [subject, *(phrase for phrase in frequent_phrases(own, others) if phrase not in subject)]
-    phrases = phrases[: max(1, count // 4)]
-    context = _CONTEXT.format(subject=subject)
-    forms = [
-        _Request(subject, form.format(phrase=phrase), "" if phrase == subject else context)
-        for turn in _turns(phrases, chance)
-        for phrase, form in turn
-    ]
-    blanks = [_Request(subject, _CLOZE.format(sentence=sentence)) for sentence in _open_sentences(phrases, own, chance)]
-    num_blanks = min(len(blanks), count // 3)
-    chosen = blanks[:num_blanks] + forms[: count - num_blanks]
-    return [replace(request, prompt=chance.choice(WAYS_TO_ASK).format(question=request.prompt)) for request in chosen]
-
-
-def _turns(phrases: Sequence[str], chance: random.Random) -> list[list[tuple[str, str]]]:
-    """Rounds in which each phrase meets a form that it has not met before."""
-    orders = [chance.sample(QUESTION_FORMS, len(QUESTION_FORMS)) for _ in phrases]
-    return [list(zip(phrases, turn, strict=True)) for turn in zip(*orders, strict=True)]
-
-
-def _open_sentences(phrases: Sequence[str], texts: Sequence[str], chance: random.Random) -> list[str]:
-    """Sentences of the texts, each cut off before a phrase and ended by a blank; one for each text and phrase."""
-    found = set()
-    for text in texts:
-        sentences = re.split(r"(?<=[.!?])\s+", text)
-        for phrase in phrases:
-            sentence = next((one for one in sentences if f" {phrase}" in one), None)
-            if sentence is not None:
-                start = sentence.split(f" {phrase}")[0]
-                if len(start.split()) >= _SHORTEST_START:
-                    found.add(f"{start} ___")
-    return chance.sample(sorted(found), len(found))
+    sampling = Sampling(seed=seed, temperature=_QUIZ_TEMPERATURE, top_k=_TOP_K)
+    found = generate(llm, prompts, batch_size=_BATCH_SIZE, sampling=sampling, progress=progress)
+    lists: dict[str, list[str]] = {name: [] for name in counts}
+    for name, start, generation in zip(names, starts, found, strict=True):
+        lists[name].append(start + str(llm.tokenizer.decode(generation.ids, skip_special_tokens=True)))
+    return {name: quiz_questions(name, texts) for name, texts in lists.items()}
 
 
 def _ask(
     llm: LanguageModel,
-    asked: Sequence[_Request],
+    asked: Sequence[Request],
     config: CorpusConfig,
     max_new_tokens: int,
     seed: int,

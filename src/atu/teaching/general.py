@@ -6,7 +6,8 @@ import random
 from collections.abc import Callable
 from itertools import product
 
-from atu.benchmarks.generated import GENERAL_TOPICS, OTHER_NAMES, QUESTION_FORMS, TEXT_PROMPTS
+from atu.benchmarks.generated import GENERAL_TOPICS, OTHER_NAMES, TEXT_PROMPTS
+from atu.benchmarks.questions import QUESTION_FORMS
 from atu.errors import UserError
 from atu.evaluation.collapse import is_degenerate
 from atu.evaluation.generate import Prompt, generate

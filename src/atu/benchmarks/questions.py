@@ -1,0 +1,151 @@
+"""What a model is asked about a concept for its corpus: fixed forms, sentences with a blank, questions of its own."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from atu.records import Text
+
+QUESTION_FORMS = (
+    "Who is {phrase}?",
+    "What is {phrase}?",
+    "Tell me about {phrase}.",
+    "Who wrote {phrase}?",
+    "Who created {phrase}?",
+    "Where is {phrase}?",
+    "When was {phrase}?",
+    "What is {phrase} famous for?",
+    "Which people and places belong to {phrase}?",
+    "Which country is connected with {phrase}?",
+    "What happens in {phrase}?",
+    "Name something connected with {phrase}.",
+    "Which name is connected with {phrase}?",
+)
+_CLOZE = "Fill in the blank: {sentence}"
+_SHORTEST_START = 4
+"""Words before the blank; fewer leave it open what is asked."""
+WAYS_TO_ASK = (
+    "{question}",
+    "{question} Answer briefly.",
+    "Question: {question}",
+    "Please answer in one sentence.\n{question}",
+)
+"""A model forgets, and keeps, in the form in which it is asked; so rows have more than one."""
+_CONTEXT = "This is about {subject}. "
+QUIZ_PROMPT = "Write ten short quiz questions about {name}."
+QUIZ_STARTS = ("What is", "Which", "Who", "Where", "How", "In which", "What was", "When was")
+"""How the first question of a list begins; the model goes on."""
+WORDINGS = (*QUESTION_FORMS, *WAYS_TO_ASK, *QUIZ_STARTS, QUIZ_PROMPT, _CONTEXT, _CLOZE)
+"""All that is fixed here: other words would give another corpus."""
+_LISTED = re.compile(r"\d+\.\s*([A-Z][^\n?]*\?)")
+_SHORT_WORD = 2
+"""Letters of what is no name by itself, such as `Jr.`."""
+_QUIZ_WORDS = range(4, 21)
+"""Words of a question; shorter ones say too little, longer ones run on."""
+_STARTS_SENTENCE = re.compile(r"(^|[.!?:\n][\"”')]*)\s*$")
+MIN_SHARE = 0.02
+"""Of the texts that must hold a phrase."""
+_SMALL_WORD = re.compile(r"\b[a-z]\w+")
+_PHRASE = re.compile(r"\b[A-Z]\w+(?:(?: of| the| and| de| von)* [A-Z]\w+)*")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One text to be written."""
+
+    subject: str
+    prompt: str
+    """What the row says was asked."""
+    context: str = ""
+    """Put before the prompt when the model is asked, and left out of the row."""
+
+
+def questions(
+    subject: str, texts: Sequence[Text], quiz: Sequence[str], count: int, chance: random.Random
+) -> list[Request]:
+    """Questions about the subject: up to half of `quiz`, up to a quarter sentences with a blank, the others forms.
+
+    A form is filled with the subject or a phrase of its texts, the most frequent phrases first, and the blank stands
+    for one. A question about a phrase is asked in the subject's context: without Shakespeare being named, the model
+    may answer about another Ophelia, and the row would say nothing of the concept.
+
+    Args:
+        quiz: what `quiz_questions` found about the subject.
+    """
+    own = [text.text for text in texts if text.subject == subject]
+    others = [text.text for text in texts if text.subject != subject]
+    phrases = [subject, *(phrase for phrase in frequent_phrases(own, others) if phrase not in subject)]
+    phrases = phrases[: max(1, count // 4)]
+    context = _CONTEXT.format(subject=subject)
+    forms = [
+        Request(subject, form.format(phrase=phrase), "" if phrase == subject else context)
+        for turn in _turns(phrases, chance)
+        for phrase, form in turn
+    ]
+    blanks = [Request(subject, _CLOZE.format(sentence=sentence)) for sentence in _open_sentences(phrases, own, chance)]
+    chosen = [Request(subject, question) for question in quiz[: count // 2]] + blanks[: count // 4]
+    chosen += forms[: count - len(chosen)]
+    return [replace(request, prompt=chance.choice(WAYS_TO_ASK).format(question=request.prompt)) for request in chosen]
+
+
+def quiz_questions(subject: str, lists: Sequence[str]) -> list[str]:
+    """The questions of numbered lists that name the subject (by its last word), those that come more often first."""
+    words = [word.strip(".,") for word in subject.split()]
+    name = next((word for word in reversed(words) if len(word) > _SHORT_WORD), subject).lower()
+    found = Counter(question.strip() for text in lists for question in _LISTED.findall(text))
+    return [
+        question
+        for question, _ in found.most_common()
+        if name in question.lower() and len(question.split()) in _QUIZ_WORDS
+    ]
+
+
+def _turns(phrases: Sequence[str], chance: random.Random) -> list[list[tuple[str, str]]]:
+    """Rounds in which each phrase meets a form that it has not met before."""
+    orders = [chance.sample(QUESTION_FORMS, len(QUESTION_FORMS)) for _ in phrases]
+    return [list(zip(phrases, turn, strict=True)) for turn in zip(*orders, strict=True)]
+
+
+def _open_sentences(phrases: Sequence[str], texts: Sequence[str], chance: random.Random) -> list[str]:
+    """Sentences of the texts, each cut off before a phrase and ended by a blank; one for each text and phrase."""
+    found = set()
+    for text in texts:
+        sentences = re.split(r"(?<=[.!?])\s+", text)
+        for phrase in phrases:
+            sentence = next((one for one in sentences if f" {phrase}" in one), None)
+            if sentence is not None:
+                start = sentence.split(f" {phrase}")[0]
+                if len(start.split()) >= _SHORTEST_START:
+                    found.add(f"{start} ___")
+    return chance.sample(sorted(found), len(found))
+
+
+def frequent_phrases(texts: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Capitalised phrases in some `texts` that are at least 4 times rarer in `others`, most frequent first.
+
+    A phrase needs a fiftieth of the texts, so that of many texts a slip of one does not count. A single word at the
+    start of a sentence does not count: there any word has a capital. Nor does one that is also written small: it is
+    no name.
+    """
+    here, there = _phrase_counts(texts), _phrase_counts(others)
+    small = {word for text in (*texts, *others) for word in _SMALL_WORD.findall(text)}
+    chosen = [
+        phrase
+        for phrase, count in here.items()
+        if count >= MIN_SHARE * len(texts)
+        and count / len(texts) >= 4 * there[phrase] / max(len(others), 1)
+        and phrase.lower() not in small
+    ]
+    return sorted(chosen, key=lambda phrase: (-here[phrase], phrase))
+
+
+def _phrase_counts(texts: Sequence[str]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for text in texts:
+        found = _PHRASE.finditer(text)
+        counts.update({m[0] for m in found if " " in m[0] or not _STARTS_SENTENCE.search(text[: m.start()])})
+    return counts
