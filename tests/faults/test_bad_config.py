@@ -40,6 +40,24 @@ ALIGN = "{type: training, steps: 1}"
             id="no unlearning stage",
         ),
         pytest.param(
+            "task.objective.teacher=masked",
+            "task.objective: margin=2.0 has no effect with embedding=redirect, token=distill (teacher=masked): leave "
+            "it at 0.0.",
+            id="margin without effect",
+        ),
+        pytest.param(
+            "task.objective.steering=2",
+            "task.objective: steering=2.0 has no effect with embedding=redirect, token=distill (teacher=bounded): "
+            "leave it at 5.0.",
+            id="option of another method",
+        ),
+        pytest.param(
+            "task.objective.token=simnpoo",
+            "task.objective.token: 'simnpoo' is not one of none, distill, ga, npo, simnpo, dpo, refusal. Did you mean "
+            "'simnpo'?",
+            id="term",
+        ),
+        pytest.param(
             f"task.stages=[{{type: unlearning, steps: 1}}, {ALIGN}]",
             "task: objective.embedding needs a trained predictor: stages must begin with a training stage of at "
             "least one step.",
