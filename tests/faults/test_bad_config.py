@@ -130,6 +130,20 @@ def test_adapters_for_layers_that_do_not_exist(command: Command) -> None:
     outcome.assert_failed()
 
 
+def test_a_hook_layer_below_which_nothing_moves(command: Command) -> None:
+    outcome = command(
+        "task=unlearning_rmu",
+        "task.training_module.pretrained_model_hook_layer=1",
+        "task.training_module.first_trained_layer=1",
+        "task.stages=[{type: unlearning, steps: 1}]",
+    )
+    outcome.assert_refused(
+        "task.training_module.first_trained_layer leaves the first 1 blocks as they are, and the hook layer is block 1"
+        ": nothing could change there. Lower it, or raise the hook layer."
+    )
+    outcome.assert_failed()
+
+
 def test_a_model_folder_without_weights(command: Command, tmp_path: Path) -> None:
     folder = tmp_path / "hollow"
     folder.mkdir()
