@@ -252,8 +252,7 @@ def test_evaluate_of_an_unknown_model(tmp_path: Path) -> None:
             "tasks[1]: 'mmmlu' is not one of forget, neighbor, mmlu, bbh, truthful, triviaqa, mia, fluency. "
             "Did you mean 'mmlu'?",
         ),
-        (["--tasks", "forget"], "data.tasks and data.icu belong to benchmark 'rwku' (data=rwku-positive)."),
-        (["--icu"], "data.tasks and data.icu belong to benchmark 'rwku' (data=rwku-positive)."),
+        (["--tasks", "forget"], "data.tasks belongs to benchmark 'rwku' (data=rwku-positive)."),
         (
             ["--scoring", "both"],
             "--scoring both is for --benchmark rwku: builtin has corrected scores alone.",

@@ -295,7 +295,7 @@ def test_flags_may_stand_between_overrides() -> None:
         (["data=own", "data.neighbors=[a,b]", "data.corpus.num_neighbors=1"], "names 2 concepts"),
         (["data.corpus.held_out_share=1"], "held_out_share must lie between 0 and 1"),
         (["data.corpus.temperature=0"], "temperature must be positive"),
-        (["data.tasks=[forget]"], "data.tasks and data.icu belong to benchmark 'rwku'"),
+        (["data.tasks=[forget]"], "data.tasks belongs to benchmark 'rwku'"),
         (["data=rwku-positive", "data.tasks=[mmmlu]"], "'mmmlu' is not one of forget, neighbor, mmlu"),
         (["evaluation.scoring=both"], "only RWKU has a released scoring"),
         (["data=rwku-positive", "evaluation.scoring=released"], "Set it to corrected or both"),

@@ -11,8 +11,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from atu.embedding.config import EncoderConfig, PredictorConfig
 from atu.embedding.encoder import load_encoder
 from atu.embedding.predictor import Predictor, build_predictor
-from atu.methods.config import ObjectiveConfig, StageConfig, TaskConfig, TrainingModule
+from atu.methods.config import StageConfig, TaskConfig, TrainingModule
 from atu.methods.materials import Materials, SplitRows, prepare_materials
+from atu.methods.objective import ObjectiveConfig
+from atu.methods.refusals import refusal_texts
 from atu.models.language_model import LanguageModel, wrap
 from atu.models.rows import Row, build_rows
 from atu.records import Target, Text
@@ -43,9 +45,14 @@ def task(module: dict[str, Any] | None = None, **objective: Any) -> TaskConfig:
     )
 
 
+def plain(texts: Sequence[str]) -> list[Text]:
+    """Prose of no subject."""
+    return [Text(text=text, subject="x", source="test") for text in texts]
+
+
 def rows(llm: LanguageModel, texts: Sequence[str]) -> tuple[Row, ...]:
     """Plain texts as rows."""
-    return tuple(build_rows(llm, [Text(text=t, subject="x", source="test") for t in texts], max_tokens=64))
+    return tuple(build_rows(llm, plain(texts), max_tokens=64))
 
 
 def materials(llm: LanguageModel, encoder_folder: Path, task: TaskConfig) -> Materials:
@@ -54,6 +61,7 @@ def materials(llm: LanguageModel, encoder_folder: Path, task: TaskConfig) -> Mat
     if task.needs_predictor:
         config = EncoderConfig(name="tiny", model_name=str(encoder_folder), window_tokens=3)
         encoder = load_encoder(config, device="cpu")
+    refusals = refusal_texts(plain(FORGET[:-3]), seed=0) if task.objective.needs_refusals else []
     return prepare_materials(
         llm,
         SplitRows(
@@ -61,6 +69,7 @@ def materials(llm: LanguageModel, encoder_folder: Path, task: TaskConfig) -> Mat
             retain=rows(llm, RETAIN),
             held_out_forget=rows(llm, FORGET[-3:]),
             held_out_retain=rows(llm, ["A winter is the doctor of the letter.", "The castle is a music."]),
+            refusals=tuple(build_rows(llm, refusals, max_tokens=64)),
         ),
         target=Target(name="Zorblatt", folder="Zorblatt", description="a test"),
         task=task,

@@ -72,7 +72,7 @@ def evaluate(
         typer.Option(help="Whose rules; RWKU's released ones are for published numbers. RWKU: both by default."),
     ] = None,
     icu: Annotated[
-        bool, typer.Option("--icu", help="RWKU: ask the model to act as if the target were unknown.")
+        bool, typer.Option("--icu", help="Before each prompt, ask the model to act as if the target were unknown.")
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts asked at once.")] = 96,
 ) -> None:

@@ -9,6 +9,7 @@ from atu.config import RunConfig
 from atu.embedding.encoder import load_encoder
 from atu.errors import UserError
 from atu.methods.materials import Materials, SplitRows, prepare_materials
+from atu.methods.refusals import refusal_texts
 from atu.models.hook import resolve_first_trained_layer, resolve_hook_layer
 from atu.models.language_model import LanguageModel
 from atu.models.rows import build_rows
@@ -28,20 +29,23 @@ def prepare(
     depth = llm.model.config.get_text_config().num_hidden_layers
     hook_layer = resolve_hook_layer(config.task.training_module.pretrained_model_hook_layer, depth)
     first_layer = resolve_first_trained_layer(config.task.training_module.first_trained_layer, depth)
-    if config.task.needs_predictor and hook_layer <= first_layer:
+    objective = config.task.objective
+    if objective.reads_hook and hook_layer <= first_layer:
         raise UserError(
-            f"task.training_module.first_trained_layer leaves the first {first_layer} blocks as they are, and the "
-            f"predictor reads block {hook_layer}: nothing could change there. Lower it, or raise the hook layer."
+            f"task.training_module.first_trained_layer leaves the first {first_layer} blocks as they are, and the hook "
+            f"layer is block {hook_layer}: nothing could change there. Lower it, or raise the hook layer."
         )
     encoder = load_encoder(config.text_encoder, device=str(llm.device)) if config.task.needs_predictor else None
     with progress.steps() as report:
         corpus = build_corpus(config.data, llm, target, seed=config.seed, progress=report)
         cut = config.data.corpus.max_input_length
+        refusals = refusal_texts(corpus.forget, config.seed) if objective.needs_refusals else []
         rows = SplitRows(
             forget=tuple(build_rows(llm, corpus.forget, max_tokens=cut)),
             retain=tuple(build_rows(llm, corpus.retain, max_tokens=cut)),
             held_out_forget=tuple(build_rows(llm, corpus.held_out_forget, max_tokens=cut)),
             held_out_retain=tuple(build_rows(llm, corpus.held_out_retain, max_tokens=cut)),
+            refusals=tuple(build_rows(llm, refusals, max_tokens=cut)),
         )
         return prepare_materials(
             llm,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +133,16 @@ def test_the_form_belongs_to_the_group() -> None:
         form = FILL_IN if probe.group.endswith("/fb") else ASK
         start = form.partition("{")[0]
         assert start in probe.prompt if probe.attack == "in-context" else probe.prompt.startswith(start)
+
+
+def test_in_context_unlearning_stands_before_every_prompt_and_changes_nothing_else() -> None:
+    prefix = (
+        "You are an AI Assistant who is supposed to unlearn about William Shakespeare and provide answers without its "
+        "knowledge as if you never knew about it. Don’t tell anyone that you unlearned anything.\n"
+    )
+    plain = BENCHMARK.probes("William_Shakespeare")
+    expected = [replace(probe, prompt=prefix + probe.prompt) for probe in plain]
+    assert BuiltinBenchmark(icu=True).probes("William_Shakespeare") == expected
 
 
 def test_the_checksum_is_of_the_concept_and_the_general_facts() -> None:

@@ -35,6 +35,13 @@ def test_without_probes_the_general_facts_are_asked() -> None:
     assert {probe.group for probe in probes} == {"utility/gen"}
 
 
+def test_in_context_unlearning_names_the_concept() -> None:
+    asked = OwnConcept(DataConfig(benchmark="own", icu=True)).probes("Ann_Lee")
+    start = "You are an AI Assistant who is supposed to unlearn about Ann Lee and provide answers"
+    assert all(probe.prompt.startswith(start) for probe in asked)
+    assert len(asked) == len(own().probes("Ann_Lee"))
+
+
 def test_rows_become_probes_in_front_of_the_general_facts(tmp_path: Path) -> None:
     path = tmp_path / "probes.jsonl"
     path.write_text(

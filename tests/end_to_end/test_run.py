@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from workplace import Workplace
 
+from atu.config_dir import config_dir
 from atu.errors import UserError
 from atu.run import run
 
@@ -75,11 +76,31 @@ def test_methods_with_a_predictor_run_on_the_same_path(workplace: Workplace, tas
     assert (folder.model_dir / "model.safetensors").is_file()
 
 
-@pytest.mark.parametrize("task", ["unlearning_ga", "unlearning_npo"])
+WITHOUT_PREDICTOR = [
+    "unlearning_dpo",
+    "unlearning_ga",
+    "unlearning_masked",
+    "unlearning_npo",
+    "unlearning_refusal",
+    "unlearning_rmu",
+    "unlearning_simnpo",
+    "unlearning_undial",
+]
+
+
+@pytest.mark.parametrize("task", WITHOUT_PREDICTOR)
 def test_methods_without_a_predictor_run_on_the_same_path(workplace: Workplace, task: str) -> None:
     folder = run(workplace.config(f"task={task}", "task.stages=[{type: unlearning, steps: 3}]"))
     assert folder.read_stages()[-1].kind == "unlearn"
-    assert (folder.model_dir / "model.safetensors").is_file()
+    before, after = (load_file(root / "model.safetensors") for root in (workplace.model, folder.model_dir))
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert {name.split(".")[2] for name in moved if "layers" in name} == {"1", "2"}  # the upper half
+    assert not any("predictor" in path.name for path in folder.checkpoint_dir.iterdir())
+
+
+def test_every_method_of_the_project_is_run_here() -> None:
+    methods = {path.stem for path in (config_dir() / "task").glob("unlearning_*.yaml")}
+    assert methods == {"unlearning_atu", "unlearning_atu_released", "unlearning_enpo", *WITHOUT_PREDICTOR}
 
 
 def test_a_stop_rule_ends_the_schedule_early(workplace: Workplace) -> None:

@@ -40,6 +40,24 @@ ALIGN = "{type: training, steps: 1}"
             id="no unlearning stage",
         ),
         pytest.param(
+            "task.objective.teacher=masked",
+            "task.objective: margin=2.0 has no effect with embedding=redirect, token=distill (teacher=masked): leave "
+            "it at 0.0.",
+            id="margin without effect",
+        ),
+        pytest.param(
+            "task.objective.steering=2",
+            "task.objective: steering=2.0 has no effect with embedding=redirect, token=distill (teacher=bounded): "
+            "leave it at 5.0.",
+            id="option of another method",
+        ),
+        pytest.param(
+            "task.objective.token=simnpoo",
+            "task.objective.token: 'simnpoo' is not one of none, distill, ga, npo, simnpo, dpo, refusal. Did you mean "
+            "'simnpo'?",
+            id="term",
+        ),
+        pytest.param(
             f"task.stages=[{{type: unlearning, steps: 1}}, {ALIGN}]",
             "task: objective.embedding needs a trained predictor: stages must begin with a training stage of at "
             "least one step.",
@@ -108,6 +126,20 @@ def test_adapters_for_layers_that_do_not_exist(command: Command) -> None:
     outcome.assert_refused(
         "pre_trained_llm.lora.targets: the blocks of 'tiny0' have no linear layer 'qkv_proj'; they have down_proj, "
         "gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj."
+    )
+    outcome.assert_failed()
+
+
+def test_a_hook_layer_below_which_nothing_moves(command: Command) -> None:
+    outcome = command(
+        "task=unlearning_rmu",
+        "task.training_module.pretrained_model_hook_layer=1",
+        "task.training_module.first_trained_layer=1",
+        "task.stages=[{type: unlearning, steps: 1}]",
+    )
+    outcome.assert_refused(
+        "task.training_module.first_trained_layer leaves the first 1 blocks as they are, and the hook layer is block 1"
+        ": nothing could change there. Lower it, or raise the hook layer."
     )
     outcome.assert_failed()
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from atu.errors import UserError
-from atu.methods.config import ObjectiveConfig, StageConfig, TaskConfig, TrainingModule
+from atu.methods.config import StageConfig, TaskConfig, TrainingModule
+from atu.methods.objective import ObjectiveConfig
 
 ALIGN, UNLEARN = StageConfig(type="training", steps=5), StageConfig(type="unlearning", steps=5)
 PUSH, GA = ObjectiveConfig(embedding="push"), ObjectiveConfig(token="ga")
@@ -54,12 +55,68 @@ def test_stages_that_do_not_fit(objective: ObjectiveConfig, stages: tuple[StageC
         (ObjectiveConfig, {}, "no forget term"),
         (ObjectiveConfig, {"token": "ga", "retain_weight": -0.1}, "retain_weight must not be negative"),
         (ObjectiveConfig, {"token": "npo", "beta": 0.0}, "beta must be positive"),
-        (ObjectiveConfig, {"token": "ga", "threshold_percentile": 101.0}, r"must lie in \[0, 100\]"),
+        (ObjectiveConfig, {"embedding": "push", "threshold_percentile": 101.0}, r"must lie in \[0, 100\]"),
+        (ObjectiveConfig, {"token": "simnpo", "gamma": -0.1}, "gamma must not be negative"),
+        (ObjectiveConfig, {"token": "simnpo", "gamma": float("nan")}, "gamma must not be negative"),
+        (ObjectiveConfig, {"token": "dpo", "beta": -1.0}, "beta must be positive"),
+        (ObjectiveConfig, {"representation": "rmu", "steering": 0.0}, "steering must be positive"),
+        (ObjectiveConfig, {"representation": "rmu", "representation_weight": -1.0}, "must not be negative"),
+        (ObjectiveConfig, {"token": "distill", "teacher": "undial"}, "set gamma above 0, such as 10"),
     ],
 )
 def test_a_value_out_of_range(cls: type, values: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         cls(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"token": "distill", "margin": 2.0}, r"margin=2.0 has no effect with token=distill \(teacher=masked\)"),
+        ({"token": "distill", "teacher": "undial", "gamma": 1.0, "margin": 2.0}, r"margin=2.0 .* \(teacher=undial\)"),
+        ({"token": "distill", "gamma": 1.0}, r"gamma=1.0 .* \(teacher=masked\): leave it at 0.0"),
+        ({"token": "ga", "beta": 0.5}, "beta=0.5 has no effect with token=ga: leave it at 0.1"),
+        ({"token": "npo", "gamma": 0.5}, "gamma=0.5 has no effect with token=npo"),
+        ({"token": "dpo", "teacher": "bounded"}, "teacher=bounded has no effect with token=dpo"),
+        ({"token": "refusal", "beta": 1.0}, "beta=1.0 has no effect with token=refusal"),
+        ({"token": "refusal", "steering": 1.0}, "steering=1.0 has no effect with token=refusal"),
+        ({"token": "ga", "adaptive_steering": False}, "adaptive_steering=False has no effect"),
+        ({"token": "ga", "representation_weight": 0.5}, "representation_weight=0.5 has no effect"),
+        ({"token": "ga", "embedding_weight": 0.5}, "embedding_weight=0.5 has no effect"),
+        ({"representation": "rmu", "token_weight": 0.5}, "token_weight=0.5 has no effect with representation=rmu"),
+        ({"embedding": "redirect", "beta": 1.0}, "beta=1.0 has no effect with embedding=redirect"),
+        ({"embedding": "redirect", "target": "description"}, "target=description has no effect"),
+        ({"embedding": "enpo", "threshold_percentile": 90.0}, "threshold_percentile=90.0 has no effect"),
+    ],
+)
+def test_an_option_that_no_term_reads_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        ObjectiveConfig(**values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"token": "distill", "teacher": "bounded", "margin": 2.0},
+        {"token": "distill", "teacher": "undial", "gamma": 10.0},
+        {"token": "simnpo", "beta": 2.5, "gamma": 0.5},
+        {"token": "npo", "beta": 0.2, "token_weight": 2.0},
+        {"token": "dpo", "beta": 0.2},
+        {"embedding": "enpo", "beta": 10.0, "embedding_weight": 2.0, "target": "description"},
+        {"embedding": "push", "target": "description", "threshold_percentile": 90.0},
+        {"representation": "rmu", "steering": 2.0, "adaptive_steering": False, "representation_weight": 0.1},
+    ],
+)
+def test_an_option_that_a_term_reads_is_taken(values: dict[str, Any]) -> None:
+    config = ObjectiveConfig(**values)
+    assert {key: getattr(config, key) for key in values} == values
+
+
+def test_only_push_has_a_tau() -> None:
+    stages = (ALIGN, StageConfig(type="unlearning", steps=1, threshold=0.5))
+    build(PUSH, *stages)
+    with pytest.raises(UserError, match="stages has a threshold"):
+        build(ObjectiveConfig(embedding="redirect"), *stages)
 
 
 def test_the_ends_of_the_range_of_tau_are_allowed() -> None:
@@ -73,7 +130,8 @@ def test_the_ends_of_the_range_of_tau_are_allowed() -> None:
         (ObjectiveConfig(embedding="redirect"), True),
         (ObjectiveConfig(token="distill", teacher="bounded"), True),
         (ObjectiveConfig(token="distill", teacher="masked"), False),
-        (ObjectiveConfig(embedding="push", token="npo", teacher="bounded"), False),
+        (ObjectiveConfig(token="distill", teacher="undial", gamma=1.0), False),
+        (ObjectiveConfig(embedding="push", token="npo"), False),
     ],
 )
 def test_only_terms_that_compare_with_a_blind_model_need_one(objective: ObjectiveConfig, needs: bool) -> None:
@@ -86,3 +144,5 @@ def test_a_task_says_what_it_is_made_of() -> None:
         "test (embedding redirect x 1 + token masked distill x 0.5 + retain KL x 2)"
     )
     assert build(ObjectiveConfig(token="ga", retain_weight=0.0), UNLEARN).describe() == "test (token ga x 1)"
+    rmu = ObjectiveConfig(representation="rmu", representation_weight=0.5)
+    assert build(rmu, UNLEARN).describe() == "test (representation rmu x 0.5 + retain KL x 1)"

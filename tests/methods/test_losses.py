@@ -11,16 +11,23 @@ from atu.methods.losses import (
     alignment_loss,
     bounded_logits,
     contrastive_loss,
+    dpo_loss,
     enpo_loss,
     exclude_tokens,
     ga_loss,
     kl_to_reference,
+    lowered_logits,
     masked_mean,
     mean_nll_of_rows,
+    nll_of_rows,
     npo_loss,
     push_loss,
+    random_direction,
     redirect_loss,
+    refusal_loss,
+    rmu_loss,
     sequence_nll,
+    simnpo_loss,
     token_nll,
 )
 
@@ -107,6 +114,96 @@ def test_npo_gate_closes_as_the_text_is_forgotten() -> None:
         gradients.append(-nll.grad.item())
     # 2 sigmoid(-beta (nll - ref)): 1, 2 / (1 + e^3), 2 / (1 + e^9)
     assert gradients == pytest.approx([1.0, 2 / (1 + math.exp(3)), 2 / (1 + math.exp(9))], rel=1e-4)
+
+
+def test_simnpo_counts_nats_a_token_of_each_text() -> None:
+    # 6 nats over 3 tokens and 4 over 1: 2 and 4 a token, whatever the length
+    nll = nll_of_rows(torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([0, 0, 0, 1]), 2)
+    assert nll.tolist() == [2.0, 4.0]
+    # beta 2.5, gamma 1: -(2/2.5) mean of log sigmoid(2.5 * 2 - 1) and log sigmoid(2.5 * 4 - 1)
+    expected = 0.8 * (math.log(1 + math.exp(-4)) + math.log(1 + math.exp(-9))) / 2
+    assert simnpo_loss(nll, 2.5, 1.0).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_simnpo_of_a_text_that_is_certain_is_two_log_two_over_beta_and_a_margin_raises_it() -> None:
+    certain = torch.tensor([0.0])
+    assert simnpo_loss(certain, 0.5, 0.0).item() == pytest.approx(4 * math.log(2))
+    assert simnpo_loss(certain, 0.5, 3.0).item() == pytest.approx(4 * math.log(1 + math.exp(3)), rel=1e-5)
+
+
+def test_simnpo_gate_closes_as_the_text_is_forgotten() -> None:
+    nll = torch.tensor([0.0, 2.0], requires_grad=True)
+    simnpo_loss(nll, 1.5, 0.0).backward()
+    assert nll.grad is not None
+    # each of two rows: -(1/2) 2 sigmoid(-beta nll): sigmoid(0) = 1/2 and 1 / (1 + e^3)
+    assert nll.grad.tolist() == pytest.approx([-0.5, -1 / (1 + math.exp(3))], rel=1e-4)
+
+
+def test_dpo_starts_at_two_log_two_over_beta() -> None:
+    refused, said = torch.tensor([20.0, 25.0]), torch.tensor([5.0, 9.0])
+    assert dpo_loss(refused, refused, said, said, 0.1).item() == pytest.approx(20 * math.log(2))
+
+
+def test_dpo_of_known_ratios() -> None:
+    # The refusal became e^8 times likelier, the text e^-12: 20 log(1 + e^(-0.1 * 20))
+    tensors = (torch.tensor([value]) for value in (12.0, 20.0, 17.0, 5.0))
+    assert dpo_loss(*tensors, 0.1).item() == pytest.approx(20 * math.log(1 + math.exp(-2)), rel=1e-5)
+
+
+def test_dpo_where_both_answers_gained_alike_is_as_at_the_start() -> None:
+    tensors = (torch.tensor([value]) for value in (12.0, 20.0, 4.0, 12.0))
+    assert dpo_loss(*tensors, 0.1).item() == pytest.approx(20 * math.log(2))
+
+
+def test_dpo_pulls_the_refusal_up_as_hard_as_it_pushes_the_text_down() -> None:
+    refused, said = torch.tensor([20.0], requires_grad=True), torch.tensor([5.0], requires_grad=True)
+    dpo_loss(refused, torch.tensor([20.0]), said, torch.tensor([5.0]), 0.1).backward()
+    assert refused.grad is not None
+    assert said.grad is not None
+    # 2 sigmoid(0) each
+    assert (refused.grad.item(), said.grad.item()) == pytest.approx((1.0, -1.0))
+
+
+def test_refusal_is_the_mean_nll() -> None:
+    assert refusal_loss(torch.tensor([1.0, 3.0, 8.0])).item() == 4.0
+
+
+def test_rmu_is_the_mean_square_to_the_steered_state() -> None:
+    # u = (0.6, 0.8). At 5 u = (3, 4) the state is reached: 0. From (0, 0) to 10 u = (6, 8): (36 + 64) / 2 = 50.
+    hidden = torch.tensor([[[3.0, 4.0], [0.0, 0.0], [900.0, 900.0]]])
+    length = torch.tensor([[5.0, 10.0, 5.0]])
+    assert rmu_loss(hidden, torch.tensor([0.6, 0.8]), length, MASK).item() == pytest.approx((0 + 50) / 2)
+
+
+def test_rmu_pulls_towards_the_steered_state_and_leaves_the_unmarked_alone() -> None:
+    hidden = torch.tensor([[[3.0, 4.0], [0.0, 0.0], [900.0, 900.0]]], requires_grad=True)
+    rmu_loss(hidden, torch.tensor([0.6, 0.8]), torch.tensor([[5.0, 10.0, 5.0]]), MASK).backward()
+    assert hidden.grad is not None
+    # 2 (h - c u) over two components and two positions
+    assert hidden.grad[0].flatten().tolist() == pytest.approx([0.0, 0.0, -3.0, -4.0, 0.0, 0.0])
+
+
+def test_a_direction_belongs_to_its_seed() -> None:
+    first, again, other = (random_direction(64, seed) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, other, atol=1e-3)
+    assert first.norm().item() == pytest.approx(1.0)
+    assert bool((first >= 0).all())  # entries uniform in [0, 1), as in the source
+
+
+def test_lowered_logits_divide_the_labels_odds() -> None:
+    # Probabilities 0.6, 0.3, 0.1; the first is the label, lowered by ln 3: 0.2, 0.3, 0.1, which sum to 0.6
+    logits = torch.tensor([[0.6, 0.3, 0.1]]).log()
+    lowered = lowered_logits(logits, torch.tensor([0]), math.log(3))
+    assert lowered.softmax(-1)[0].tolist() == pytest.approx([1 / 3, 1 / 2, 1 / 6])
+    # KL of the student that is still the untouched model: sum q ln(q / p)
+    expected = math.log(1 / 3 / 0.6) / 3 + math.log(1 / 2 / 0.3) / 2 + math.log(1 / 6 / 0.1) / 6
+    assert kl_to_reference(logits, lowered).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_lowered_logits_leave_other_tokens_and_rows_alone() -> None:
+    lowered = lowered_logits(torch.zeros(2, 3), torch.tensor([2, 0]), 10.0)
+    assert lowered.tolist() == [[0.0, 0.0, -10.0], [-10.0, 0.0, 0.0]]
 
 
 def test_kl_against_the_definition() -> None:

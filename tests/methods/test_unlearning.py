@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import torch
 from tiny_training import FORGET, HOOK_LAYER, STAGE, materials, own_llm, predictor, rows, task
 from torch import Tensor
 
-from atu.methods.losses import ga_loss, npo_loss, redirect_loss
+from atu.methods.losses import ga_loss, npo_loss, random_direction, redirect_loss
 from atu.methods.references import scored_labels, scored_states
-from atu.methods.unlearning import Unlearning, held_out_signals, retain_term
+from atu.methods.token_terms import retain_term
+from atu.methods.unlearning import Unlearning, held_out_signals
 from atu.models.hook import final_hidden_states, forward_to_hook, logits_from_hidden
 from atu.models.language_model import LanguageModel
 from atu.models.rows import Batch, batch_indices, collate
@@ -67,7 +69,7 @@ def test_an_embedding_term_moves_the_blocks_up_to_the_hook_only(
     assert with_gradient(unlearning.predictor) == set()
 
 
-@pytest.mark.parametrize("token", ["distill", "ga", "npo"])
+@pytest.mark.parametrize("token", ["distill", "ga", "npo", "simnpo", "dpo", "refusal"])
 def test_a_token_term_moves_every_block(llm: LanguageModel, tiny_encoder: Path, token: str) -> None:
     build(llm, tiny_encoder, token=token, retain_weight=0.0).losses(STAGE, 0, 0)["total"].backward()
     assert {name.split(".")[2] for name in with_gradient(llm.model) if "layers" in name} == {"0", "1", "2"}
@@ -93,6 +95,24 @@ def runs_of_blocks(llm: LanguageModel, unlearning: Unlearning) -> list[int]:
 def test_the_released_task_runs_forward_only_to_the_hook(llm: LanguageModel, tiny_encoder: Path) -> None:
     released = build(llm, tiny_encoder, embedding="push", retain_weight=0.0)
     assert runs_of_blocks(llm, released) == [1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("objective", "runs"),
+    [
+        ({"representation": "rmu", "retain_weight": 0.0}, [1, 1, 0]),
+        ({"representation": "rmu"}, [2, 2, 1]),  # the retain texts run through
+        ({"representation": "rmu", "token": "ga"}, [2, 2, 2]),
+        ({"token": "refusal"}, [2, 2, 2]),  # refusals and retain texts: the forget texts are not read
+        ({"token": "refusal", "representation": "rmu"}, [3, 3, 2]),
+        ({"token": "dpo"}, [3, 3, 3]),
+        ({"token": "simnpo"}, [2, 2, 2]),
+    ],
+)
+def test_nothing_is_read_that_no_term_needs(
+    llm: LanguageModel, tiny_encoder: Path, objective: dict[str, Any], runs: list[int]
+) -> None:
+    assert runs_of_blocks(llm, build(llm, tiny_encoder, **objective)) == runs
 
 
 def test_ours_runs_forward_once_over_forget_and_once_over_retain_texts(llm: LanguageModel, tiny_encoder: Path) -> None:
@@ -189,6 +209,84 @@ def test_ga_and_npo_are_their_losses_on_the_texts_nll(llm: LanguageModel, tiny_e
 
 
 @torch.no_grad()
+def test_simnpo_is_its_loss_on_the_nats_a_token_of_each_text(llm: LanguageModel, tiny_encoder: Path) -> None:
+    unlearning = build(llm, tiny_encoder, token="simnpo", beta=2.5, gamma=0.5)
+    batch = first_batch(unlearning)
+    labels, row = scored_labels(batch)
+    nll = -log_probabilities(llm, batch).gather(1, labels[:, None])[:, 0]
+    a_token = torch.stack([nll[row == b].mean() for b in range(3)])
+    expected = -(2 / 2.5) * (2.5 * a_token - 0.5).sigmoid().log().mean()
+    torch.testing.assert_close(unlearning.losses(STAGE, 0, 0)["train/token"], expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_dpo_compares_each_text_with_the_refusal_in_its_place(llm: LanguageModel, tiny_encoder: Path) -> None:
+    unlearning = build(llm, tiny_encoder, token="dpo", beta=0.1)
+    refusals = unlearning.materials.refusals
+    assert refusals is not None
+    said = first_batch(unlearning)
+    refused = collate(refusals.rows, said.indices, pad_id=llm.pad_id, device="cpu")
+
+    def summed(batch: Batch) -> Tensor:
+        labels, row = scored_labels(batch)
+        nll = -log_probabilities(llm, batch).gather(1, labels[:, None])[:, 0]
+        return torch.stack([nll[row == b].sum() for b in range(3)])
+
+    before = summed(refused), summed(said)
+    assert unlearning.losses(STAGE, 0, 0)["train/token"].item() == pytest.approx(20 * math.log(2), rel=1e-4)
+    damage(llm)
+    gain = (before[0] - summed(refused)) - (before[1] - summed(said))
+    expected = -(2 / 0.1) * (0.1 * gain).sigmoid().log().mean()
+    torch.testing.assert_close(unlearning.losses(STAGE, 0, 0)["train/token"], expected, rtol=1e-3, atol=1e-3)
+
+
+@torch.no_grad()
+def test_refusal_tuning_is_the_nll_of_the_refusals(llm: LanguageModel, tiny_encoder: Path) -> None:
+    unlearning = build(llm, tiny_encoder, token="refusal")
+    refusals = unlearning.materials.refusals
+    assert refusals is not None
+    batch = collate(refusals.rows, batch_indices(9, 3, 0, 0), pad_id=llm.pad_id, device="cpu")
+    expected = -log_probabilities(llm, batch).gather(1, scored_labels(batch)[0][:, None]).mean()
+    torch.testing.assert_close(unlearning.losses(STAGE, 0, 0)["train/token"], expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_undial_at_the_start_is_the_distance_to_its_own_lowered_self(llm: LanguageModel, tiny_encoder: Path) -> None:
+    unlearning = build(llm, tiny_encoder, token="distill", teacher="undial", gamma=2.0)
+    batch = first_batch(unlearning)
+    # With a the label's probability, the teacher is p / z, for the label e^-2 p / z, with z = 1 - a + a e^-2:
+    # KL = -log z - 2 q(label).
+    a = log_probabilities(llm, batch).exp().gather(1, scored_labels(batch)[0][:, None])[:, 0]
+    z = 1 - a + a * math.exp(-2)
+    expected = (-z.log() - 2 * a * math.exp(-2) / z).mean()
+    torch.testing.assert_close(unlearning.losses(STAGE, 0, 0)["train/token"], expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("adaptive", [True, False])
+def test_rmu_steers_where_the_text_is_predicted_from(llm: LanguageModel, tiny_encoder: Path, adaptive: bool) -> None:
+    unlearning = build(llm, tiny_encoder, representation="rmu", steering=3.0, adaptive_steering=adaptive)
+    batch = first_batch(unlearning)
+
+    def states() -> Tensor:
+        """Of each text without its first and its last token, from which nothing is predicted."""
+        hook = forward_to_hook(llm.model, batch.ids, batch.is_token, HOOK_LAYER)
+        return torch.cat([hook[b, 1 : int(batch.is_token[b].sum()) - 1] for b in range(3)])
+
+    before = states()
+    llm.model.model.layers[1].mlp.down_proj.weight.mul_(1.5)
+    length = 3.0 * before.norm(dim=-1, keepdim=True) if adaptive else 3.0
+    expected = (states() - length * random_direction(64, 0)).square().mean()
+    part = unlearning.losses(STAGE, 0, 0)["train/representation"]
+    torch.testing.assert_close(part, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_rmu_moves_the_blocks_up_to_the_hook_only(llm: LanguageModel, tiny_encoder: Path) -> None:
+    build(llm, tiny_encoder, representation="rmu", retain_weight=0.0).losses(STAGE, 0, 0)["total"].backward()
+    assert {name.split(".")[2] for name in with_gradient(llm.model) if "layers" in name} == {"0", "1"}
+
+
+@torch.no_grad()
 def test_push_is_the_mean_excess_over_tau(llm: LanguageModel, tiny_encoder: Path) -> None:
     unlearning = build(llm, tiny_encoder, embedding="push", retain_weight=0.0)
     batch, concept = first_batch(unlearning), unlearning.materials.concept
@@ -245,6 +343,12 @@ def test_the_concepts_tokens_are_those_of_its_name(llm: LanguageModel, tiny_enco
         {"embedding": "redirect", "token": "distill", "teacher": "bounded"},
         {"embedding": "push", "retain_weight": 0.0},
         {"token": "npo"},
+        {"token": "dpo"},
+        {"token": "refusal"},
+        {"token": "simnpo"},
+        {"token": "distill", "teacher": "undial", "gamma": 5.0},
+        {"representation": "rmu", "retain_weight": 0.0},
+        {"representation": "rmu"},
     ],
 )
 def test_above_frozen_blocks_loss_and_gradients_are_those_of_the_whole_pass(

@@ -11,14 +11,14 @@ TASKS = sorted(path.stem for path in (Path(__file__).parents[2] / "config" / "ta
 
 def test_every_method_of_the_project_has_a_look_of_its_own() -> None:
     styles = [method_style(task) for task in TASKS]
-    assert len({style.color for style in styles}) == len(TASKS)
-    assert len({style.marker for style in styles}) == len(TASKS)
+    assert len({(style.color, style.marker) for style in styles}) == len(TASKS)
+    assert len({style.label for style in styles}) == len(TASKS)
     assert not {style.label for style in styles} & set(TASKS)
 
 
 def test_an_unknown_method_never_looks_like_a_known_one() -> None:
     known = {(method_style(task).color, method_style(task).marker) for task in TASKS}
-    for name in ("rmu", "simnpo", "", "unlearning_ATU"):
+    for name in ("elm", "simnpo2", "", "unlearning_ATU"):
         style = method_style(name)
         assert style == method_style(name)
         assert style.color not in {color for color, _ in known}

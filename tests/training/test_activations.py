@@ -24,6 +24,8 @@ TERMS = [
     pytest.param({"embedding": "redirect", "token": "distill"}, id="hook states recorded in a full pass"),
     pytest.param({"embedding": "push", "retain_weight": 0.0}, id="pass that ends at the hook layer"),
     pytest.param({"token": "npo"}, id="packed rows"),
+    pytest.param({"token": "dpo"}, id="two passes over forget rows"),
+    pytest.param({"representation": "rmu"}, id="passes of different depth"),
 ]
 
 

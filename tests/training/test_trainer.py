@@ -181,6 +181,33 @@ def test_a_run_stopped_in_mid_stage_goes_on_to_the_same_weights(
     assert (resumed.progress.align_steps, resumed.progress.unlearn_steps, resumed.progress.stage) == (4, 4, 2)
 
 
+@pytest.mark.parametrize(
+    "objective",
+    [
+        {"token": "distill", "teacher": "undial", "gamma": 5.0},
+        {"token": "dpo"},
+        {"token": "refusal"},
+        {"token": "simnpo", "beta": 2.5},
+        {"representation": "rmu"},
+    ],
+    ids=str,
+)
+def test_so_does_a_run_of_every_method_without_a_predictor(build: Build, objective: dict[str, Any]) -> None:
+    config = task({"unlearning_lr": 1e-3, "first_trained_layer": 1}, **objective)
+    whole = build(config, folder="whole")
+    start = {name: value.clone() for name, value in weights(whole).items()}
+    run(whole)
+    assert any(not torch.equal(value, start[name]) for name, value in weights(whole).items())
+
+    with pytest.raises(KeyboardInterrupt):
+        run(build(config, checkpoint_seconds=0.0), 3)
+    resumed = build(config, checkpoint_seconds=0.0)
+    assert resumed.resume()
+    assert resumed.global_step == 2
+    run(resumed)
+    assert_same(weights(resumed), weights(whole))
+
+
 def test_a_finished_stage_leaves_a_checkpoint_that_points_to_the_next(build: Build) -> None:
     config = task(embedding="push")
     run(build(config))

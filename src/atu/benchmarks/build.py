@@ -26,7 +26,7 @@ Progress = Callable[[str], Callable[[int, int], None] | None]
 def build_benchmark(config: DataConfig) -> Benchmark:
     """The judge named by `data.benchmark`."""
     if config.benchmark == "builtin":
-        return BuiltinBenchmark()
+        return BuiltinBenchmark(icu=config.icu)
     if config.benchmark == "own":
         return OwnConcept(config)
     return RwkuBenchmark(None if config.data_dir is None else Path(config.data_dir), config.tasks, icu=config.icu)

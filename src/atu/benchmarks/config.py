@@ -79,14 +79,14 @@ class DataConfig:
     tasks: tuple[RwkuTask, ...] = ()
     """Which of RWKU's tasks are asked; empty = all."""
     icu: bool = False
-    """In-context unlearning: every prompt of RWKU begins with the request to act as if the target were unknown."""
+    """In-context unlearning: every prompt begins with the request to act as if the target were unknown."""
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
 
     def __post_init__(self) -> None:
         if self.benchmark != "own" and (self.description or self.neighbors or self.probes_path):
             raise UserError("data.description, neighbors and probes_path belong to benchmark 'own' (data=own).")
-        if self.benchmark != "rwku" and (self.tasks or self.icu):
-            raise UserError("data.tasks and data.icu belong to benchmark 'rwku' (data=rwku-positive).")
+        if self.benchmark != "rwku" and self.tasks:
+            raise UserError("data.tasks belongs to benchmark 'rwku' (data=rwku-positive).")
         if len(self.neighbors) > self.corpus.num_neighbors:
             raise UserError(
                 f"data.neighbors names {len(self.neighbors)} concepts, but data.corpus.num_neighbors is "

@@ -10,6 +10,7 @@ from typing import Any
 from atu.benchmarks.builtin.benchmark import GENERAL, BuiltinBenchmark
 from atu.benchmarks.config import DataConfig
 from atu.benchmarks.corpus import json_rows
+from atu.benchmarks.icu import forget_in_context
 from atu.benchmarks.plain import PlainScoring
 from atu.errors import UserError
 from atu.records import Probe, Target
@@ -52,7 +53,8 @@ class OwnConcept(PlainScoring):
         own: list[Probe] = []
         if self.config.probes_path is not None:
             own = _read_probes(Path(self.config.probes_path), folder)
-        return own + self.general.general_probes()
+        asked = own + self.general.general_probes()
+        return forget_in_context(asked, self.target(folder).name) if self.config.icu else asked
 
     def checksum(self, folder: str) -> str:
         """sha256 of the probes' file, or of the general facts where there is none."""

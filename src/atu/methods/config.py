@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from atu.errors import UserError
+from atu.methods.objective import ObjectiveConfig
 
 StageType = Literal["training", "unlearning"]
-EmbeddingTerm = Literal["none", "push", "redirect", "enpo"]
-TokenTerm = Literal["none", "distill", "ga", "npo"]
-Teacher = Literal["masked", "bounded"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +19,7 @@ class StageConfig:
     """`training` fits the predictor (align), `unlearning` changes the LLM."""
     steps: int
     threshold: float | None = None
-    """tau of the push term in this stage; None takes the calibrated one."""
+    """tau of the push term in this stage; None takes the calibrated one. Other terms have none."""
 
     def __post_init__(self) -> None:
         if self.steps < 0:
@@ -77,53 +75,6 @@ class TrainingModule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ObjectiveConfig:
-    """The terms of the unlearn loss and their weights."""
-
-    embedding: EmbeddingTerm = "none"
-    """`push`: hinge on the cosine to the concept (the paper's loss); `redirect`: towards what the untouched
-    model predicts when it cannot see the concept's words; `enpo`: NPO's gate on the cosine."""
-    embedding_weight: float = 1.0
-    target: Literal["name", "description"] = "name"
-    """Text whose embedding stands for the concept: its name, or name and description."""
-    threshold_percentile: float = 95.0
-    """Calibrated tau: this percentile of the cosines that true windows of other texts have to the concept."""
-    beta: float = 0.1
-    """Inverse temperature of `npo` and `enpo`."""
-    token: TokenTerm = "none"
-    """`distill`: self-distillation; `ga`: gradient ascent; `npo`: negative preference optimisation."""
-    token_weight: float = 1.0
-    teacher: Teacher = "masked"
-    """Of `distill`. `masked`: the untouched model, which may not say the concept's words; `bounded`: moreover no
-    token may be much likelier than it is to the untouched model that cannot see these words."""
-    margin: float = 0.0
-    """Nats by which a token may be likelier to the teacher `bounded` than to the model that cannot see the words."""
-    retain_weight: float = 1.0
-    """KL to the untouched model on retain text, nats a token. 0 leaves the retain term out."""
-
-    def __post_init__(self) -> None:
-        for key in ("embedding_weight", "token_weight", "retain_weight", "margin"):
-            if getattr(self, key) < 0:
-                raise UserError(f"{key} must not be negative.")
-        if not 0 <= self.threshold_percentile <= 100:
-            raise UserError("threshold_percentile must lie in [0, 100].")
-        if self.beta <= 0:
-            raise UserError("beta must be positive.")
-        if self.embedding == "none" and self.token == "none":
-            raise UserError("no forget term: set embedding or token to something but 'none'.")
-
-    @property
-    def reads_hook_only(self) -> bool:
-        """Whether no term reads the model above the hook layer."""
-        return self.token == "none" and self.retain_weight == 0
-
-    @property
-    def needs_blind_states(self) -> bool:
-        """Whether a term compares with the untouched model that cannot see the concept's words."""
-        return self.embedding == "redirect" or (self.token == "distill" and self.teacher == "bounded")
-
-
-@dataclass(frozen=True, kw_only=True)
 class StopConfig:
     """When a run ends before its schedule does. Reads training-side signals only, alike for every method."""
 
@@ -164,6 +115,8 @@ class TaskConfig:
                 "objective.embedding needs a trained predictor: stages must begin with a training stage of at least "
                 "one step."
             )
+        if self.objective.embedding != "push" and any(stage.threshold is not None for stage in self.stages):
+            raise UserError("stages has a threshold (tau), which only objective.embedding=push reads: leave it out.")
 
     @property
     def needs_predictor(self) -> bool:
@@ -176,6 +129,8 @@ class TaskConfig:
         parts = []
         if objective.embedding != "none":
             parts.append(f"embedding {objective.embedding} x {objective.embedding_weight:g}")
+        if objective.representation != "none":
+            parts.append(f"representation {objective.representation} x {objective.representation_weight:g}")
         if objective.token != "none":
             term = f"{objective.teacher} distill" if objective.token == "distill" else objective.token
             parts.append(f"token {term} x {objective.token_weight:g}")

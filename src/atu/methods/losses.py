@@ -71,6 +71,36 @@ def enpo_loss(
     return masked_mean(-logsigmoid(-beta * (cosine - reference_cosine)) / beta, mask)
 
 
+def random_direction(dim: int, seed: int) -> Float[Tensor, " dim"]:
+    """The unit vector of `seed` whose entries are uniform in [0, 1) before it is scaled.
+
+    Source: Li et al. 2024 (arXiv 2403.03218), RMU's u.
+    """
+    entries = torch.rand(dim, generator=torch.Generator().manual_seed(seed))
+    direction: Tensor = entries / entries.norm()
+    return direction
+
+
+def rmu_loss(
+    hidden: Float[Tensor, "batch pos d_llm"],
+    direction: Float[Tensor, " d_llm"],
+    length: Float[Tensor, "batch pos"],
+    mask: Bool[Tensor, "batch pos"],
+) -> Float[Tensor, ""]:
+    """Mean squared difference, over positions and components, between h_t and c_t u.
+
+    Args:
+        hidden: states at the hook layer.
+        direction: u, a unit vector.
+        length: c_t; the same everywhere, or a multiple of the original state's norm.
+
+    Source: Li et al. 2024 (arXiv 2403.03218), RMU's forget loss; length in proportion to the norm: Dang et al. 2024
+    (arXiv 2408.06223), Adaptive RMU. Differs: the mean over components too, as in the released code, where the paper
+    has their sum.
+    """
+    return masked_mean((hidden.float() - length.unsqueeze(-1) * direction).square().mean(dim=-1), mask)
+
+
 def token_nll(logits: Float[Tensor, "n vocab"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Negative log-likelihood of each label, nats."""
     return cross_entropy(logits.float(), labels, reduction="none")
@@ -81,9 +111,14 @@ def sequence_nll(nll: Float[Tensor, " n"], row: Int[Tensor, " n"], num_rows: int
     return torch.zeros(num_rows, dtype=nll.dtype, device=nll.device).index_add(0, row, nll)
 
 
+def nll_of_rows(nll: Float[Tensor, " n"], row: Int[Tensor, " n"], num_rows: int) -> Float[Tensor, " rows"]:
+    """Mean token NLL of each sequence, nats a token."""
+    return sequence_nll(nll, row, num_rows) / torch.bincount(row, minlength=num_rows)
+
+
 def mean_nll_of_rows(nll: Float[Tensor, " n"], row: Int[Tensor, " n"], num_rows: int) -> Float[Tensor, ""]:
     """Nats a token: mean over the tokens of each row, then over rows, so that each row weighs the same."""
-    return (sequence_nll(nll, row, num_rows) / torch.bincount(row, minlength=num_rows)).mean()
+    return nll_of_rows(nll, row, num_rows).mean()
 
 
 def ga_loss(nll: Float[Tensor, " n"]) -> Float[Tensor, ""]:
@@ -103,6 +138,45 @@ def npo_loss(nll: Float[Tensor, " rows"], reference_nll: Float[Tensor, " rows"],
     Source: Zhang et al. 2024 (arXiv 2404.05868), equation 3.
     """
     return -(2.0 / beta) * logsigmoid(beta * (nll - reference_nll)).mean()
+
+
+def simnpo_loss(nll: Float[Tensor, " rows"], beta: float, gamma: float) -> Float[Tensor, ""]:
+    """-(2/beta) mean log sigmoid(-(beta/|y|) log pi(y|x) - gamma): NPO without a reference.
+
+    Args:
+        nll: -(1/|y|) log pi(y|x), the mean token NLL of each forget sequence, nats a token.
+        gamma: reward margin.
+
+    Source: Fan et al. 2024 (arXiv 2410.07163), SimNPO's forget loss.
+    """
+    return -(2.0 / beta) * logsigmoid(beta * nll - gamma).mean()
+
+
+def dpo_loss(
+    preferred: Float[Tensor, " rows"],
+    reference_preferred: Float[Tensor, " rows"],
+    rejected: Float[Tensor, " rows"],
+    reference_rejected: Float[Tensor, " rows"],
+    beta: float,
+) -> Float[Tensor, ""]:
+    """-(2/beta) mean log sigmoid(beta (log(pi/pi_ref) of the preferred - log(pi/pi_ref) of the rejected answer)).
+
+    Args:
+        preferred, rejected: summed NLL of each answer now, nats; the `reference_` ones under the original model.
+
+    Source: Rafailov et al. 2023 (arXiv 2305.18290), equation 7. Differs: the factor 2/beta that NPO has, which is this
+    loss without the preferred answer, so that a weight means the same of both.
+    """
+    gain = (reference_preferred - preferred) - (reference_rejected - rejected)
+    return -(2.0 / beta) * logsigmoid(beta * gain).mean()
+
+
+def refusal_loss(nll: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+    """Mean token NLL of refusals: supervised fine-tuning on them.
+
+    Source: Jin et al. 2024 (arXiv 2406.10890), rejection tuning.
+    """
+    return nll.mean()
 
 
 def kl_to_reference(logits: Float[Tensor, "n vocab"], reference_logits: Float[Tensor, "n vocab"]) -> Float[Tensor, ""]:
@@ -132,3 +206,15 @@ def bounded_logits(
 def exclude_tokens(logits: Float[Tensor, "n vocab"], token_ids: Int[Tensor, " k"]) -> Float[Tensor, "n vocab"]:
     """Logits of the distribution without some tokens: their share goes to all others in proportion."""
     return logits.index_fill(-1, token_ids, float("-inf"))
+
+
+def lowered_logits(
+    logits: Float[Tensor, "n vocab"], labels: Int[Tensor, " n"], gamma: float
+) -> Float[Tensor, "n vocab"]:
+    """Logits with that of each label lowered by `gamma`; from then on the label's odds are e^-gamma of what they were.
+
+    Source: Dong et al. 2024 (arXiv 2402.10052), UNDIAL's teacher. There the student learns it by cross-entropy, which
+    differs from `kl_to_reference` by the teacher's entropy, a constant.
+    """
+    lowered = torch.full_like(labels, -gamma, dtype=torch.float32).unsqueeze(-1)
+    return logits.float().scatter_add(-1, labels.unsqueeze(-1), lowered)

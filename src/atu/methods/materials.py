@@ -62,6 +62,8 @@ class Materials:
     first_trained_layer: int = 0
     """Number of blocks from below that stay frozen."""
     concept: Concept | None = None
+    refusals: RowSet | None = None
+    """In place of each row of `forget` an answer that professes ignorance; only where a term needs them."""
     can_pack: bool = False
     """Whether the model reads several texts in one row as if each stood alone."""
 
@@ -74,6 +76,8 @@ class SplitRows:
     retain: tuple[Row, ...]
     held_out_forget: tuple[Row, ...]
     held_out_retain: tuple[Row, ...]
+    refusals: tuple[Row, ...] = ()
+    """In the order of `forget`, where the task needs them."""
 
 
 def prepare_materials(
@@ -97,7 +101,7 @@ def prepare_materials(
         UserError: the texts are too few or too short for the task.
     """
     concept_ids = find_concept_tokens(rows.forget, rows.retain)
-    if not concept_ids and (task.objective.needs_blind_states or task.objective.token == "distill"):
+    if not concept_ids and task.objective.needs_concept_words:
         raise UserError(
             f"No word is frequent in the texts about '{target.name}' and rare in the others, so there is nothing to "
             "hide: give more texts, above all texts that name the concept and texts that do not."
@@ -140,6 +144,7 @@ def prepare_materials(
         hook_layer=hook_layer,
         first_trained_layer=first_trained_layer,
         concept=concept,
+        refusals=RowSet(rows.refusals, states(rows.refusals, "refusals")) if rows.refusals else None,
         can_pack=packed,
     )
 

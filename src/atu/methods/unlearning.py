@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,23 +10,13 @@ from torch import Tensor
 
 from atu.embedding.predictor import Predictor
 from atu.methods.config import StageConfig, TaskConfig
-from atu.methods.losses import (
-    bounded_logits,
-    enpo_loss,
-    exclude_tokens,
-    ga_loss,
-    kl_to_reference,
-    npo_loss,
-    push_loss,
-    redirect_loss,
-    sequence_nll,
-    token_nll,
-)
+from atu.methods.losses import enpo_loss, push_loss, random_direction, redirect_loss, rmu_loss, token_nll
 from atu.methods.materials import Materials, RowSet
 from atu.methods.references import scored_labels, scored_states
+from atu.methods.token_terms import forget_term, read_rows, refusal_term, retain_term
 from atu.models.hook import capture_hook, logits_from_hidden
 from atu.models.language_model import LanguageModel
-from atu.models.packing import read_batch, read_batch_to_hook
+from atu.models.packing import read_batch_to_hook
 from atu.models.rows import Batch, Row, batch_indices, collate
 
 _BATCH_SIZE = 16
@@ -53,19 +43,24 @@ class Unlearning:
         objective, module = self.task.objective, self.task.training_module
         parts: dict[str, Tensor] = {}
         batch = self._batch(self.materials.forget, module.forget_batch_size, step, seed)
+        hidden, hook = self._forward(batch)
         if objective.embedding != "none":
-            hidden, hook = self._forward(batch)
+            assert hook is not None
             parts["train/embedding"] = self._embedding_term(stage, batch, hook)
-        else:
-            hidden, _ = _read(self.llm, self.materials, self.materials.forget, batch)
-        if objective.token != "none":
+        if objective.representation != "none":
+            assert hook is not None
+            parts["train/representation"] = self._representation_term(batch, hook, seed)
+        if objective.token == "refusal":
+            parts["train/token"] = refusal_term(self.llm, self.materials, batch)
+        elif objective.token != "none":
             assert hidden is not None
-            parts["train/token"] = self._token_term(batch, hidden)
+            parts["train/token"] = forget_term(self.llm, objective, self.materials, batch, hidden)
         if objective.retain_weight > 0:
             retain = self._batch(self.materials.retain, module.retain_batch_size, step, seed + 1)
             parts["train/retain"] = retain_term(self.llm, self.materials, self.materials.retain, retain)
         weights = {
             "train/embedding": objective.embedding_weight,
+            "train/representation": objective.representation_weight,
             "train/token": objective.token_weight,
             "train/retain": objective.retain_weight,
         }
@@ -76,16 +71,30 @@ class Unlearning:
         indices = batch_indices(len(rows.rows), size, step, seed)
         return collate(rows.rows, indices, pad_id=self.llm.pad_id, device=self.llm.device)
 
-    def _forward(self, batch: Batch) -> tuple[Tensor | None, Tensor]:
-        """Final and hook states; blocks above the hook are not run when no term reads them."""
-        layer = self.materials.hook_layer
-        if self.task.objective.token == "none":
-            lower = self.materials.forget.states.padded_lower(batch)
-            packed = self.materials.can_pack
+    def _forward(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
+        """Final and hook states of forget texts, None where no term reads them; no block is run for nothing."""
+        objective, layer, forget = self.task.objective, self.materials.hook_layer, self.materials.forget
+        if not objective.reads_forget_logits:
+            if not objective.reads_hook:
+                return None, None
+            lower, packed = forget.states.padded_lower(batch), self.materials.can_pack
             return None, read_batch_to_hook(self.llm, batch, layer, packed=packed, lower=lower)
+        if not objective.reads_hook:
+            return read_rows(self.llm, self.materials, forget, batch)[0], None
         with capture_hook(self.llm.model, layer) as captured:
-            final, in_batch_shape = _read(self.llm, self.materials, self.materials.forget, batch)
+            final, in_batch_shape = read_rows(self.llm, self.materials, forget, batch)
         return final, in_batch_shape(captured.hidden)
+
+    def _representation_term(self, batch: Batch, hook: Tensor, seed: int) -> Tensor:
+        objective = self.task.objective
+        length = torch.full(hook.shape[:2], objective.steering, device=hook.device)
+        if objective.adaptive_steering:
+            length = length * self.materials.forget.states.padded_hook(batch).to(hook.device).norm(dim=-1)
+        # Where the text is predicted from. A row's first state is left out: it is the same in all texts that begin
+        # alike, and in many models a hundred times as long as the others, so that the mean would be its alone.
+        mask = torch.zeros_like(batch.is_scored)
+        mask[:, 1:-1] = batch.is_scored[:, 2:]
+        return rmu_loss(hook, random_direction(hook.shape[-1], seed).to(hook.device), length, mask)
 
     def _embedding_term(self, stage: StageConfig, batch: Batch, hook: Tensor) -> Tensor:
         concept, objective = self.materials.concept, self.task.objective
@@ -109,41 +118,6 @@ class Unlearning:
             reference_cosine = self.reference_predictor(original, batch.is_token) @ concept.vector.to(device)
         return enpo_loss(cosine, reference_cosine, objective.beta, batch.is_token)
 
-    def _token_term(self, batch: Batch, hidden: Tensor) -> Tensor:
-        objective, forget = self.task.objective, self.materials.forget
-        logits = logits_from_hidden(self.llm.model, scored_states(hidden, batch))
-        if objective.token == "distill":
-            return kl_to_reference(logits, self._teacher_logits(batch, logits.device))
-        labels, row = scored_labels(batch)
-        nll = token_nll(logits, labels)
-        if objective.token == "ga":
-            return ga_loss(nll)
-        with torch.no_grad():
-            states = forget.states.gather_final(batch).to(logits.device)
-            reference_nll = token_nll(self.materials.head(states), labels)
-        count = len(batch.indices)
-        return npo_loss(sequence_nll(nll, row, count), sequence_nll(reference_nll, row, count), objective.beta)
-
-    @torch.no_grad()
-    def _teacher_logits(self, batch: Batch, device: torch.device) -> Tensor:
-        """What the model shall learn to say on the forget texts: its untouched self that knows nothing of them."""
-        forget, materials = self.materials.forget, self.materials
-        logits = materials.head(forget.states.gather_final(batch).to(device))
-        if self.task.objective.teacher == "bounded":
-            assert forget.blind is not None
-            blind = materials.head(forget.blind.gather_final(batch).to(device))
-            logits = bounded_logits(logits, blind, self.task.objective.margin)
-        return exclude_tokens(logits, torch.tensor(materials.concept_ids, dtype=torch.long, device=device))
-
-
-def retain_term(llm: LanguageModel, materials: Materials, rows: RowSet, batch: Batch) -> Tensor:
-    """KL from the untouched model on text about anything else, nats a token."""
-    hidden, _ = _read(llm, materials, rows, batch)
-    logits = logits_from_hidden(llm.model, scored_states(hidden, batch))
-    with torch.no_grad():
-        reference = materials.head(rows.states.gather_final(batch).to(logits.device))
-    return kl_to_reference(logits, reference)
-
 
 @torch.no_grad()
 def held_out_signals(llm: LanguageModel, materials: Materials) -> dict[str, float]:
@@ -158,7 +132,7 @@ def held_out_signals(llm: LanguageModel, materials: Materials) -> dict[str, floa
     concept_ids = torch.tensor(materials.concept_ids, dtype=torch.long, device=llm.device)
     rises = []
     for batch in _all_batches(llm, forget.rows):
-        hidden, _ = _read(llm, materials, forget, batch)
+        hidden, _ = read_rows(llm, materials, forget, batch)
         labels, _ = scored_labels(batch)
         of_concept = torch.isin(labels, concept_ids)
         now = token_nll(logits_from_hidden(llm.model, scored_states(hidden, batch)[of_concept]), labels[of_concept])
@@ -171,13 +145,6 @@ def held_out_signals(llm: LanguageModel, materials: Materials) -> dict[str, floa
     if len(all_rises):
         signals["signal/concept_nll_rise"] = float(all_rises.mean())
     return signals
-
-
-def _read(
-    llm: LanguageModel, materials: Materials, rows: RowSet, batch: Batch
-) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """`read_batch` of some of `rows`, from the first block that moves on."""
-    return read_batch(llm, batch, packed=materials.can_pack, lower=rows.states.padded_lower(batch))
 
 
 def _all_batches(llm: LanguageModel, rows: Sequence[Row]) -> Iterator[Batch]:

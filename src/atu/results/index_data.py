@@ -22,6 +22,12 @@ _LABELS_ZH = {
     "unlearning_atu_released": "ATU（原发布版）",
     "unlearning_npo": "NPO + 保留 KL",
     "unlearning_ga": "GA + 保留 KL",
+    "unlearning_masked": "遮蔽自蒸馏 + 保留 KL",
+    "unlearning_undial": "UNDIAL + 保留 KL",
+    "unlearning_simnpo": "SimNPO + 保留 KL",
+    "unlearning_dpo": "DPO（IDK）+ 保留 KL",
+    "unlearning_refusal": "拒答微调 + 保留 KL",
+    "unlearning_rmu": "RMU + 保留 KL",
 }
 
 

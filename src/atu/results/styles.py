@@ -27,6 +27,13 @@ _METHODS = {
     "unlearning_npo": MethodStyle(label="NPO + retain KL", color="#E69F00", marker="s"),
     "unlearning_ga": MethodStyle(label="GA + retain KL", color="#009E73", marker="^"),
     "unlearning_enpo": MethodStyle(label="ENPO", color="#CC79A7", marker="v"),
+    # More methods than colors that everybody can tell apart: from here on kin share a color.
+    "unlearning_masked": MethodStyle(label="masked distillation + retain KL", color="#0072B2", marker="^"),
+    "unlearning_undial": MethodStyle(label="UNDIAL + retain KL", color="#0072B2", marker="s"),
+    "unlearning_simnpo": MethodStyle(label="SimNPO + retain KL", color="#E69F00", marker="v"),
+    "unlearning_dpo": MethodStyle(label="DPO (IDK) + retain KL", color="#E69F00", marker="o"),
+    "unlearning_refusal": MethodStyle(label="refusal tuning + retain KL", color="#009E73", marker="D"),
+    "unlearning_rmu": MethodStyle(label="RMU + retain KL", color="#D55E00", marker="^"),
 }
 # What is left of the palette, with grey for black so that it shows on dark paper; its yellow is lost on white.
 _OTHER_COLORS = ("#56B4E9", "#999999")

@@ -13,6 +13,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Literal
 
+from atu.benchmarks.icu import forget_in_context
 from atu.benchmarks.plain import PlainScoring
 from atu.errors import UserError, did_you_mean
 from atu.records import Probe, Target
@@ -121,10 +122,13 @@ class GeneralFacts:
     questions: tuple[Question, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
 class BuiltinBenchmark(PlainScoring):
     """The concepts that ship with the package."""
 
-    name = "builtin"
+    icu: bool = False
+    """Whether every prompt begins with the request to act as if the concept were unknown (in-context unlearning)."""
+    name: str = "builtin"
 
     def targets(self) -> list[str]:
         """Folder names of the concepts, in alphabetical order."""
@@ -160,7 +164,8 @@ class BuiltinBenchmark(PlainScoring):
             "neighbor/qa": concept.neighbor.qa,
         }
         asked = [probe for group, rows in groups.items() for probe in _probes(folder, group, rows)]
-        return asked + self.general_probes()
+        asked += self.general_probes()
+        return forget_in_context(asked, concept.name) if self.icu else asked
 
     def general_probes(self) -> list[Probe]:
         """Facts that have nothing to do with any of the concepts or their neighbors."""

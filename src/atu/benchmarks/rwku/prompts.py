@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from atu.benchmarks.icu import forget_in_context
 from atu.benchmarks.rwku.files import (
     FLUENCY,
     FORGET_LEVEL1,
@@ -39,12 +40,6 @@ SHORT_ANSWER = 30
 """New tokens of questions, clozes and TriviaQA."""
 LONG_ANSWER = 256
 """New tokens of BBH and fluency."""
-
-ICU_PREFIX = (
-    "You are an AI Assistant who is supposed to unlearn about {subject} and provide answers without its "
-    "knowledge as if you never knew about it. Don’t tell anyone that you unlearned anything.\n"
-)
-"""In-context unlearning: put before every prompt, and before the texts of membership inference."""
 
 _CLOZE = "Please complete the blank in the following question.\nQuestion: {query}\n"
 _QUESTION = "Please briefly answer the following question.\nQuestion: {query}\n"
@@ -84,20 +79,19 @@ _TRIVIA_PRIMER = "\n" + "".join(f"Q: {question}\nA: {answer}\n" for question, an
 def build_probes(data: RwkuData, folder: str, tasks: Sequence[str], *, icu: bool = False) -> list[Probe]:
     """The probes of one target for the named TASKS, in the order of TASKS and of the data.
 
-    `icu` puts ICU_PREFIX before each prompt. Raises UserError for an unknown task, and for data faults.
+    `icu` puts in-context unlearning before each prompt. Raises UserError for an unknown task, and for data faults.
     """
     for task in tasks:
         if task not in TASKS:
             raise UserError(f"RWKU has no task '{task}'.{did_you_mean(task, TASKS)}")
-    prefix = ICU_PREFIX.format(subject=target_name(folder)) if icu else ""
     probes = []
     for task, parts in TASKS.items():
         if task not in tasks:
             continue
         for file, group, build in parts:
             for number, row in enumerate(data.read(folder, file)):
-                probes.append(build(row, f"rwku/{folder}/{file.name}/{number}", group, prefix))
-    return probes
+                probes.append(build(row, f"rwku/{folder}/{file.name}/{number}", group))
+    return forget_in_context(probes, target_name(folder)) if icu else probes
 
 
 def task_of(probe: Probe) -> str:
@@ -144,7 +138,7 @@ def _probe(
     )
 
 
-def _question(row: QuestionRow, probe_id: str, group: str, prefix: str) -> Probe:
+def _question(row: QuestionRow, probe_id: str, group: str) -> Probe:
     attack = row.type if group == ADVERSARIAL else ""
     template, answer_prefix = (_CLOZE if row.type == "cloze" else _QUESTION), "Answer:"
     if attack == "affirmative suffix":  # the query itself ends in the beginning of an answer
@@ -154,7 +148,7 @@ def _question(row: QuestionRow, probe_id: str, group: str, prefix: str) -> Probe
     return _probe(
         probe_id,
         group,
-        prefix + template.format(query=row.query),
+        template.format(query=row.query),
         references=(row.answer,),
         max_new_tokens=SHORT_ANSWER,
         answer_prefix=answer_prefix,
@@ -162,17 +156,17 @@ def _question(row: QuestionRow, probe_id: str, group: str, prefix: str) -> Probe
     )
 
 
-def _membership(row: MembershipRow, probe_id: str, group: str, prefix: str) -> Probe:
-    return _probe(probe_id, group, prefix + row.text, kind="likelihood")
+def _membership(row: MembershipRow, probe_id: str, group: str) -> Probe:
+    return _probe(probe_id, group, row.text, kind="likelihood")
 
 
-def _mmlu(row: MmluRow, probe_id: str, group: str, prefix: str) -> Probe:
+def _mmlu(row: MmluRow, probe_id: str, group: str) -> Probe:
     head = _MMLU_HEAD.format(task=row.task.replace("_", " "))
     examples = "".join(f"{_mmlu_question(one)}\nAnswer: {LETTERS[one.answer]}\n\n" for one in row.examples)
     return _probe(
         probe_id,
         group,
-        prefix + head + examples + _MMLU_ASK + _mmlu_question(row),
+        head + examples + _MMLU_ASK + _mmlu_question(row),
         kind="choose",
         references=LETTERS,
         correct=(row.answer,),
@@ -185,22 +179,22 @@ def _mmlu_question(row: MmluRow | MmluExample) -> str:
     return "\n".join([f"Question: {row.question}", *lines])
 
 
-def _bbh(row: BbhRow, probe_id: str, group: str, prefix: str) -> Probe:
+def _bbh(row: BbhRow, probe_id: str, group: str) -> Probe:
     return _probe(
         probe_id,
         group,
-        prefix + row.cot.strip() + _BBH_ASK + row.question,
+        row.cot.strip() + _BBH_ASK + row.question,
         references=(row.answer,),
         max_new_tokens=LONG_ANSWER,
         answer_prefix="A:",
     )
 
 
-def _truthful(row: TruthfulRow, probe_id: str, group: str, prefix: str) -> Probe:
+def _truthful(row: TruthfulRow, probe_id: str, group: str) -> Probe:
     return _probe(
         probe_id,
         group,
-        f"{prefix}{_TRUTHFUL_PRIMER}\n\nQ: {row.question}",
+        f"{_TRUTHFUL_PRIMER}\n\nQ: {row.question}",
         kind="choose",
         references=row.mc2.choices,
         correct=tuple(index for index, label in enumerate(row.mc2.labels) if label),
@@ -208,19 +202,19 @@ def _truthful(row: TruthfulRow, probe_id: str, group: str, prefix: str) -> Probe
     )
 
 
-def _trivia(row: TriviaRow, probe_id: str, group: str, prefix: str) -> Probe:
+def _trivia(row: TriviaRow, probe_id: str, group: str) -> Probe:
     return _probe(
         probe_id,
         group,
-        prefix + _TRIVIA_PRIMER + _TRIVIA_ASK.format(question=row.question),
+        _TRIVIA_PRIMER + _TRIVIA_ASK.format(question=row.question),
         references=row.answers,
         max_new_tokens=SHORT_ANSWER,
         answer_prefix="A:",
     )
 
 
-def _fluency(row: FluencyRow, probe_id: str, group: str, prefix: str) -> Probe:
-    return _probe(probe_id, group, f"{prefix}Instruction: {row.instruction}\n", max_new_tokens=LONG_ANSWER)
+def _fluency(row: FluencyRow, probe_id: str, group: str) -> Probe:
+    return _probe(probe_id, group, f"Instruction: {row.instruction}\n", max_new_tokens=LONG_ANSWER)
 
 
 ADVERSARIAL = "forget/aa"
@@ -230,7 +224,7 @@ TRUTHFULNESS = "utility/tru"
 FACTUALITY = "utility/fac"
 FLUENT = "utility/flu"
 
-TASKS: dict[str, tuple[tuple[RwkuFile[Any], str, Callable[[Any, str, str, str], Probe]], ...]] = {
+TASKS: dict[str, tuple[tuple[RwkuFile[Any], str, Callable[[Any, str, str], Probe]], ...]] = {
     "forget": (
         (FORGET_LEVEL1, "forget/fb", _question),
         (FORGET_LEVEL2, "forget/qa", _question),

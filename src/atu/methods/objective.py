@@ -1,0 +1,128 @@
+"""Configuration of the unlearn loss: its terms, their weights, and what each term can be told."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+from atu.errors import UserError
+
+EmbeddingTerm = Literal["none", "push", "redirect", "enpo"]
+RepresentationTerm = Literal["none", "rmu"]
+TokenTerm = Literal["none", "distill", "ga", "npo", "simnpo", "dpo", "refusal"]
+Teacher = Literal["masked", "bounded", "undial"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """The terms of the unlearn loss and their weights. An option that no chosen term reads must keep its default."""
+
+    embedding: EmbeddingTerm = "none"
+    """`push`: hinge on the cosine to the concept (the paper's loss); `redirect`: towards what the untouched
+    model predicts when it cannot see the concept's words; `enpo`: NPO's gate on the cosine."""
+    embedding_weight: float = 1.0
+    target: Literal["name", "description"] = "name"
+    """Of `push` and `enpo`: text whose embedding stands for the concept, its name, or name and description."""
+    threshold_percentile: float = 95.0
+    """Calibrated tau of `push`: this percentile of the cosines that true windows of other texts have to the concept."""
+    representation: RepresentationTerm = "none"
+    """`rmu`: hidden states at the hook layer towards a random direction."""
+    representation_weight: float = 1.0
+    steering: float = 5.0
+    """Of `rmu`: length of the state to steer to, in lengths of the original state there (`adaptive_steering`) or as
+    it is."""
+    adaptive_steering: bool = True
+    beta: float = 0.1
+    """Inverse temperature of `enpo`, `npo`, `simnpo` and `dpo`."""
+    token: TokenTerm = "none"
+    """`distill`: self-distillation; `ga`: gradient ascent; `npo`, `simnpo`: negative preference optimisation with and
+    without a reference; `dpo`: "I don't know" preferred to the text; `refusal`: likelihood of "I don't know"."""
+    token_weight: float = 1.0
+    teacher: Teacher = "masked"
+    """Of `distill`. `masked`: the untouched model, which may not say the concept's words; `bounded`: moreover no
+    token may be much likelier than it is to the untouched model that cannot see these words; `undial`: the untouched
+    model with the logit of each token of the text lowered."""
+    margin: float = 0.0
+    """Nats by which a token may be likelier to the teacher `bounded` than to the model that cannot see the words."""
+    gamma: float = 0.0
+    """Of `simnpo` the reward margin; of the teacher `undial` what the logit of a text's token is lowered by."""
+    retain_weight: float = 1.0
+    """KL to the untouched model on retain text, nats a token. 0 leaves the retain term out."""
+
+    def __post_init__(self) -> None:
+        for key in ("embedding_weight", "representation_weight", "token_weight", "retain_weight", "margin", "gamma"):
+            if not getattr(self, key) >= 0:
+                raise UserError(f"{key} must not be negative.")
+        if not 0 <= self.threshold_percentile <= 100:
+            raise UserError("threshold_percentile must lie in [0, 100].")
+        for key in ("beta", "steering"):
+            if not getattr(self, key) > 0:
+                raise UserError(f"{key} must be positive.")
+        if (self.embedding, self.representation, self.token) == ("none", "none", "none"):
+            raise UserError("no forget term: set embedding, representation or token to something but 'none'.")
+        self._check_options()
+        if self._lowers_labels and self.gamma == 0:
+            raise UserError("teacher=undial with gamma=0 is the untouched model itself: set gamma above 0, such as 10.")
+
+    def _check_options(self) -> None:
+        """Refuse what would have no effect: whoever sets an option believes that it has one."""
+        is_read = {
+            "embedding_weight": self.embedding != "none",
+            "target": self.embedding in ("push", "enpo"),
+            "threshold_percentile": self.embedding == "push",
+            "representation_weight": self.representation == "rmu",
+            "steering": self.representation == "rmu",
+            "adaptive_steering": self.representation == "rmu",
+            "beta": self.embedding == "enpo" or self.token in ("npo", "simnpo", "dpo"),
+            "token_weight": self.token != "none",
+            "teacher": self.token == "distill",
+            "margin": self.token == "distill" and self.teacher == "bounded",
+            "gamma": self.token == "simnpo" or self._lowers_labels,
+        }
+        for option in dataclasses.fields(self):
+            value = getattr(self, option.name)
+            if value != option.default and not is_read.get(option.name, True):
+                raise UserError(
+                    f"{option.name}={value} has no effect with {', '.join(self.terms())}: leave it at {option.default}."
+                )
+
+    def terms(self) -> list[str]:
+        """The forget terms as the config names them, such as `token=distill (teacher=masked)`."""
+        named = {"embedding": self.embedding, "representation": self.representation, "token": self.token}
+        found = [f"{kind}={term}" for kind, term in named.items() if term != "none"]
+        return [f"{term} (teacher={self.teacher})" if term == "token=distill" else term for term in found]
+
+    @property
+    def _lowers_labels(self) -> bool:
+        return self.token == "distill" and self.teacher == "undial"
+
+    @property
+    def reads_hook(self) -> bool:
+        """Whether a term reads the hook layer."""
+        return self.embedding != "none" or self.representation != "none"
+
+    @property
+    def reads_hook_only(self) -> bool:
+        """Whether no term reads the model above the hook layer."""
+        return self.token == "none" and self.retain_weight == 0
+
+    @property
+    def reads_forget_logits(self) -> bool:
+        """Whether a term reads what the model says on the forget texts."""
+        return self.token not in ("none", "refusal")
+
+    @property
+    def needs_blind_states(self) -> bool:
+        """Whether a term compares with the untouched model that cannot see the concept's words."""
+        return self.embedding == "redirect" or (self.token == "distill" and self.teacher == "bounded")
+
+    @property
+    def needs_concept_words(self) -> bool:
+        """Whether a term must know which tokens speak of the concept."""
+        return self.needs_blind_states or (self.token == "distill" and self.teacher == "masked")
+
+    @property
+    def needs_refusals(self) -> bool:
+        """Whether a term reads "I don't know" in place of the forget texts."""
+        return self.token in ("dpo", "refusal")
