@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -100,13 +101,16 @@ class Job:
         return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no message"])[-1]
 
     def summary(self) -> dict[str, Any]:
-        """Scores before and after, the seconds of training, and what it takes to know the run again."""
+        """Scores and minutes of training after each unlearn stage, and what it takes to know the run again."""
         manifest = json.loads((self.folder / "manifest.json").read_text())
         stages = [json.loads(path.read_text()) for path in sorted(self.folder.glob("stages/*/stage.json"))]
         scores = [
             json.loads(path.read_text())["corrected"] for path in sorted(self.folder.glob("stages/*/scores.json"))
         ]
-        scored = [found for found in scores if found]
+        minutes = accumulate(stage["seconds"] / 60 for stage in stages)
+        scored = [
+            {**_values(found), "minutes": round(at, 2)} for found, at in zip(scores, minutes, strict=True) if found
+        ]
         return {
             "method": self.method,
             "concept": self.concept,
@@ -115,9 +119,8 @@ class Job:
             "git_commit": manifest["git_commit"],
             "precision": manifest["precision"],
             "stages": len(stages) - 1,
-            "train_seconds": round(sum(stage["seconds"] for stage in stages), 1),
-            "before": _values(scored[0]),
-            "curve": [_values(found) for found in scored[1:]],
+            "before": scored[0],
+            "curve": scored[1:],
         }
 
 
@@ -134,7 +137,7 @@ def _values(scores: dict[str, dict[str, float]]) -> dict[str, float]:
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """A markdown table: mean over seeds of before → after, smallest and largest after in brackets."""
     lines = [
-        "| concept | method | seeds | " + " | ".join(label for _, label in COLUMNS) + " | train s |",
+        "| concept | method | seeds | " + " | ".join(label for _, label in COLUMNS) + " | training, min |",
         "| --- | --- | --- |" + " --- |" * (len(COLUMNS) + 1),
     ]
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -142,8 +145,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         groups.setdefault((row["concept"], row["method"]), []).append(row)
     for (concept, method), members in groups.items():
         cells = [_cell(members, key) for key, _ in COLUMNS]
-        seconds = fmean(member["train_seconds"] for member in members)
-        lines.append(f"| {concept} | {method} | {len(members)} | " + " | ".join(cells) + f" | {seconds:.0f} |")
+        minutes = fmean(member["curve"][-1]["minutes"] for member in members)
+        lines.append(f"| {concept} | {method} | {len(members)} | " + " | ".join(cells) + f" | {minutes:.1f} |")
     return "\n".join(lines)
 
 

@@ -1,0 +1,130 @@
+"""The methods at matched forgetting: from docs/results/builtin.json to docs/results/summary.json and a table.
+
+    python experiments/summary.py
+
+For each run, every score is read off where its curve crosses a share of the forget score before (interpolated between
+two stages, by the rule of `generate_results.py --stage matched:LEVEL`). A concept counts once, as the mean of its
+seeds; shown are the mean over concepts and Student's 95% interval, and the paired difference of the default to each
+method on the concepts that both have. A method that does not get there on a concept has no number there, and `reached`
+says on how many it did.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from atu.records import Score, StageResult
+from atu.results.selection import Rule, select, value
+from atu.results.statistics import by_target, differences, mean_interval, paired
+
+RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
+LEVELS = (0.5, 0.25, 0.1)
+TUNED_ON = ("William_Shakespeare", "Japan")
+"""Settings were chosen on these; what is reported are the others."""
+OURS = "unlearning_atu"
+Scores = Mapping[str, float]
+MEASURES: dict[str, Callable[[Scores, Scores], float]] = {
+    "neighbor_kept": lambda before, after: _get(after, "neighbor/all") / before["neighbor/all"],
+    "utility_change": lambda before, after: _get(after, "utility/gen") - before["utility/gen"],
+    "perplexity_ratio": lambda before, after: math.exp(
+        _get(after, "nll/neighbor@known") - before["nll/neighbor@known"]
+    ),
+    "degenerate_share": lambda _before, after: _get(after, "degenerate/forget") / 100,
+    "minutes": lambda _before, after: _get(after, "minutes"),
+}
+"""From the scores before and at the level. Perplexity is that of the neighbors' answers that were right before."""
+
+
+def main() -> None:
+    """Write the summary and print it."""
+    runs = json.loads((RESULTS / "builtin.json").read_text())
+    rows = []
+    for testbed, is_wanted in (("builtin", False), ("builtin, tuned on", True)):
+        chosen = [run for run in runs if (run["concept"] in TUNED_ON) == is_wanted]
+        rows += summarize(testbed, chosen)
+    (RESULTS / "summary.json").write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n")
+    print("| testbed | method | forget level | reached | " + " | ".join(MEASURES) + " |")
+    print("| --- | --- | --- | --- |" + " --- |" * len(MEASURES))
+    for row in rows:
+        cells = [_cell(row[name]) for name in MEASURES]
+        head = f"{row['testbed']} | {row['method']} | {row['forget_level']:.0%} | {row['reached']} of {row['concepts']}"
+        print(f"| {head} | " + " | ".join(cells) + " |")
+
+
+def summarize(testbed: str, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each method and level."""
+    rows = []
+    for level in LEVELS:
+        found = {
+            method: {name: _by_concept(runs, method, level, measure) for name, measure in MEASURES.items()}
+            for method in dict.fromkeys(run["method"] for run in runs)
+        }
+        for method, measures in found.items():
+            concepts = measures["neighbor_kept"]
+            row: dict[str, Any] = {
+                "testbed": testbed,
+                "method": method,
+                "forget_level": level,
+                "concepts": len(concepts),
+                "reached": sum(not math.isnan(kept) for kept in concepts.values()),
+                "seeds": len({run["seed"] for run in runs if run["method"] == method}),
+            }
+            for name, values in measures.items():
+                estimate = mean_interval(list(values.values()))
+                row[name] = _interval(estimate.value, estimate.low, estimate.high)
+            row["relearned_share"] = None  # from `atu attack` (docs/attacks.md), not from these runs
+            if method != OURS and OURS in found:
+                gap = paired(list(differences(found[OURS]["neighbor_kept"], concepts).values()))
+                row["neighbor_kept_ours_minus_this"] = _interval(gap.mean, gap.low, gap.high)
+            rows.append(row)
+    return rows
+
+
+def _by_concept(
+    runs: list[dict[str, Any]], method: str, level: float, measure: Callable[[Scores, Scores], float]
+) -> dict[str, float]:
+    pairs = []
+    for run in (run for run in runs if run["method"] == method):
+        node = select(_stages(run), Rule(kind="matched", level=level))
+        after = {name: value(node.scores, name) for name in run["before"]}
+        pairs.append((run["concept"], measure(run["before"], after)))
+    return by_target(pairs)
+
+
+def _stages(run: dict[str, Any]) -> list[StageResult]:
+    """The curve of a run as stages, with its minutes among the scores."""
+    points = [run["before"], *run["curve"]]
+    return [
+        StageResult(
+            index=i,
+            kind="unlearn" if i else "before",
+            label=str(i),
+            scores={name: Score(value=number, n=0, low=math.nan, high=math.nan) for name, number in point.items()},
+            seconds=0.0,
+        )
+        for i, point in enumerate(points)
+    ]
+
+
+def _get(scores: Scores, name: str) -> float:
+    return scores.get(name, math.nan)
+
+
+def _interval(mean: float, low: float, high: float) -> dict[str, float | None]:
+    numbers = {"value": mean, "low": low, "high": high}
+    return {key: None if math.isnan(number) else round(number, 4) for key, number in numbers.items()}
+
+
+def _cell(estimate: Mapping[str, float | None]) -> str:
+    if estimate["value"] is None:
+        return "–"
+    spread = "" if estimate["low"] is None else f" ({estimate['low']:.2f}–{estimate['high']:.2f})"
+    return f"{estimate['value']:.2f}{spread}"
+
+
+if __name__ == "__main__":
+    main()
