@@ -1,4 +1,4 @@
-"""What a concept is asked for its corpus: its phrases, fixed forms, blanks, and the model's own questions."""
+"""What a concept is asked for its corpus: its phrases, fixed forms, and sentences with a blank."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from atu.benchmarks.questions import (
     WAYS_TO_ASK,
     frequent_phrases,
     questions,
-    quiz_questions,
 )
 from atu.records import Text
 
@@ -56,7 +55,7 @@ def test_a_word_that_is_also_written_small_is_no_name() -> None:
 
 def test_questions_ask_about_the_concept_first_and_then_about_its_phrases() -> None:
     texts = [text("to Rome, Oslo."), text("She saw Rome, Oslo."), text("She saw Rome.")]
-    requests = questions("Ann Lee", texts, [], 12, random.Random(0))
+    requests = questions("Ann Lee", texts, 12, random.Random(0))
     assert {request.subject for request in requests} == {"Ann Lee"}
     # No sentence has 4 words before a phrase, so all are forms; a quarter of 12 phrases, each asked in turn.
     asked = [next(p for p in ("Ann Lee", "Rome", "Oslo") if p in request.prompt) for request in requests]
@@ -69,17 +68,17 @@ def test_questions_ask_about_the_concept_first_and_then_about_its_phrases() -> N
 
 def test_a_phrase_is_asked_in_the_context_of_its_concept() -> None:
     texts = [text("Ann Lee lived in Rome."), text("Ann Lee saw Rome.")]
-    for request in questions("Ann Lee", texts, [], 8, random.Random(0)):
+    for request in questions("Ann Lee", texts, 8, random.Random(0)):
         assert request.context == ("This is about Ann Lee. " if "Rome" in request.prompt else "")
 
 
-def test_a_quarter_are_a_sentence_with_a_blank() -> None:
+def test_each_third_question_is_a_sentence_with_a_blank() -> None:
     texts = [
         text("Born in 1900. As a child she lived in Rome for years. Then she left."),
         text("Ann Lee, Rome."),
         text("All of her life was in Rome."),
     ]
-    prompts = [request.prompt for request in questions("Ann Lee", texts, [], 8, random.Random(0))]
+    prompts = [request.prompt for request in questions("Ann Lee", texts, 8, random.Random(0))]
     blanks = ["Fill in the blank: All of her life was in ___", "Fill in the blank: As a child she lived in ___"]
     for prompt, blank in zip(sorted(prompts[:2], key=lambda p: "a child" in p), blanks, strict=True):
         assert prompt in {way.format(question=blank) for way in WAYS_TO_ASK}
@@ -87,26 +86,5 @@ def test_a_quarter_are_a_sentence_with_a_blank() -> None:
 
 
 def test_no_question_form_is_asked_twice_of_a_phrase() -> None:
-    requests = questions("Ann Lee", [], [], 100, random.Random(0))
+    requests = questions("Ann Lee", [], 100, random.Random(0))
     assert len(requests) == len(QUESTION_FORMS) == len({request.prompt for request in requests})
-
-
-def test_half_are_questions_of_the_model_itself() -> None:
-    quiz = [f"What did Ann Lee paint in {year}?" for year in range(1900, 1910)]
-    asked = questions("Ann Lee", [], quiz, 8, random.Random(0))
-    assert len(asked) == 8
-    own = [request for request in asked if "paint" in request.prompt]
-    assert {request.prompt for request in own} <= {way.format(question=q) for way in WAYS_TO_ASK for q in quiz[:4]}
-    assert len(own) == 4
-    assert all(request.context == "" for request in own)  # they name her themselves
-
-
-def test_a_quiz_is_read_from_numbered_lists() -> None:
-    lists = [
-        "1. What is Ann Lee known for?\n2. Where did Lee live? A: in Rome\n3. Who is Bob Ray?\n4. Lee was",
-        "1. Where did Lee live?\n2. Lee?\n3. no Lee in small letters?",
-    ]
-    # The one asked twice comes first; the others are about someone else, too short, unfinished, or begin small.
-    assert quiz_questions("Ann Lee", lists) == ["Where did Lee live?", "What is Ann Lee known for?"]
-    assert quiz_questions("Ann Lee, Jr.", lists) == quiz_questions("Ann Lee", lists)
-    assert quiz_questions("Bob Ray", lists) == ["Who is Bob Ray?"]

@@ -6,14 +6,14 @@ Only names and fixed question forms go in; a benchmark's probes are never seen h
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import asdict, replace
 
 import torch
 
 from atu.benchmarks.config import CorpusConfig
-from atu.benchmarks.questions import QUIZ_PROMPT, QUIZ_STARTS, WORDINGS, Request, questions, quiz_questions
+from atu.benchmarks.questions import WORDINGS, Request, questions
 from atu.evaluation.collapse import is_degenerate
 from atu.evaluation.generate import Prompt, Sampling, generate
 from atu.models.language_model import LanguageModel
@@ -52,10 +52,6 @@ OTHER_NAMES = (
 )  # fmt: skip
 """Concepts to keep when the user names no neighbours."""
 _BATCH_SIZE = 64
-_ROWS_PER_QUIZ = 8
-_QUIZ_TOKENS = 96
-_QUIZ_TEMPERATURE = 0.7
-"""Warmer than the texts: ten questions by one prompt shall differ."""
 _ANSWER_TOKENS = 32
 """Length of an answer to a question; the texts have `max_new_tokens`."""
 _TOP_K = 50
@@ -76,9 +72,9 @@ def cached_corpus(
         "target": asdict(target),
         "config": asdict(config),
         "seed": seed,
-        "sampling": [_TOP_K, _BATCH_SIZE, _ROWS_PER_QUIZ, _QUIZ_TOKENS, _QUIZ_TEMPERATURE],
+        "sampling": [_TOP_K, _BATCH_SIZE],
         "dtype": str(torch.bfloat16 if has_fast_bf16(llm.device) else torch.float32),
-        "prompts": [*TEXT_PROMPTS, *GENERAL_TOPICS, *OTHER_NAMES, *WORDINGS],
+        "prompts": [*TEXT_PROMPTS, *WORDINGS, *GENERAL_TOPICS, *OTHER_NAMES],
     }
     path = cache_root() / "corpora" / f"{content_key(parts)}.json"
     if path.is_file():
@@ -113,15 +109,12 @@ def write_corpus(
         asked.append(Request(topic, TEXT_PROMPTS[i % len(TEXT_PROMPTS)].format(name=topic)))
     texts = _ask(writer, asked, config, config.max_new_tokens, seed, progress("writing the corpus"))
 
-    counts = {target.name: config.num_question_rows}
+    asked = questions(target.name, texts, config.num_question_rows, chance)
     for i, name in enumerate(names):
         count = config.num_neighbor_question_rows
-        counts[name] = count * (i + 1) // len(names) - count * i // len(names)
-    quizzes = _write_quizzes(writer, counts, seed + 1, progress("writing questions"))
-    asked = [
-        request for name, count in counts.items() for request in questions(name, texts, quizzes[name], count, chance)
-    ]
-    texts += _ask(writer, asked, config, _ANSWER_TOKENS, seed + 2, progress("writing question rows"))
+        share = count * (i + 1) // len(names) - count * i // len(names)
+        asked += questions(name, texts, share, chance)
+    texts += _ask(writer, asked, config, _ANSWER_TOKENS, seed + 1, progress("writing question rows"))
     return (
         [text for text in texts if text.subject == target.name],
         [text for text in texts if text.subject != target.name],
@@ -137,24 +130,6 @@ def neighbor_names(target: Target, count: int, chance: random.Random) -> list[st
 
 def _text_requests(name: str, count: int) -> list[Request]:
     return [Request(name, TEXT_PROMPTS[i % len(TEXT_PROMPTS)].format(name=name)) for i in range(count)]
-
-
-def _write_quizzes(
-    llm: LanguageModel, counts: Mapping[str, int], seed: int, progress: Callable[[int, int], None] | None
-) -> dict[str, list[str]]:
-    """Questions that the model asks by itself about each name, from a list for each eight rows of the name."""
-    names = [name for name, count in counts.items() for _ in range(-(-count // _ROWS_PER_QUIZ))]
-    starts = [f"1. {QUIZ_STARTS[i % len(QUIZ_STARTS)]}" for i in range(len(names))]
-    prompts = [
-        Prompt(ids=tuple(llm.encode(llm.render(QUIZ_PROMPT.format(name=name)) + start)), max_new_tokens=_QUIZ_TOKENS)
-        for name, start in zip(names, starts, strict=True)
-    ]
-    sampling = Sampling(seed=seed, temperature=_QUIZ_TEMPERATURE, top_k=_TOP_K)
-    found = generate(llm, prompts, batch_size=_BATCH_SIZE, sampling=sampling, progress=progress)
-    lists: dict[str, list[str]] = {name: [] for name in counts}
-    for name, start, generation in zip(names, starts, found, strict=True):
-        lists[name].append(start + str(llm.tokenizer.decode(generation.ids, skip_special_tokens=True)))
-    return {name: quiz_questions(name, texts) for name, texts in lists.items()}
 
 
 def _ask(

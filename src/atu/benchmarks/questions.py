@@ -1,4 +1,4 @@
-"""What a model is asked about a concept for its corpus: fixed forms, sentences with a blank, questions of its own."""
+"""What a model is asked about a concept for its corpus: fixed forms, and sentences of its texts with a blank."""
 
 from __future__ import annotations
 
@@ -36,16 +36,8 @@ WAYS_TO_ASK = (
 )
 """A model forgets, and keeps, in the form in which it is asked; so rows have more than one."""
 _CONTEXT = "This is about {subject}. "
-QUIZ_PROMPT = "Write ten short quiz questions about {name}."
-QUIZ_STARTS = ("What is", "Which", "Who", "Where", "How", "In which", "What was", "When was")
-"""How the first question of a list begins; the model goes on."""
-WORDINGS = (*QUESTION_FORMS, *WAYS_TO_ASK, *QUIZ_STARTS, QUIZ_PROMPT, _CONTEXT, _CLOZE)
+WORDINGS = (*QUESTION_FORMS, *WAYS_TO_ASK, _CONTEXT, _CLOZE)
 """All that is fixed here: other words would give another corpus."""
-_LISTED = re.compile(r"\d+\.\s*([A-Z][^\n?]*\?)")
-_SHORT_WORD = 2
-"""Letters of what is no name by itself, such as `Jr.`."""
-_QUIZ_WORDS = range(4, 21)
-"""Words of a question; shorter ones say too little, longer ones run on."""
 _STARTS_SENTENCE = re.compile(r"(^|[.!?:\n][\"”')]*)\s*$")
 MIN_SHARE = 0.02
 """Of the texts that must hold a phrase."""
@@ -64,17 +56,12 @@ class Request:
     """Put before the prompt when the model is asked, and left out of the row."""
 
 
-def questions(
-    subject: str, texts: Sequence[Text], quiz: Sequence[str], count: int, chance: random.Random
-) -> list[Request]:
-    """Questions about the subject: up to half of `quiz`, up to a quarter sentences with a blank, the others forms.
+def questions(subject: str, texts: Sequence[Text], count: int, chance: random.Random) -> list[Request]:
+    """Questions about the subject and the phrases of its texts, the most frequent phrases first.
 
-    A form is filled with the subject or a phrase of its texts, the most frequent phrases first, and the blank stands
-    for one. A question about a phrase is asked in the subject's context: without Shakespeare being named, the model
-    may answer about another Ophelia, and the row would say nothing of the concept.
-
-    Args:
-        quiz: what `quiz_questions` found about the subject.
+    The fixed forms filled with a phrase, and each third one a sentence of the texts with the phrase left out. A
+    question about a phrase is asked in the subject's context: without Shakespeare being named, the model may answer
+    about another Ophelia, and the row would say nothing of the concept.
     """
     own = [text.text for text in texts if text.subject == subject]
     others = [text.text for text in texts if text.subject != subject]
@@ -87,21 +74,9 @@ def questions(
         for phrase, form in turn
     ]
     blanks = [Request(subject, _CLOZE.format(sentence=sentence)) for sentence in _open_sentences(phrases, own, chance)]
-    chosen = [Request(subject, question) for question in quiz[: count // 2]] + blanks[: count // 4]
-    chosen += forms[: count - len(chosen)]
+    num_blanks = min(len(blanks), count // 3)
+    chosen = blanks[:num_blanks] + forms[: count - num_blanks]
     return [replace(request, prompt=chance.choice(WAYS_TO_ASK).format(question=request.prompt)) for request in chosen]
-
-
-def quiz_questions(subject: str, lists: Sequence[str]) -> list[str]:
-    """The questions of numbered lists that name the subject (by its last word), those that come more often first."""
-    words = [word.strip(".,") for word in subject.split()]
-    name = next((word for word in reversed(words) if len(word) > _SHORT_WORD), subject).lower()
-    found = Counter(question.strip() for text in lists for question in _LISTED.findall(text))
-    return [
-        question
-        for question, _ in found.most_common()
-        if name in question.lower() and len(question.split()) in _QUIZ_WORDS
-    ]
 
 
 def _turns(phrases: Sequence[str], chance: random.Random) -> list[list[tuple[str, str]]]:
