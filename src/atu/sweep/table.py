@@ -108,12 +108,15 @@ def print_scores(jobs: Sequence[PlannedJob], console: Console) -> None:
         console.print(f"no table: {error}", markup=False, highlight=False, soft_wrap=True)
         return
     lines = [header(table), *(cells(table, index) for index in range(len(table.rows)))]
-    shown = [i for i in range(len(lines[0])) if any(row[i] != GAP for row in lines[1:])]
-    drawn = Table(box=box.SIMPLE_HEAD, title=table.title, title_justify="left", title_style="")
-    for i in shown:
-        drawn.add_column(Text(lines[0][i]), justify="left" if i == 0 else "right")
-    for row in lines[1:]:
-        drawn.add_row(*(Text(row[i]) for i in shown))
+    columns = [column for column in zip(*lines, strict=True) if any(cell != GAP for cell in column[1:])]
+    # A terminal has more room for lines than for columns.
+    grid = columns if len(lines) < len(columns) else list(zip(*columns, strict=True))
+    console.print(table.title, markup=False, highlight=False)
+    drawn = Table(box=box.SIMPLE_HEAD)
+    for index, heading in enumerate(grid[0]):
+        drawn.add_column(Text(heading), justify="right" if index else "left")
+    for row in grid[1:]:
+        drawn.add_row(*map(Text, row))
     console.print(drawn, highlight=False)
     for note in table.notes:
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
