@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +88,14 @@ def ended(process: subprocess.Popen[str], seconds: float) -> tuple[int, str, lis
     return process.returncode, out, [line for line in lines if not line.startswith("import time:")]
 
 
-def pending(pid: int) -> set[signal.Signals]:
-    """Signals that a stopped process will find when it goes on."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    mask = int(next(line for line in lines if line.startswith("ShdPnd")).split()[1], 16)
-    return {number for number in signal.Signals if mask >> (number - 1) & 1}
+def is_warned(pid: int) -> bool:
+    """Whether a stopped process will find the signal of its time limit when it goes on, or has already gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    pending = int(next(line for line in lines if line.startswith("ShdPnd")).split()[1], 16)
+    return bool(pending >> (signal.SIGUSR2 - 1) & 1)
 
 
 def status(folder: Path) -> dict[str, Any]:
@@ -110,15 +113,16 @@ def test_a_sweep_goes_through_a_time_limit_and_a_bad_job(workplace: Workplace, s
     wait_for("the array is in the queue", lambda: len(queued()) > 0, 30)
     array = queued()[0].partition("_")[0]
     wait_for("training has begun", lambda: (run / "metrics.jsonl").exists(), 120)
-    # SLURM looks at the limits every 30 s, and warns a job that has less than 30 + signal_delay_s (120) left. Until then
-    # it is held where it is, so that a fast machine has not finished it.
+    # SLURM looks at the limits every 30 s, and warns a job that has less than 30 + signal_delay_s (120) left. Until
+    # then it is held where it is, so that a fast machine has not finished it.
     pid = status(run)["pid"]
     os.kill(pid, signal.SIGSTOP)
     minutes = int(job(f"{array}_0")["RunTime"].split(":")[1])
     slurm("scontrol", "update", f"jobid={array}_0", f"TimeLimit={minutes + 2}")
     alone = {name: start(*targets(workplace, name), f"name={name}-alone") for name in ("Zorblatt", "Quux")}
-    wait_for("SLURM's warning", lambda: signal.SIGUSR2 in pending(pid), 60)
-    os.kill(pid, signal.SIGCONT)
+    wait_for("SLURM's warning", lambda: is_warned(pid), 60)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
     wait_for("the job is queued again", lambda: job(f"{array}_0")["Reason"] == "BeginTime", 60)
     assert (status(run)["state"], job(f"{array}_0")["Restarts"]) == ("interrupted", "1")
     slurm("scontrol", "update", f"jobid={array}_0", "TimeLimit=10", "StartTime=now")

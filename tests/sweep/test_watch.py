@@ -66,6 +66,15 @@ def test_a_job_that_was_killed_is_told_in_its_folder(jobs: list[PlannedJob], sub
     assert (status["state"], status["stage"], status["message"]) == ("interrupted", "02-unlearn", message)
 
 
+def test_a_job_that_vanished_before_it_began(jobs: list[PlannedJob], submitted: list[Submitted]) -> None:
+    ends = watch({0: (jobs[0], submitted[0])}, lambda ids: {}, lambda rows: None, grace=0.0)
+    assert ends[0].message == (
+        f"its job 7_0 left the queue; the same command goes on where it stopped (see {submitted[0].folder})"
+    )
+    assert jobs[0].root is not None
+    assert not jobs[0].root.exists()
+
+
 def test_a_job_that_is_queued_again_has_not_ended(jobs: list[PlannedJob], submitted: list[Submitted]) -> None:
     def story() -> Iterator[Mapping[str, QueueState] | None]:
         yield parse_squeue("7_0|TIMEOUT|TimeLimit")  # for a moment, before it is in the queue again

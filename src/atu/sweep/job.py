@@ -25,7 +25,7 @@ class JobEnd:
 
     state: Literal["done", "failed"]
     message: str = ""
-    """Why it failed."""
+    """Why it failed; or that it was done `earlier`."""
 
 
 def run_job(cfg: DictConfig, run: Callable[[DictConfig], None]) -> JobEnd:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
@@ -19,9 +19,6 @@ from atu.sweep.queue import QueueState, slurm_states
 from atu.sweep.submit import Submitted, require_slurm, submit
 from atu.sweep.table import SweepTable, print_end
 from atu.sweep.watch import States, ended_row, watch
-
-if TYPE_CHECKING:
-    from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher
 
 
 def run_sweep(
@@ -53,9 +50,15 @@ def run_sweep(
         sweep_dir = Path(str(master.hydra.sweep.dir))
         sweep_dir.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(master, sweep_dir / "multirun.yaml")
-        run_batch = _launch if cluster is None else _submit_and_watch
-        for batch in filter(None, to_run):
-            ends |= run_batch(batch, launcher, sweep_dir, console)
+        batches_to_run = filter(None, to_run)
+        if cluster is None:
+            for batch in batches_to_run:
+                ends |= _launch(batch, launcher)
+        else:
+            with SweepTable(console) as table:
+                table.show({job.number: ended_row(job, ends[job.number]) for job in jobs if job.number in ends})
+                for batch in batches_to_run:
+                    ends |= _submit_and_watch(batch, launcher, sweep_dir, table)
     print_end(jobs, ends, console)
     if any(end.state == "failed" for end in ends.values()):
         raise SystemExit(EXIT_JOBS_FAILED)
@@ -67,14 +70,14 @@ def _like(batches: Sequence[Sequence[object]], jobs: Sequence[PlannedJob]) -> It
         yield [next(rest) for _ in batch]
 
 
-def _launch(batch: Sequence[PlannedJob], launcher: Any, sweep_dir: Path, console: Console) -> dict[int, JobEnd]:
+def _launch(batch: Sequence[PlannedJob], launcher: Launcher) -> dict[int, JobEnd]:
     """Run a batch by a launcher that returns when all is over, such as Hydra's own, which runs one after another."""
     returned = launcher.launch([job.overrides for job in batch], initial_job_idx=batch[0].number)
     return {job.number: job_return.return_value for job, job_return in zip(batch, returned, strict=True)}
 
 
 def _submit_and_watch(
-    batch: Sequence[PlannedJob], launcher: BaseSubmititLauncher, sweep_dir: Path, console: Console
+    batch: Sequence[PlannedJob], launcher: Any, sweep_dir: Path, table: SweepTable
 ) -> dict[int, JobEnd]:
     """Run a batch by submitit. What SLURM still has from an earlier command is watched, and not submitted again."""
     is_slurm = launcher._EXECUTOR == "slurm"
@@ -92,10 +95,9 @@ def _submit_and_watch(
         else:
             states = _local_states(handles)
     by_number = {job.number: job for job in batch}
+    table.show({number: ended_row(by_number[number], end) for number, end in ends.items()})
     try:
-        with SweepTable(console) as table:
-            table.show({number: ended_row(by_number[number], end) for number, end in ends.items()})
-            return ends | watch({n: (by_number[n], submitted[n]) for n in sorted(submitted)}, states, table.show)
+        return ends | watch({n: (by_number[n], submitted[n]) for n in sorted(submitted)}, states, table.show)
     except KeyboardInterrupt:
         if is_slurm:
             arrays = sorted({job.job_id.partition("_")[0] for job in submitted.values()})

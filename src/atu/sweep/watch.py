@@ -88,14 +88,16 @@ def _ended_from_outside(job: PlannedJob, submitted: Submitted, state: QueueState
     """The end of a job that could not tell it: killed, cancelled, or lost with its node."""
     assert job.root is not None
     folder = RunFolder(root=job.root)
-    if folder.read_status().get("state") == "done":
+    status = folder.read_status()
+    if status.get("state") == "done":
         return JobEnd(state="done")
-    word = "it left the queue without a word" if state is None else f"its job {submitted.job_id} ended as {state}"
+    is_known = state is not None and state.is_final
+    word = f"its job {submitted.job_id} ended as {state}" if is_known else f"its job {submitted.job_id} left the queue"
     message = f"{word}; the same command goes on where it stopped (see {submitted.folder})"
     with suppress(UserError):  # a run that goes on all the same, or no folder to write to
-        if folder.config_path.exists():
+        if status.get("state") in ("running", "interrupted"):
             lock = lock_run(job.root)
-            folder.set_status("interrupted", str(folder.read_status().get("stage", "")), message)
+            folder.set_status("interrupted", str(status.get("stage", "")), message)
             lock.release()
     return JobEnd(state="failed", message=message)
 
@@ -113,12 +115,9 @@ def _row(
 
 def ended_row(job: PlannedJob, end: JobEnd, job_id: str = "") -> Row:
     """The row of a job that has ended, or need not run."""
-    is_done = end.state == "done"
-    state = f"{end.state} {end.message}".strip() if is_done else end.state
-    return Row(
-        name=job.name, job_id=job_id, state=state, place="" if is_done else place(job), problem="" if is_done
-        else end.message
-    )  # fmt: skip
+    if end.state == "done":
+        return Row(name=job.name, job_id=job_id, state=f"done {end.message}".strip(), place="", problem="")
+    return Row(name=job.name, job_id=job_id, state="failed", place=place(job), problem=end.message)
 
 
 def place(job: PlannedJob) -> str:
