@@ -27,4 +27,4 @@ def wait_for(what: str, is_so: Callable[[], bool], seconds: float) -> None:
     end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.5)
+        time.sleep(0.05)

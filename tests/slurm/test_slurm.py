@@ -4,88 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import pytest
 from safetensors.torch import load_file
 from torch import equal
 from workplace import Workplace
 
 from .cluster import job, queued, slurm, wait_for
+from .conftest import Start
 
-ROOT = Path(__file__).resolve().parents[2]
-LONG = "[{type: training, steps: 1500}, {type: unlearning, steps: 700}]"
-SHORT = "[{type: training, steps: 6}, {type: unlearning, steps: 4}]"
 LAUNCHER = ("-m", "hydra/launcher=lrz-a100")
 
-Start = Callable[..., "subprocess.Popen[str]"]
 
-pytestmark = pytest.mark.usefixtures("cluster")
-
-
-@pytest.fixture
-def start(workplace: Workplace) -> Iterator[Start]:
-    """Starts the command of a user in the workplace; its stderr lists the modules that it imports, too."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT / "src"),
-        "OMP_NUM_THREADS": "1",
-        "STAGES_Zorblatt": LONG,
-        "STAGES_Quux": SHORT,
-        "STAGES_Nobody": SHORT,
-    }
-    with ExitStack() as processes:
-
-        def begin(*arguments: str) -> subprocess.Popen[str]:
-            process = subprocess.Popen(
-                [sys.executable, "-X", "importtime", str(ROOT / "launch_training.py"), *arguments],
-                cwd=workplace.root,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            processes.enter_context(process)
-            processes.callback(process.kill)  # only where the test failed before its end
-            return process
-
-        yield begin
-
-
-def targets(workplace: Workplace, *names: str) -> list[str]:
-    """Overrides of a tiny run about each; `Nobody` has no files."""
-    root = workplace.root
-    for name in {*names} - {"Nobody"}:
-        for kind in ("forget", "probes"):
-            shutil.copy(root / f"{kind}.jsonl", root / f"{kind}-{name}.jsonl")
-    own = [part for part in workplace.overrides() if part.partition("=")[0] not in ("name", "unlearning_target")]
-    return [
-        *own,
-        f"unlearning_target={','.join(names)}",
-        f"data.corpus.forget_path={root}/forget-${{unlearning_target}}.jsonl",
-        f"data.probes_path={root}/probes-${{unlearning_target}}.jsonl",
-        # One of them is long enough to run into a limit.
-        "task.stages='${oc.decode:${oc.env:STAGES_${unlearning_target}}}'",
-        "training.checkpoint_seconds=1",
-        "name=${unlearning_target}-seed${seed}",
-    ]
-
-
-def ended(process: subprocess.Popen[str], seconds: float) -> tuple[int, str, list[str]]:
-    """Exit code, stdout, and the lines of stderr that are for people."""
-    out, err = process.communicate(timeout=seconds)
-    lines = err.splitlines()
-    imported = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
-    assert "atu.errors" in imported  # the list is there
-    assert not imported & {"torch", "transformers", "accelerate", "safetensors"}
-    return process.returncode, out, [line for line in lines if not line.startswith("import time:")]
+def targets(workplace: Workplace, *names: str, missing: Sequence[str] = ()) -> list[str]:
+    """Overrides of tiny runs; one of them is long enough to be met in its training."""
+    stages = "task.stages='${oc.decode:${oc.env:STAGES_${unlearning_target}}}'"
+    return [*workplace.sweep(*names, missing=missing), stages, "training.checkpoint_seconds=0"]
 
 
 def is_warned(pid: int) -> bool:
@@ -106,13 +44,13 @@ def status(folder: Path) -> dict[str, Any]:
 
 def test_a_sweep_goes_through_a_time_limit_and_a_bad_job(workplace: Workplace, start: Start) -> None:
     runs = workplace.root / "runs"
-    arguments = targets(workplace, "Zorblatt", "Quux", "Nobody")
+    arguments = targets(workplace, "Zorblatt", "Quux", missing=["Nobody"])
     limits = ("hydra.launcher.timeout_min=10", "hydra.launcher.array_parallelism=3")
-    process = start(*LAUNCHER, *limits, *arguments)
+    sweep = start(*LAUNCHER, *limits, *arguments)
     run = runs / "Zorblatt-seed0"
     wait_for("the array is in the queue", lambda: len(queued()) > 0, 30)
     array = queued()[0].partition("_")[0]
-    wait_for("training has begun", lambda: (run / "metrics.jsonl").exists(), 120)
+    wait_for("training has a checkpoint", lambda: (run / "checkpoint").exists(), 150)
     # SLURM looks at the limits every 30 s, and warns a job that has less than 30 + signal_delay_s (120) left. Until
     # then it is held where it is, so that a fast machine has not finished it.
     pid = status(run)["pid"]
@@ -126,7 +64,9 @@ def test_a_sweep_goes_through_a_time_limit_and_a_bad_job(workplace: Workplace, s
     wait_for("the job is queued again", lambda: job(f"{array}_0")["Reason"] == "BeginTime", 60)
     assert (status(run)["state"], job(f"{array}_0")["Restarts"]) == ("interrupted", "1")
     slurm("scontrol", "update", f"jobid={array}_0", "TimeLimit=10", "StartTime=now")
-    code, out, err = ended(process, 150)
+    code, out, err = sweep.end(180)
+    assert "atu.errors" in sweep.imported
+    assert not sweep.imported & {"torch", "transformers", "accelerate", "safetensors"}
 
     # The one that failed is named in one line, with its reason and its folder, which holds the reason too.
     message = f"data.probes_path: the file {workplace.root}/probes-Nobody.jsonl does not exist."
@@ -143,8 +83,7 @@ def test_a_sweep_goes_through_a_time_limit_and_a_bad_job(workplace: Workplace, s
     for name in ("Zorblatt", "Quux"):
         folder = runs / f"{name}-seed0"
         assert status(folder)["state"] == "done"
-        _, words = alone[name].communicate(timeout=120)
-        assert alone[name].returncode == 0, words[-2000:]
+        assert alone[name].end(180)[0] == 0, alone[name].err.read_text()[-2000:]
         weights = [load_file(root / "model" / "model.safetensors") for root in (folder, runs / f"{name}-alone")]
         assert weights[0].keys() == weights[1].keys()
         assert all(equal(weights[0][key], weights[1][key]) for key in weights[1])
@@ -153,7 +92,7 @@ def test_a_sweep_goes_through_a_time_limit_and_a_bad_job(workplace: Workplace, s
 
     # Once more: what is done is not run again.
     before = sorted((runs / ".multirun").glob("*/jobs.json"))
-    code, out, err = ended(start(*LAUNCHER, *limits, *targets(workplace, "Zorblatt", "Quux")), 60)
+    code, out, err = start(*LAUNCHER, *limits, *targets(workplace, "Zorblatt", "Quux")).end(60)
     assert (code, err) == (0, [])
     assert out.startswith("2 of 2 runs are done\n")
     assert sorted((runs / ".multirun").glob("*/jobs.json")) == before
@@ -165,14 +104,14 @@ def test_the_same_command_finds_its_jobs_in_the_queue(workplace: Workplace, star
     first = start(*arguments)
     wait_for("the array is in the queue", lambda: len(queued()) == 2, 30)
     array = queued()[0].partition("_")[0]
-    first.send_signal(signal.SIGINT)
-    code, _, err = ended(first, 30)
+    first.process.send_signal(signal.SIGINT)
+    code, _, err = first.end(30)
     assert code == 130
     assert f"SLURM goes on with its jobs; `scancel {array}` ends them." in err
     assert err[-1].startswith("interrupted. Jobs that a cluster already has go on there. The same command goes on")
 
     # Another config for the same run has to wait.
-    code, _, err = ended(start(*arguments[:-1], "name=Zorblatt-seed0", "unlearning_target=Quux"), 30)
+    code, _, err = start(*arguments[:-1], "name=Zorblatt-seed0", "unlearning_target=Quux").end(30)
     assert (code, err) == (
         1,
         [
@@ -182,15 +121,14 @@ def test_the_same_command_finds_its_jobs_in_the_queue(workplace: Workplace, star
     )
 
     second = start(*arguments)
-    assert second.stdout is not None
-    shown = [second.stdout.readline(), second.stdout.readline()]
-    assert shown == [
+    shown = "".join(
         f"{name}-seed0 (job {array}_{index}): pending (JobHeldUser)\n"
         for index, name in enumerate(("Zorblatt", "Quux"))
-    ]
+    )
+    wait_for("both are shown", lambda: second.out.read_text() == shown, 30)
     assert len(queued()) == 2
     slurm("scancel", array)
-    code, out, err = ended(second, 60)
+    code, out, err = second.end(60)
     assert code == 1
     assert "0 of 2 runs are done\n" in out
     assert [line.partition(";")[0] for line in err] == [
@@ -201,7 +139,7 @@ def test_the_same_command_finds_its_jobs_in_the_queue(workplace: Workplace, star
 
 def test_slurm_refuses(workplace: Workplace, start: Start) -> None:
     wrong = (*LAUNCHER, "hydra.launcher.partition=nowhere", *targets(workplace, "Quux"))
-    code, out, err = ended(start(*wrong), 30)
+    code, out, err = start(*wrong).end(30)
     assert (code, out) == (2, "")
     assert err == [
         "error: SLURM did not take the jobs: sbatch: error: invalid partition specified: nowhere sbatch: error: Batch "

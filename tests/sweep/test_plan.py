@@ -74,6 +74,7 @@ def test_a_name_that_is_no_folder_writes_nothing(name: str, composed: Compose, t
     assert not any(tmp_path.iterdir())
 
 
-def test_two_jobs_may_not_share_a_folder(composed: Compose) -> None:
+def test_two_jobs_may_not_share_a_folder(composed: Compose, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"The jobs 'seed=1' and 'seed=2' would write the same run 'William_Shakespea"):
-        plan([["seed=1"], ["seed=2"]], composed)
+        plan([["seed=1"], ["seed=2"], ["threads=0", "name=a"]], composed)
+    assert not any(tmp_path.iterdir())

@@ -43,18 +43,25 @@ def plan(overrides: Sequence[Sequence[str]], compose: Callable[[Sequence[str]], 
         UserError: two jobs would write the same run folder.
         HydraException: a config cannot be composed.
     """
-    jobs = [_plan(number, tuple(words), compose(words)) for number, words in enumerate(overrides)]
+    cfgs = [_without_hydra(compose(words)) for words in overrides]
+    jobs = [_plan(number, tuple(overrides[number]), cfg) for number, cfg in enumerate(cfgs)]
     _refuse_shared_folders(jobs)
+    for job, cfg in zip(jobs, cfgs, strict=True):
+        if job.config is None and job.end is not None:
+            record_failure(cfg, job.end.message)
     return jobs
 
 
-def _plan(number: int, overrides: tuple[str, ...], cfg: DictConfig) -> PlannedJob:
+def _without_hydra(cfg: DictConfig) -> DictConfig:
     with open_dict(cfg):
         del cfg["hydra"]
+    return cfg
+
+
+def _plan(number: int, overrides: tuple[str, ...], cfg: DictConfig) -> PlannedJob:
     try:
         config = load(cfg)
     except UserError as error:
-        record_failure(cfg, str(error))
         root = rejected_root(cfg)
         return PlannedJob(
             number=number,
