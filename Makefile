@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON_BIN := .venv/bin/python
 
-.PHONY: help setup run test check golden bench experiments lock clean
+.PHONY: help setup run test test-slurm check golden bench experiments lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ check: setup ## Format, lint, types, import contracts.
 
 test: setup check ## Everything that must hold: check, then all tests.
 	OMP_NUM_THREADS=1 $(PYTHON_BIN) -m pytest -n auto --maxprocesses 4
+
+test-slurm: setup ## The launchers on a real SLURM of one node, started for it (minutes; installs it where it may).
+	ATU_TEST_SLURM=1 OMP_NUM_THREADS=1 $(PYTHON_BIN) -m pytest tests/slurm
 
 golden: setup ## Every row of the released RWKU evaluator's reference results (minutes; needs ATU_SHARED).
 	$(PYTHON_BIN) tests/golden/whole_target.py

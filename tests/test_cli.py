@@ -47,6 +47,7 @@ def assert_one_line(result: subprocess.CompletedProcess[str], message: str) -> N
         [str(SCRIPT), "--cfg", "job"],
         [str(SCRIPT), "task.first_step_steps=1"],
         [str(SCRIPT), "seed=-1"],
+        [str(SCRIPT), "-m", "exp=a,b", "name=same"],
         ["-m", "atu", "--help"],
         ["-m", "atu", "train", "--help"],
         ["-m", "atu", "evaluate", "no-such-model", "--target", "x", "--out", "out"],
@@ -63,6 +64,7 @@ def assert_one_line(result: subprocess.CompletedProcess[str], message: str) -> N
         "cfg",
         "wrong key",
         "wrong value",
+        "sweep",
         "atu help",
         "atu train help",
         "evaluate",
@@ -154,24 +156,38 @@ def test_atu_train_takes_the_same_overrides_and_flags(tmp_path: Path) -> None:
     assert command.stdout == script.stdout
 
 
-def test_a_wrong_job_of_a_sweep_is_named_and_the_command_fails(tmp_path: Path) -> None:
-    # Both jobs have a value that is out of range, so that neither brings torch.
-    result = launch("-m", "seed=-1,-2", cwd=tmp_path)
-    assert result.returncode == 2
-    assert "error: seed must lie in 0..4294967295, not -1." in result.stderr
-    assert "#1 : seed=-2" in result.stdout
-    assert "error in the job seed=-2: seed must lie in 0..4294967295, not -2." in result.stderr
-    assert "Traceback" not in result.stderr
+def test_the_wrong_jobs_of_a_sweep_are_named_and_nothing_is_launched(tmp_path: Path) -> None:
+    result = launch("-m", "seed=-1,-2", "exp=a", "name=${exp}${seed}", cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr == (
+        "failed: a-1: seed must lie in 0..4294967295, not -1. (runs/a-1)\n"
+        "failed: a-2: seed must lie in 0..4294967295, not -2. (runs/a-2)\n"
+    )
+    assert result.stdout == "0 of 2 runs are done\n"
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["a-1", "a-2"]
+    status = json.loads((tmp_path / "runs" / "a-1" / "status.json").read_text())
+    assert (status["state"], status["message"]) == ("failed", "seed must lie in 0..4294967295, not -1.")
 
 
-def test_a_wrong_job_on_a_cluster_makes_the_command_fail(tmp_path: Path) -> None:
-    result = launch("-m", "seed=-1", "hydra/launcher=slurm-local", cwd=tmp_path)
-    assert result.returncode == 2
-    assert "error: seed must lie in 0..4294967295, not -1." in result.stderr
-    assert "Traceback" not in result.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == [".multirun"]
-    assert len(list(tmp_path.glob("runs/.multirun/*/.submitit/*/*_log.err"))) == 1
+def test_jobs_that_share_a_run_folder_are_refused(tmp_path: Path) -> None:
+    assert_one_line(
+        launch("-m", "exp=a,b", "name=same", cwd=tmp_path),
+        "The jobs 'exp=a name=same' and 'exp=b name=same' would write the same run 'same': put what differs between "
+        "them into the name, as in name='same-${seed}'.",
+    )
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("launcher", ["lrz-a100", "slurm", "submitit_slurm"])
+def test_a_cluster_s_launcher_without_slurm(launcher: str, tmp_path: Path) -> None:
+    result = launch("-m", f"hydra/launcher={launcher}", "seed=0,1", cwd=tmp_path, PATH="/nonexistent")
+    assert_one_line(
+        result,
+        f"hydra/launcher={launcher} needs SLURM, but there is no sbatch here. Start it on a login node of the cluster "
+        "(elsewhere: install slurm-client and the cluster's slurm.conf), or run the jobs on this machine with "
+        "hydra/launcher=slurm-local.",
+    )
+    assert not any(tmp_path.iterdir())
 
 
 def test_the_traceback_can_be_had(tmp_path: Path) -> None:

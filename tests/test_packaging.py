@@ -51,7 +51,7 @@ def test_the_wheel_carries_every_file_of_the_source_and_of_the_config(wheel: Pat
     packed = set(zipfile.ZipFile(wheel).namelist())
     source = {
         path.relative_to(ROOT / "src").as_posix()
-        for path in (ROOT / "src" / "atu").rglob("*")
+        for path in (ROOT / "src").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     config = {
@@ -82,6 +82,12 @@ def test_the_installed_config_passes_its_checks(installed: Path, tmp_path: Path)
     # A wrong value is found by our checks, which come after composition and before torch.
     result = run_python("-m", "atu", "train", "seed=-1", cwd=tmp_path, path=installed)
     assert result.stderr == "error: seed must lie in 0..4294967295, not -1.\n"
+
+
+def test_the_installed_package_brings_its_sweeper(installed: Path, tmp_path: Path) -> None:
+    result = run_python("-m", "atu", "train", "-m", "seed=-1", "name=a", cwd=tmp_path, path=installed)
+    assert result.stderr == "failed: a: seed must lie in 0..4294967295, not -1. (runs/a)\n"
+    assert result.returncode == 1
 
 
 def test_the_lock_names_no_index_and_no_cuda_package() -> None:

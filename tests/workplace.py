@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,20 @@ class Workplace:
             "threads=1",
             "name=tiny",
             *more,
+        ]
+
+    def sweep(self, *names: str, missing: Sequence[str] = ()) -> list[str]:
+        """Overrides of tiny runs about several concepts; those of `missing` have no files, so that their runs fail."""
+        for name in names:
+            for kind in ("forget", "probes"):
+                shutil.copy(self.root / f"{kind}.jsonl", self.root / f"{kind}-{name}.jsonl")
+        replaced = {"name", "unlearning_target", "data.corpus.forget_path", "data.probes_path"}
+        return [
+            *(part for part in self.overrides() if part.partition("=")[0] not in replaced),
+            f"unlearning_target={','.join([*names, *missing])}",
+            f"data.corpus.forget_path={self.root}/forget-${{unlearning_target}}.jsonl",
+            f"data.probes_path={self.root}/probes-${{unlearning_target}}.jsonl",
+            "name=${unlearning_target}-seed${seed}",
         ]
 
     def config(self, *more: str) -> RunConfig:

@@ -24,6 +24,7 @@ from atu.evaluation.config import EvaluationConfig
 from atu.methods.config import TaskConfig
 from atu.models.config import ModelConfig
 from atu.results.config import WandbConfig
+from atu.results.run_folder import is_folder_name
 from atu.training.config import TrainingConfig
 from atu.typed import from_mapping
 
@@ -82,7 +83,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         if not self.unlearning_target:
             raise UserError("unlearning_target is empty: name the concept to forget.")
-        if not self.name or self.name.startswith(".") or set(self.name) & set("/\\\0\n"):
+        if not is_folder_name(self.name):
             raise UserError(f"name {self.name!r} cannot be a folder name: no slash, and no dot in front.")
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed must lie in 0..{2**32 - 1}, not {self.seed}.")

@@ -5,12 +5,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+EXIT_JOBS_FAILED = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
 
 class UserError(ValueError):
     """A fault of config, data or files that the user can mend. Printed as one line, exit code 2."""
+
+
+def reason(error: Exception) -> str:
+    """What an error says, in one line; one that no user is meant to see says its kind, too."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
@@ -18,6 +17,8 @@ from atu.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+    from atu.sweep.job import JobEnd
 
 # Read before `_run_hydra` sets it for Hydra.
 _WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -31,7 +32,7 @@ def launch(command: str, arguments: Sequence[str]) -> None:
         arguments: overrides and Hydra's flags, such as `["-m", "seed=0,1"]`.
 
     Raises:
-        SystemExit: 2 after a mistake of the user, 130 after Ctrl-C.
+        SystemExit: 2 after a mistake of the user, 1 after a sweep with a job that failed, 130 after Ctrl-C.
     """
     hint = f"The same command goes on where this one stopped: {command} {shlex.join(arguments)}"
     if {"-m", "--multirun"} & set(arguments):
@@ -52,30 +53,24 @@ def exit_codes(hint: str) -> Iterator[None]:
         raise SystemExit(EXIT_INTERRUPTED) from None
 
 
-def job(cfg: DictConfig) -> None:
-    """One run, in this process or on a compute node.
+def job(cfg: DictConfig) -> JobEnd | None:
+    """One run, in this process or on a compute node; in a sweep it says how it ended, and never raises its fault.
 
     Raises:
         SystemExit: 2 after a mistake of the user, when this is the only run.
-        UserError: the same in a sweep, so that Hydra marks the job as failed and goes on with the others.
     """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    is_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        from atu.sweep.job import run_job
+
+        return run_job(cfg, _run)
     try:
         _run(cfg)
     except UserError as error:
-        if is_sweep:
-            # Hydra keeps it until every job of the sweep has ended, and then shows the first one only.
-            overrides = " ".join(HydraConfig.get().overrides.task)
-            print(f"error in the job {overrides}: {error}", file=sys.stderr, flush=True)
-            raise
         _exit_with(error)
-    except Exception:
-        if is_sweep:
-            traceback.print_exc()
-        raise
+    return None
 
 
 def _exit_with(error: UserError) -> NoReturn:

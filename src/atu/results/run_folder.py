@@ -227,7 +227,7 @@ def open_run(root: Path, config: Mapping[str, Any], config_hash: str, *, may_dif
         holds_work = folder.holds_work
         first = folder.read_config() if folder.config_path.exists() else None
         if holds_work and first is not None:
-            _refuse_other_config(root, first, config, may_differ)
+            refuse_other_config(root, first, config, may_differ)
         _remove_leftovers(root)
         if not holds_work or first is None:
             text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
@@ -237,6 +237,11 @@ def open_run(root: Path, config: Mapping[str, Any], config_hash: str, *, may_dif
         lock.release()
         raise
     return folder
+
+
+def is_folder_name(name: str) -> bool:
+    """Whether a run may be called so: no slash, and no dot in front."""
+    return bool(name) and not name.startswith(".") and not set(name) & set("/\\\0\n")
 
 
 def lock_run(root: Path) -> BaseFileLock:
@@ -276,10 +281,15 @@ def _refuse_foreign(root: Path) -> None:
         )
 
 
-def _refuse_other_config(
+def refuse_other_config(
     root: Path, first: Mapping[str, Any], config: Mapping[str, Any], may_differ: Sequence[str]
 ) -> None:
-    old, new = flat_keys(first), flat_keys(config)
+    """Refuse to go on with a run under another config than its first one.
+
+    Raises:
+        UserError: names the keys that differ.
+    """
+    old, new = flat_keys(first), flat_keys(_plain(config))
     keys = [
         key
         for key in {**old, **new}

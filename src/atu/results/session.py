@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from atu.errors import UserError
+from atu.errors import UserError, reason
 from atu.results.page import write_report
 from atu.results.run_folder import RunFolder
 from atu.results.tracking import Tracker
@@ -24,7 +24,7 @@ def session(folder: RunFolder) -> Iterator[Tracker]:
         tracker = Tracker(folder)
         try:
             yield tracker
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # the latter as a cluster's time limit comes near
             folder.set_status("interrupted", _stage(folder), "the same command goes on from here")
             tracker.finish("interrupted")
             raise
@@ -32,7 +32,7 @@ def session(folder: RunFolder) -> Iterator[Tracker]:
             logger.exception("the run failed")
             # A disk that is full refuses these too; the reason of the run's end is what the user must see.
             with suppress(UserError):
-                folder.set_status("failed", _stage(folder), str(error) or type(error).__name__)
+                folder.set_status("failed", _stage(folder), reason(error))
                 write_report(folder)
             tracker.finish("failed")
             raise

@@ -1,0 +1,82 @@
+"""One job of a sweep, in the process that runs it: however it ends, its run folder and its sweep are told."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from atu.config import NOT_DEFINING, RunConfig, config_hash, load, to_mapping
+from atu.errors import UserError, reason
+from atu.results.files import content_key
+from atu.results.run_folder import RunFolder, is_folder_name, open_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobEnd:
+    """How a job ended. It travels from a compute node to the sweep as plain text, so that reading it needs no torch."""
+
+    state: Literal["done", "failed"]
+    message: str = ""
+    """Why it failed; or that it was done `earlier`."""
+
+
+def run_job(cfg: DictConfig, run: Callable[[DictConfig], None]) -> JobEnd:
+    """Run one job; its fault is told here, in its run folder, and to the sweep, whose other jobs go on."""
+    try:
+        run(cfg)
+    except Exception as error:
+        if not isinstance(error, UserError):
+            traceback.print_exc()
+        print(f"error: {reason(error)}", file=sys.stderr, flush=True)
+        record_failure(cfg, reason(error))
+        return JobEnd(state="failed", message=reason(error))
+    return JobEnd(state="done")
+
+
+def root_of(config: RunConfig) -> Path:
+    """Folder of a run."""
+    return Path(config.runs_dir) / config.name
+
+
+def rejected_root(cfg: DictConfig) -> Path | None:
+    """Folder of a run whose config has a fault; None when the fault lies in what names the folder."""
+    try:
+        name, runs_dir = OmegaConf.select(cfg, "name"), OmegaConf.select(cfg, "runs_dir")
+    except OmegaConfBaseException:
+        return None
+    if not isinstance(name, str) or not is_folder_name(name) or not isinstance(runs_dir, str):
+        return None
+    return Path(runs_dir) / name
+
+
+def record_failure(cfg: DictConfig, message: str) -> None:
+    """Say in the folder of a run why it failed, where the run itself did not come to say so.
+
+    Left as it is: a folder that is another run's, that another process is writing, or whose run is done, and
+    everything where the config does not even tell the folder.
+    """
+    try:
+        config = load(cfg)
+        root, mapping, key = root_of(config), to_mapping(config), config_hash(config)
+    except UserError:
+        found = rejected_root(cfg)
+        if found is None:
+            return
+        root, mapping = found, cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=False))
+        key = content_key(mapping)
+    with suppress(UserError):
+        status = RunFolder(root=root).read_status()
+        if status.get("state") == "done" or (status.get("state"), status.get("message")) == ("failed", message):
+            return
+        folder = open_run(root, mapping, key, may_differ=NOT_DEFINING)
+        folder.set_status("failed", str(status.get("stage", "")), message)
+        if folder.lock is not None:
+            folder.lock.release()

@@ -1,0 +1,105 @@
+"""The jobs of a sweep before anything is launched: what each is called, and which of them need not run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig, open_dict
+
+from atu.config import NOT_DEFINING, RunConfig, load, to_mapping
+from atu.errors import UserError
+from atu.results.run_folder import RunFolder, refuse_other_config
+from atu.sweep.job import JobEnd, record_failure, rejected_root, root_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedJob:
+    """One job of a sweep."""
+
+    number: int
+    """Its place in the sweep, from 0."""
+    overrides: tuple[str, ...]
+    """All of its overrides, as a launcher takes them."""
+    name: str
+    """Name of its run; its overrides where the config does not even tell that."""
+    root: Path | None
+    """Folder of its run."""
+    config: RunConfig | None
+    """None where it has a fault; `end` says which."""
+    end: JobEnd | None
+    """How it ended before it was launched; None when it is to run."""
+
+
+def plan(overrides: Sequence[Sequence[str]], compose: Callable[[Sequence[str]], DictConfig]) -> list[PlannedJob]:
+    """Read the config of every job. A job whose config has a fault fails here, and says so in its run folder.
+
+    Args:
+        overrides: those of each job.
+        compose: gives the whole config of a job, Hydra's part included.
+
+    Raises:
+        UserError: two jobs would write the same run folder.
+        HydraException: a config cannot be composed.
+    """
+    cfgs = [_without_hydra(compose(words)) for words in overrides]
+    jobs = [_plan(number, tuple(overrides[number]), cfg) for number, cfg in enumerate(cfgs)]
+    _refuse_shared_folders(jobs)
+    for job, cfg in zip(jobs, cfgs, strict=True):
+        if job.config is None and job.end is not None:
+            record_failure(cfg, job.end.message)
+    return jobs
+
+
+def _without_hydra(cfg: DictConfig) -> DictConfig:
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg
+
+
+def _plan(number: int, overrides: tuple[str, ...], cfg: DictConfig) -> PlannedJob:
+    try:
+        config = load(cfg)
+    except UserError as error:
+        root = rejected_root(cfg)
+        return PlannedJob(
+            number=number,
+            overrides=overrides,
+            name=" ".join(overrides) if root is None else root.name,
+            root=root,
+            config=None,
+            end=JobEnd(state="failed", message=str(error)),
+        )
+    return PlannedJob(
+        number=number,
+        overrides=overrides,
+        name=config.name,
+        root=root_of(config),
+        config=config,
+        end=_end_of(config),
+    )
+
+
+def _end_of(config: RunConfig) -> JobEnd | None:
+    """How the run of this config ended earlier, when there is nothing left to do."""
+    folder = RunFolder(root=root_of(config))
+    try:
+        if folder.read_status().get("state") != "done":
+            return None
+        refuse_other_config(folder.root, folder.read_config(), to_mapping(config), NOT_DEFINING)
+    except UserError as error:
+        return JobEnd(state="failed", message=str(error))
+    # Attacks may be added to a finished run.
+    return None if config.attacks else JobEnd(state="done", message="earlier")
+
+
+def _refuse_shared_folders(jobs: Sequence[PlannedJob]) -> None:
+    owners: dict[Path, PlannedJob] = {}
+    for job in jobs:
+        other = job if job.root is None or job.config is None else owners.setdefault(job.root, job)
+        if other is not job:
+            raise UserError(
+                f"The jobs '{' '.join(other.overrides)}' and '{' '.join(job.overrides)}' would write the same run "
+                f"'{job.name}': put what differs between them into the name, as in name='{job.name}-${{seed}}'."
+            )

@@ -1,0 +1,34 @@
+"""How a run ended is in its folder, whatever ended it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from atu.errors import UserError
+from atu.results.run_folder import RunFolder, open_run
+from atu.results.session import session
+
+CONFIG = {"seed": 0}
+
+
+@pytest.mark.parametrize(
+    ("end", "state", "message"),
+    [
+        (UserError("There is no file x."), "failed", "There is no file x."),
+        (KeyError("x"), "failed", "KeyError: 'x'"),
+        (ValueError(), "failed", "ValueError"),
+        (KeyboardInterrupt(), "interrupted", "the same command goes on from here"),
+        # As submitit ends a job that SLURM has put back into its queue.
+        (SystemExit(-1), "interrupted", "the same command goes on from here"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_the_status_says_how_a_run_ended(end: BaseException, state: str, message: str, tmp_path: Path) -> None:
+    folder = open_run(tmp_path / "a", CONFIG, "abc")
+    folder.set_status("running", "02-unlearn", "training")
+    with pytest.raises(type(end)), session(folder):
+        raise end
+    status = RunFolder(root=tmp_path / "a").read_status()
+    assert (status["state"], status["stage"], status["message"]) == (state, "02-unlearn", message)
