@@ -4,7 +4,7 @@ PYTHON_BIN := .venv/bin/python
 .PHONY: help setup run test test-slurm check golden bench experiments lock clean
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/ready ## Make .venv from the locked versions (CPU build of torch where there is no GPU).
 
