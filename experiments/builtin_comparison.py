@@ -23,9 +23,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import yaml
+
 from atu.compose import compose_run
-from atu.config import config_hash
+from atu.config import RunConfig, config_hash
 from atu.results.styles import method_style
+from atu.typed import from_mapping
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = "runs/comparison"
@@ -86,6 +89,11 @@ class Job:
         """Of the config that the overrides give today."""
         return config_hash(compose_run(self.overrides))
 
+    def _hash_of_run(self) -> str:
+        """Of the config that the run had, as it reads today: a key that has come since takes its default."""
+        text = (self.folder / "config.yaml").read_text()
+        return config_hash(from_mapping(RunConfig, yaml.safe_load(text), ""))
+
     def is_done(self) -> bool:
         """Whether the run has ended by itself."""
         status = self.folder / "status.json"
@@ -115,7 +123,7 @@ class Job:
             "method": self.method,
             "concept": self.concept,
             "seed": self.seed,
-            "config_hash": manifest["config_hash"],
+            "config_hash": self._hash_of_run(),
             "git_commit": manifest["git_commit"],
             "precision": manifest["precision"],
             "stages": len(stages) - 1,
