@@ -38,8 +38,8 @@ SEEDS = (0, 1, 2)
 # What each method was given beside its yaml; chosen on William_Shakespeare, seed 0 (docs/experiments.md has the grid).
 METHODS: dict[str, tuple[str, ...]] = {
     "unlearning_atu": (),
-    "unlearning_ga": (),
-    "unlearning_npo": (),
+    "unlearning_ga": ("task.objective.retain_weight=8", "task.training_module.unlearning_lr=3e-5"),
+    "unlearning_npo": ("task.objective.retain_weight=8", "task.training_module.unlearning_lr=3e-5"),
     "unlearning_atu_released": ("experiment=embedded-released",),
 }
 COLUMNS = (
