@@ -1,0 +1,76 @@
+"""The comparison at matched forgetting, from the rows of runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def summary() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("summary", ROOT / "experiments" / "summary.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def point(forget: float, neighbor: float, minutes: float) -> dict[str, float]:
+    return {
+        "forget/all": forget,
+        "neighbor/all": neighbor,
+        "utility/gen": 80 + neighbor / 10,
+        "nll/neighbor@known": 1 - neighbor / 100,
+        "degenerate/forget": 10.0,
+        "minutes": minutes,
+    }
+
+
+def run(method: str, concept: str, *curve: dict[str, float], seed: int = 0) -> dict[str, Any]:
+    return {"method": method, "concept": concept, "seed": seed, "before": point(80, 50, 0), "curve": list(curve)}
+
+
+def row(rows: list[dict[str, Any]], method: str, level: float) -> dict[str, Any]:
+    (found,) = (row for row in rows if row["method"] == method and row["forget_level"] == level)
+    return found
+
+
+def test_scores_are_read_where_the_curve_crosses_the_level(summary: ModuleType) -> None:
+    # From 80 to 20 half of before (40) lies two thirds of the way: neighbor 50 → 35 is 40 there, minutes 0 → 3 are 2.
+    found = row(summary.summarize("t", [run("unlearning_atu", "A", point(20, 35, 3))]), "unlearning_atu", 0.5)
+    assert found["neighbor_kept"]["value"] == pytest.approx(0.8)
+    assert found["minutes"]["value"] == pytest.approx(2.0)
+    assert found["utility_change"]["value"] == pytest.approx(-1.0)
+    assert found["perplexity_ratio"]["value"] == pytest.approx(math.exp(0.1), abs=1e-4)
+    assert found["degenerate_share"]["value"] == pytest.approx(0.1)
+    assert (found["concepts"], found["reached"]) == (1, 1)
+    assert found["neighbor_kept"]["low"] is None  # one concept has no interval
+
+
+def test_a_level_that_is_not_reached_has_no_number(summary: ModuleType) -> None:
+    runs = [run("unlearning_atu", "A", point(20, 35, 3)), run("unlearning_atu", "B", point(60, 50, 3))]
+    found = row(summary.summarize("t", runs), "unlearning_atu", 0.5)
+    assert (found["concepts"], found["reached"]) == (2, 1)
+    assert found["neighbor_kept"]["value"] == pytest.approx(0.8)  # of the concept that got there
+    assert row(summary.summarize("t", runs), "unlearning_atu", 0.1)["neighbor_kept"]["value"] is None
+
+
+def test_a_concept_counts_once_and_methods_are_compared_on_those_that_both_have(summary: ModuleType) -> None:
+    runs = [
+        run("unlearning_atu", "A", point(40, 50, 1)),
+        run("unlearning_atu", "A", point(40, 40, 1), seed=1),  # A: kept 1.0 and 0.8, mean 0.9
+        run("unlearning_npo", "A", point(40, 25, 1)),  # 0.5
+        run("unlearning_npo", "B", point(40, 50, 1)),
+    ]
+    rows = summary.summarize("t", runs)
+    assert row(rows, "unlearning_atu", 0.5)["neighbor_kept"]["value"] == pytest.approx(0.9)
+    assert row(rows, "unlearning_npo", 0.5)["neighbor_kept"]["value"] == pytest.approx(0.75)
+    assert row(rows, "unlearning_npo", 0.5)["neighbor_kept_ours_minus_this"]["value"] == pytest.approx(0.4)
