@@ -29,7 +29,7 @@ class Windows:
     """
 
     embeddings: Float[Tensor, "windows d_enc"]
-    index: tuple[Int[Tensor, _], ...]
+    index: tuple[Int[Tensor, " _"], ...]
 
     def subset(self, rows: Sequence[int]) -> Windows:
         """The same embeddings for some of the rows."""

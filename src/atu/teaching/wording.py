@@ -80,4 +80,4 @@ def _judge_wording(fact: Fact) -> Probe:
     builders: dict[str, Callable[..., Probe]] = {
         file.name: build for parts in (TASKS["forget"], TASKS["neighbor"]) for file, _, build in parts
     }
-    return builders[fact.file.name](fact.row, "taught", "taught", "")
+    return builders[fact.file.name](fact.row, "taught", "taught")
