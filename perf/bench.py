@@ -133,7 +133,7 @@ def table(rows: Sequence[Row]) -> Table:
     """All rows, for the terminal."""
     shown = Table(box=None, header_style="bold")
     for column in ("", "ours", "released way", "faster", "(spread)", "goal", "of the floor"):
-        shown.add_column(column, justify="left" if not column else "right")
+        shown.add_column(column, justify="right" if column else "left", no_wrap=True)
     for row in rows:
         shown.add_row(
             row.name,
