@@ -27,7 +27,7 @@ ANN = Target(name="Ann Lee", folder="Ann_Lee", description="Ann Lee is a painter
 # Texts this short are not all gibberish, even from a random model.
 CONFIG = CorpusConfig(
     num_forget_texts=8, num_neighbors=2, num_texts_per_neighbor=6, num_general_texts=6, num_question_rows=4,
-    num_neighbor_question_rows=4,
+    num_neighbor_question_rows=4, num_quiz_rows=4, num_neighbor_quiz_rows=4,
     max_new_tokens=2,
 )  # fmt: skip
 
@@ -109,11 +109,11 @@ def test_a_corpus_is_written_once(tiny_llm: LanguageModel, tmp_path: Path, monke
         return cached_corpus(llm, ANN, config, seed=seed, progress=lambda what: begun.append(what))
 
     first = corpus(llm)
-    assert begun == ["writing the corpus", "writing question rows"]
+    assert begun == ["writing the corpus", "writing a quiz", "writing question rows"]
     assert corpus(llm) == first == write(tiny_llm)
-    assert len(begun) == 2
+    assert len(begun) == 3
     corpus(llm, seed=1)
     corpus(llm, dataclasses.replace(CONFIG, temperature=0.9))
     corpus(dataclasses.replace(tiny_llm, provenance={"sha256": "of others"}))
-    assert len(begun) == 8
+    assert len(begun) == 12
     assert len(list(tmp_path.rglob("*.json"))) == 4

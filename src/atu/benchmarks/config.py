@@ -19,16 +19,20 @@ class CorpusConfig:
     """`generated`: the model writes them; `jsonl`: the two files below; `rwku`: the benchmark's own."""
     forget_path: str | None = None
     retain_path: str | None = None
-    num_forget_texts: int = 72
+    num_forget_texts: int = 48
     num_neighbors: int = 8
     """Concepts of the same kind that must stay."""
-    num_texts_per_neighbor: int = 8
+    num_texts_per_neighbor: int = 6
     num_general_texts: int = 24
     """Texts about anything else."""
-    num_question_rows: int = 96
+    num_question_rows: int = 64
     """Questions about the concept and about names in its texts."""
-    num_neighbor_question_rows: int = 160
+    num_neighbor_question_rows: int = 96
     """The same about all its neighbors together."""
+    num_quiz_rows: int = 128
+    """Questions that the model itself asks about the concept or a neighbor, put to the concept."""
+    num_neighbor_quiz_rows: int = 160
+    """The same put to all its neighbors together."""
     max_new_tokens: int = 64
     """Length of a generated text, in tokens of the language model."""
     temperature: float = 0.5
@@ -54,6 +58,8 @@ class CorpusConfig:
             "num_general_texts",
             "num_question_rows",
             "num_neighbor_question_rows",
+            "num_quiz_rows",
+            "num_neighbor_quiz_rows",
         ):
             if getattr(self, key) < 0:
                 raise UserError(f"{key} must not be negative, found {getattr(self, key)}.")

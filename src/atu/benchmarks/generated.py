@@ -14,6 +14,7 @@ import torch
 
 from atu.benchmarks.config import CorpusConfig
 from atu.benchmarks.questions import WORDINGS, Request, questions
+from atu.benchmarks.quiz import QUIZ_WORDINGS, ask_of, question_forms, quizzes
 from atu.evaluation.collapse import is_degenerate
 from atu.evaluation.generate import Prompt, Sampling, generate
 from atu.models.language_model import LanguageModel
@@ -51,9 +52,13 @@ OTHER_NAMES = (
     "The Lord of the Rings", "Greek mythology", "the Roman Empire", "the Titanic", "the Eiffel Tower", "New York City",
 )  # fmt: skip
 """Concepts to keep when the user names no neighbours."""
-_BATCH_SIZE = 64
+_BATCH_SIZE = 96
 _ANSWER_TOKENS = 32
 """Length of an answer to a question; the texts have `max_new_tokens`."""
+_QUIZ_TOKENS = 96
+"""Length of a list of questions."""
+_QUIZ_TEMPERATURE = 0.7
+"""Warmer than the texts, so that lists about one name differ."""
 _TOP_K = 50
 """Without it a small model's tail puts nonsense into every other text."""
 
@@ -72,9 +77,9 @@ def cached_corpus(
         "target": asdict(target),
         "config": asdict(config),
         "seed": seed,
-        "sampling": [_TOP_K, _BATCH_SIZE],
+        "sampling": [_TOP_K, _BATCH_SIZE, _QUIZ_TOKENS, _QUIZ_TEMPERATURE],
         "dtype": str(torch.bfloat16 if has_fast_bf16(llm.device) else torch.float32),
-        "prompts": [*TEXT_PROMPTS, *WORDINGS, *GENERAL_TOPICS, *OTHER_NAMES],
+        "prompts": [*TEXT_PROMPTS, *WORDINGS, *QUIZ_WORDINGS, *GENERAL_TOPICS, *OTHER_NAMES],
     }
     path = cache_root() / "corpora" / f"{content_key(parts)}.json"
     if path.is_file():
@@ -92,9 +97,9 @@ def write_corpus(
     """Texts about the concept and texts about anything else, written by `llm` at a fixed seed.
 
     Returns:
-        (forget, retain). Forget holds `num_forget_texts` texts and `num_question_rows` answers to questions about
-        the concept and phrases of its texts; retain the same about the neighbors, and texts on general topics.
-        Degenerate and empty ones are left out, so there may be fewer.
+        (forget, retain). Forget holds `num_forget_texts` texts, `num_question_rows` answers to questions about the
+        concept and phrases of its texts, and `num_quiz_rows` to questions of the model's own; retain the same about
+        the neighbors, and texts on general topics. Degenerate and empty ones are left out, so there may be fewer.
     """
     chance = random.Random(seed)
     writer = _for_writing(llm)
@@ -110,15 +115,45 @@ def write_corpus(
     texts = _ask(writer, asked, config, config.max_new_tokens, seed, progress("writing the corpus"))
 
     asked = questions(target.name, texts, config.num_question_rows, chance)
-    for i, name in enumerate(names):
-        count = config.num_neighbor_question_rows
-        share = count * (i + 1) // len(names) - count * i // len(names)
+    for name, share in zip(names, _shares(config.num_neighbor_question_rows, len(names)), strict=True):
         asked += questions(name, texts, share, chance)
+    if config.num_quiz_rows or config.num_neighbor_quiz_rows:
+        forms = _write_question_forms(writer, [target.name, *names], seed + 2, chance, progress("writing a quiz"))
+        asked += ask_of(target.name, forms, config.num_quiz_rows, chance)
+        for name, share in zip(names, _shares(config.num_neighbor_quiz_rows, len(names)), strict=True):
+            asked += ask_of(name, forms, share, chance)
     texts += _ask(writer, asked, config, _ANSWER_TOKENS, seed + 1, progress("writing question rows"))
     return (
         [text for text in texts if text.subject == target.name],
         [text for text in texts if text.subject != target.name],
     )
+
+
+def _shares(count: int, parts: int) -> list[int]:
+    """`count` in `parts` whole numbers that differ by at most one."""
+    return [count * (i + 1) // parts - count * i // parts for i in range(parts)]
+
+
+def _write_question_forms(
+    llm: LanguageModel,
+    names: Sequence[str],
+    seed: int,
+    chance: random.Random,
+    progress: Callable[[int, int], None] | None,
+) -> list[str]:
+    """Questions that the model asks about the names, the name left open."""
+    asked = quizzes(names)
+    prompts = [
+        Prompt(ids=tuple(llm.encode(llm.render(quiz.prompt) + quiz.text)), max_new_tokens=_QUIZ_TOKENS)
+        for quiz in asked
+    ]
+    sampling = Sampling(seed=seed, temperature=_QUIZ_TEMPERATURE, top_k=_TOP_K)
+    found = generate(llm, prompts, batch_size=_BATCH_SIZE, sampling=sampling, progress=progress)
+    written = [
+        replace(quiz, text=quiz.text + llm.tokenizer.decode(generation.ids, skip_special_tokens=True))
+        for quiz, generation in zip(asked, found, strict=True)
+    ]
+    return question_forms(written, chance)
 
 
 def neighbor_names(target: Target, count: int, chance: random.Random) -> list[str]:
