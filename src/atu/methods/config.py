@@ -47,6 +47,8 @@ class TrainingModule:
     unlearning_lr: float = 3e-5
     unlearning_weight_decay: float = 0.0
     unlearning_warmup_steps: int = 3
+    unlearning_schedule: Literal["constant", "cosine"] = "constant"
+    """Of the rate after the warm-up: as it is, or in each stage down to 0 along half a cosine."""
     forget_batch_size: int = 4
     """Forget texts in one unlearn step."""
     retain_batch_size: int = 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -207,10 +208,13 @@ class Trainer:
 
         self.llm.model.train()
         rate = _warmed_up(module.unlearning_lr, module.unlearning_warmup_steps)
+        falls = module.unlearning_schedule == "cosine"
         self._steps(
             stage,
             "unlearn",
-            lambda: rate(self.progress.unlearn_steps),
+            lambda: (
+                rate(self.progress.unlearn_steps) * (_cosine_share(self.progress.step, stage.steps) if falls else 1.0)
+            ),
             losses,
             count,
             advance,
@@ -285,6 +289,11 @@ class Trainer:
 def _warmed_up(rate: float, warmup_steps: int) -> Callable[[int], float]:
     """Linear warm-up over the first steps of a kind, constant after."""
     return lambda step: rate * min(1.0, (step + 1) / max(1, warmup_steps))
+
+
+def _cosine_share(step: int, steps: int) -> float:
+    """Share of the rate at a step of a stage: 1 at the first, towards 0 at the end (Loshchilov & Hutter 2017)."""
+    return 0.5 * (1.0 + math.cos(math.pi * step / steps))
 
 
 def _step_seed(seed: int, stage: int, step: int) -> int:
