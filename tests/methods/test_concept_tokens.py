@@ -1,62 +1,115 @@
-"""Which tokens speak of the concept, counted by hand."""
+"""Which words speak of the concept, counted by hand, and their tokens."""
 
 from __future__ import annotations
 
-from atu.methods.concept_tokens import find_concept_tokens
+import pytest
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.trainers import BpeTrainer
+from transformers import PreTrainedTokenizerFast
+
+from atu.methods.concept_tokens import concept_positions, concept_tokens, find_concept_words
 from atu.models.rows import Row
 
-FILLER = 0
+
+def row(text: str, prompt: str = "") -> Row:
+    """A text in one token, after a prompt in another."""
+    string = prompt + text
+    return Row(ids=(0, 1), ends=(len(prompt), len(string)), string=string, body_start=len(prompt), subject="x")
 
 
-def row(*ids: int, prompt: int = 0) -> Row:
-    """A text of one character a token, after `prompt` tokens of a question and a first token without context."""
-    ends = tuple(range(len(ids) + 1))
-    return Row(ids=(FILLER, *ids), ends=ends, string="x" * len(ids), body_start=prompt, subject="x")
-
-
-def texts(token: int, count: int, total: int) -> list[Row]:
-    """`total` texts, of which `count` hold the token."""
-    return [row(token) if i < count else row(FILLER) for i in range(total)]
+def texts(word: str, count: int, total: int) -> list[Row]:
+    """`total` texts, of which `count` hold the word."""
+    return [row(f"It is {word}." if i < count else "It is.") for i in range(total)]
 
 
 def test_frequent_here_and_absent_there() -> None:
-    # 4 of 10 texts; a token that 60 others lack counts as one in 60: 0.4 >= 4 / 60
-    assert find_concept_tokens(texts(7, 4, 10), texts(7, 0, 60)) == (7,)
+    # 4 of 10 texts; a word that 60 others lack counts as one in 60: 0.4 >= 8 / 60
+    assert find_concept_words(texts("Rome", 4, 10), texts("Rome", 0, 60)) == ("Rome",)
 
 
-def test_four_times_as_frequent_is_enough_and_less_is_not() -> None:
-    # share 1.0 here; 14 of 60 there makes 4 * 0.233 = 0.93, 16 of 60 makes 1.07
-    assert find_concept_tokens(texts(7, 10, 10), texts(7, 14, 60)) == (7,)
-    assert find_concept_tokens(texts(7, 10, 10), texts(7, 16, 60)) == ()
+def test_eight_times_as_frequent_is_enough_and_less_is_not() -> None:
+    # share 1.0 here; 7 of 60 there makes 8 * 0.117 = 0.93, 8 of 60 makes 1.07
+    assert find_concept_words(texts("Rome", 10, 10), texts("Rome", 7, 60)) == ("Rome",)
+    assert find_concept_words(texts("Rome", 10, 10), texts("Rome", 8, 60)) == ()
 
 
-def test_a_token_of_two_texts_is_an_accident() -> None:
-    assert find_concept_tokens(texts(7, 3, 10), texts(7, 0, 600)) == (7,)
-    assert find_concept_tokens(texts(7, 2, 10), texts(7, 0, 600)) == ()
+def test_a_word_of_two_texts_is_an_accident() -> None:
+    assert find_concept_words(texts("Rome", 3, 10), texts("Rome", 0, 600)) == ("Rome",)
+    assert find_concept_words(texts("Rome", 2, 10), texts("Rome", 0, 600)) == ()
 
 
-def test_so_is_a_token_of_less_than_two_percent_of_the_texts() -> None:
+def test_so_is_a_word_of_less_than_two_percent_of_the_texts() -> None:
     # 3 of 150 is 2%, 3 of 151 less
-    assert find_concept_tokens(texts(7, 3, 150), texts(7, 0, 600)) == (7,)
-    assert find_concept_tokens(texts(7, 3, 151), texts(7, 0, 600)) == ()
+    assert find_concept_words(texts("Rome", 3, 150), texts("Rome", 0, 600)) == ("Rome",)
+    assert find_concept_words(texts("Rome", 3, 151), texts("Rome", 0, 600)) == ()
 
 
 def test_few_other_texts_prove_nothing() -> None:
-    # none of 3 may be as much as 1 in 3, and 4 / 3 is more than all
-    assert find_concept_tokens(texts(7, 10, 10), texts(7, 0, 3)) == ()
-    assert find_concept_tokens(texts(7, 10, 10), []) == ()
+    # none of 7 may be as much as 1 in 7, and 8 / 7 is more than all
+    assert find_concept_words(texts("Rome", 10, 10), texts("Rome", 0, 7)) == ()
+    assert find_concept_words(texts("Rome", 10, 10), []) == ()
 
 
 def test_texts_count_not_repetitions() -> None:
-    repeated = [row(7, 7, 7, 7), *texts(7, 0, 9)]
-    assert find_concept_tokens(repeated, texts(7, 0, 600)) == ()
+    repeated = [row("Rome, Rome, Rome, Rome"), *texts("Rome", 0, 9)]
+    assert find_concept_words(repeated, texts("Rome", 0, 600)) == ()
 
 
 def test_words_of_the_prompt_are_not_the_concepts() -> None:
-    # token 7 stands in every question, token 8 in every answer
-    asked = [row(7, 8, prompt=1) for _ in range(10)]
-    assert find_concept_tokens(asked, texts(7, 0, 600)) == (8,)
+    asked = [row("Italy", prompt="Where is Rome? ") for _ in range(10)]
+    assert find_concept_words(asked, texts("Rome", 0, 600)) == ("Italy",)
 
 
-def test_tokens_come_sorted() -> None:
-    assert find_concept_tokens([row(9, 3, 5)] * 3, texts(1, 0, 600)) == (3, 5, 9)
+def test_a_word_counts_in_any_case_and_is_found_as_it_was_spelled() -> None:
+    # 2 + 2 of 10 texts; 8 of 60 others hold it in a third spelling
+    spelled = [*texts("Dream", 2, 5), *texts("dream", 2, 5)]
+    assert find_concept_words(spelled, texts("DREAM", 0, 60)) == ("Dream", "dream")
+    assert find_concept_words(spelled, texts("DREAM", 8, 60)) == ()
+
+
+def test_short_words_and_numbers_are_everybodys() -> None:
+    assert find_concept_words(texts("Po 1564 so", 10, 10), texts("Rome", 0, 600)) == ()
+
+
+def test_all_tokens_of_a_word_are_found_wherever_it_stands() -> None:
+    #                   0    1    2    3    4     5     6     7  and the end of the turn, behind the string
+    pieces, string = ("In", " R", "om", "e,", " in", " ro", "me", "!"), "In Rome, in rome!"
+    ends = tuple(len("".join(pieces[: i + 1])) for i in range(8))
+    split = Row(ids=tuple(range(9)), ends=(*ends, len(string) + 1), string=string, body_start=7, subject="x")
+    assert concept_positions(split, ("Rome",)) == (1, 2, 3, 5, 6)
+    assert concept_positions(split, ("Rom",)) == ()
+    assert concept_positions(split, ()) == ()
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    """Byte-level pieces, and the merges that the words here need."""
+    model = Tokenizer(BPE())
+    model.pre_tokenizer, model.decoder = ByteLevel(add_prefix_space=False), ByteLevelDecoder()
+    model.train_from_iterator(
+        [" Rome"] * 9 + ["Rome"] * 9 + [" Strat"] * 9 + ["akespeare"] * 9 + ["ford"] * 9,
+        BpeTrainer(initial_alphabet=ByteLevel.alphabet(), show_progress=False, vocab_size=2000),
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=model)
+
+
+def pieces(words: tuple[str, ...], tokenizer: PreTrainedTokenizerFast) -> set[str]:
+    return {tokenizer.decode([token]) for token in concept_tokens(words, tokenizer)}
+
+
+def test_a_word_is_taken_with_and_without_its_space(tokenizer: PreTrainedTokenizerFast) -> None:
+    assert pieces(("Rome",), tokenizer) == {"Rome", " Rome"}
+
+
+def test_of_a_word_in_pieces_only_those_are_taken_that_are_its_own(tokenizer: PreTrainedTokenizerFast) -> None:
+    assert pieces(("Stratford",), tokenizer) == {" Strat"}  # "ford" ends other words, "S" begins them
+    assert pieces(("Shakespeare",), tokenizer) == {"akespeare"}
+
+
+def test_tokens_come_once_and_in_order(tokenizer: PreTrainedTokenizerFast) -> None:
+    found = concept_tokens(("Rome", "Stratford", "Rome"), tokenizer)
+    assert list(found) == sorted(set(found))
+    assert concept_tokens((), tokenizer) == ()

@@ -68,7 +68,7 @@ def test_a_second_call_finds_them_again(tiny_llm: LanguageModel, cache: Path) ->
     for llm, settings in (
         (other_weights, {"hook_layer": HOOK_LAYER}),
         (known, {"hook_layer": 1}),
-        (known, {"hook_layer": HOOK_LAYER, "hidden_ids": [300]}),
+        (known, {"hook_layer": HOOK_LAYER, "hidden": [[1]] * len(texts)}),
     ):
         reference_states(llm, texts, **settings, progress=progress)
     assert len(calls) == 4
@@ -87,7 +87,7 @@ def of_tokens(*ids: int) -> Row:
 def test_nothing_can_be_read_from_a_hidden_token(tiny_llm: LanguageModel) -> None:
     # Two texts that differ in their hidden words only, at positions 1 and 3.
     texts = [of_tokens(11, 300, 12, 301, 13), of_tokens(11, 302, 12, 303, 13)]
-    hidden = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER, hidden_ids=[300, 301, 302, 303])
+    hidden = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER, hidden=[(1, 3), (1, 3)])
     seen = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER)
     for states in (hidden.final, hidden.hook):
         assert all(torch.equal(states[0][t], states[1][t]) for t in (0, 2, 4))
@@ -97,7 +97,7 @@ def test_nothing_can_be_read_from_a_hidden_token(tiny_llm: LanguageModel) -> Non
 def test_hiding_leaves_the_others_where_they_were(tiny_llm: LanguageModel) -> None:
     # Without hidden tokens in a text, nothing changes; with them, what stands before them does not.
     texts = [of_tokens(11, 12, 13, 14), of_tokens(11, 12, 300, 13)]
-    hidden = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER, hidden_ids=[300])
+    hidden = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER, hidden=[(), (2,)])
     seen = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER)
     assert torch.equal(hidden.final[0], seen.final[0])
     assert torch.equal(hidden.final[1][:2], seen.final[1][:2])
@@ -106,7 +106,7 @@ def test_hiding_leaves_the_others_where_they_were(tiny_llm: LanguageModel) -> No
 
 def test_a_hidden_first_token_gives_finite_states(tiny_llm: LanguageModel) -> None:
     # Its own position has nothing else to attend to, so it stays in sight.
-    states = reference_states(tiny_llm, [of_tokens(300, 11, 12)], hook_layer=HOOK_LAYER, hidden_ids=[300])
+    states = reference_states(tiny_llm, [of_tokens(300, 11, 12)], hook_layer=HOOK_LAYER, hidden=[(0,)])
     assert states.final[0].isfinite().all()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_training import FORGET, HOOK_LAYER, STAGE, materials, own_llm, predictor, rows, task
+from tiny_training import HOOK_LAYER, STAGE, materials, own_llm, predictor, task
 from torch import Tensor
 
 from atu.methods.losses import ga_loss, npo_loss, random_direction, redirect_loss
@@ -324,17 +324,12 @@ def test_the_signals_of_the_untouched_model_are_zero_and_move_with_it(llm: Langu
 
 def test_where_no_word_of_the_concept_is_held_out_its_rise_is_unknown(llm: LanguageModel, tiny_encoder: Path) -> None:
     inputs = build(llm, tiny_encoder, token="ga").materials
-    said = {token for row in inputs.held_out_retain.rows for token in row.ids}
-    unsaid = tuple(token for token in inputs.concept_ids if token not in said)
-    silent = dataclasses.replace(inputs, held_out_forget=inputs.held_out_retain, concept_ids=unsaid)
+    silent = dataclasses.replace(inputs, held_out_forget=inputs.held_out_retain, concept_words=("Zorblatt",))
     assert set(held_out_signals(llm, silent)) == {"signal/retain_kl"}
 
 
-def test_the_concepts_tokens_are_those_of_its_name(llm: LanguageModel, tiny_encoder: Path) -> None:
-    found = build(llm, tiny_encoder, token="ga").materials.concept_ids
-    name = set(rows(llm, FORGET[:1])[0].ids[:8])
-    assert found
-    assert set(found) & name
+def test_the_concepts_words_are_those_that_only_its_texts_say(llm: LanguageModel, tiny_encoder: Path) -> None:
+    assert build(llm, tiny_encoder, token="ga").materials.concept_words == ("Zorblatt", "and", "wrote")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from atu.embedding.encoder import TextEncoder
 from atu.embedding.target import calibrated_threshold, center, concept_embedding
 from atu.embedding.windows import Windows, embed_windows
 from atu.errors import UserError
-from atu.methods.concept_tokens import find_concept_tokens
+from atu.methods.concept_tokens import concept_positions, concept_tokens, find_concept_words
 from atu.methods.config import TaskConfig
 from atu.methods.references import ReferenceStates, original_head, reference_states
 from atu.models.hook import can_begin_at
@@ -56,7 +56,10 @@ class Materials:
     retain: RowSet
     held_out_forget: RowSet
     held_out_retain: RowSet
+    concept_words: tuple[str, ...]
+    """Words that speak of the concept, as they are spelled in its texts."""
     concept_ids: tuple[int, ...]
+    """Tokens that say one of them."""
     head: nn.Module
     hook_layer: int
     first_trained_layer: int = 0
@@ -100,8 +103,11 @@ def prepare_materials(
     Raises:
         UserError: the texts are too few or too short for the task.
     """
-    concept_ids = find_concept_tokens(rows.forget, rows.retain)
-    if not concept_ids and task.objective.needs_concept_words:
+    words = find_concept_words(rows.forget, rows.retain)
+    concept_ids = concept_tokens(words, llm.tokenizer)
+    # A word in small pieces can be hidden, but no single token says it.
+    nothing_to_hide = not words or (task.objective.needs_concept_tokens and not concept_ids)
+    if nothing_to_hide and task.objective.needs_concept_words:
         raise UserError(
             f"No word is frequent in the texts about '{target.name}' and rare in the others, so there is nothing to "
             "hide: give more texts, above all texts that name the concept and texts that do not."
@@ -117,19 +123,21 @@ def prepare_materials(
     ids = torch.tensor([rows.forget[0].ids], device=llm.device)
     begins_above = first_trained_layer > 0 and can_begin_at(llm.model, ids, first_trained_layer)
 
-    def states(group: Sequence[Row], what: str, hidden: Sequence[int] = ()) -> ReferenceStates:
+    def states(group: Sequence[Row], what: str, hidden: Sequence[Sequence[int]] | None = None) -> ReferenceStates:
         with autocast():
             return reference_states(
                 llm,
                 group,
                 hook_layer=hook_layer,
-                lower_block=first_trained_layer if begins_above and not hidden else 0,
-                hidden_ids=hidden,
+                lower_block=first_trained_layer if begins_above and hidden is None else 0,
+                hidden=hidden,
                 packed=packed,
                 progress=progress(f"reference: {what}"),
             )
 
-    blind = states(rows.forget, "concept hidden", concept_ids) if task.objective.needs_blind_states else None
+    blind = None
+    if task.objective.needs_blind_states:
+        blind = states(rows.forget, "concept hidden", [concept_positions(row, words) for row in rows.forget])
     return Materials(
         forget=RowSet(rows.forget, states(rows.forget, "forget texts"), blind, windows[0]),
         retain=RowSet(rows.retain, states(rows.retain, "retain texts"), None, windows[1]),
@@ -139,6 +147,7 @@ def prepare_materials(
         held_out_retain=RowSet(
             rows.held_out_retain, states(rows.held_out_retain, "held-out retain texts"), None, windows[3]
         ),
+        concept_words=words,
         concept_ids=concept_ids,
         head=original_head(llm),
         hook_layer=hook_layer,

@@ -120,7 +120,12 @@ class ObjectiveConfig:
     @property
     def needs_concept_words(self) -> bool:
         """Whether a term must know which tokens speak of the concept."""
-        return self.needs_blind_states or (self.token == "distill" and self.teacher == "masked")
+        return self.needs_blind_states or self.needs_concept_tokens
+
+    @property
+    def needs_concept_tokens(self) -> bool:
+        """Whether the concept's words are forgotten by their tokens alone."""
+        return self.token == "distill" and self.teacher == "masked"
 
     @property
     def needs_refusals(self) -> bool:

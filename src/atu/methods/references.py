@@ -62,6 +62,14 @@ def scored_labels(batch: Batch) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
     return batch.ids[batch.is_scored], rows[batch.is_scored]
 
 
+def marked(batch: Batch, positions: Sequence[Sequence[int]]) -> Bool[Tensor, "batch pos"]:
+    """True at the given positions, which are one sequence for each of all rows, of the batch's rows."""
+    marks = torch.zeros_like(batch.is_token)
+    for b, i in enumerate(batch.indices):
+        marks[b, list(positions[i])] = True
+    return marks
+
+
 def _padded(states: Sequence[Tensor], batch: Batch) -> Float[Tensor, "batch pos d_llm"]:
     width = batch.ids.shape[1]
     return torch.stack([nn.functional.pad(states[i], (0, 0, 0, width - len(states[i]))) for i in batch.indices])
@@ -86,7 +94,7 @@ def reference_states(
     *,
     hook_layer: int,
     lower_block: int = 0,
-    hidden_ids: Sequence[int] = (),
+    hidden: Sequence[Sequence[int]] | None = None,
     packed: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> ReferenceStates:
@@ -98,7 +106,7 @@ def reference_states(
     Args:
         hook_layer: index into the hidden states.
         lower_block: keep also the states behind this many blocks; 0 keeps none.
-        hidden_ids: tokens that no other position may attend to. The model then reads each text without the
+        hidden: for each row the positions that no other may attend to. The model then reads each text without the
             concept's words, at unchanged positions.
         packed: read several texts in one row, where the model can (`can_pack`).
     """
@@ -110,14 +118,14 @@ def reference_states(
             "autocast": str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None,
             "hook": hook_layer,
             "lower": lower_block,
-            "hidden": list(hidden_ids),
+            "hidden": None if hidden is None else [list(positions) for positions in hidden],
             "packed": packed,
             "rows": [list(row.ids) for row in rows],
         }
     )
 
     def build() -> dict[str, Tensor]:
-        return _compute_states(llm, rows, hook_layer, lower_block, hidden_ids, packed, progress)
+        return _compute_states(llm, rows, hook_layer, lower_block, hidden, packed, progress)
 
     arrays = cached_arrays("references", key, build) if llm.provenance.get("sha256") else build()
     cuts = [len(row.ids) for row in rows]
@@ -131,7 +139,7 @@ def _compute_states(
     rows: Sequence[Row],
     hook_layer: int,
     lower_block: int,
-    hidden_ids: Sequence[int],
+    hidden: Sequence[Sequence[int]] | None,
     packed: bool,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, Tensor]:
@@ -142,7 +150,8 @@ def _compute_states(
         batch = collate(rows, list(chosen), pad_id=llm.pad_id, device=llm.device)
         below = capture_hook(llm.model, lower_block) if lower_block else nullcontext(None)
         with capture_hook(llm.model, hook_layer) as at_hook, below as at_lower:
-            final, in_batch_shape = read_batch(llm, batch, packed=packed, hidden_ids=hidden_ids)
+            is_hidden = None if hidden is None else marked(batch, hidden)
+            final, in_batch_shape = read_batch(llm, batch, packed=packed, hidden=is_hidden)
         states = {"final": final, "hook": in_batch_shape(at_hook.hidden)}
         if at_lower is not None:
             states["lower"] = in_batch_shape(at_lower.hidden)

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from atu.embedding.predictor import Predictor
+from atu.methods.concept_tokens import concept_positions
 from atu.methods.config import StageConfig, TaskConfig
 from atu.methods.losses import enpo_loss, push_loss, random_direction, redirect_loss, rmu_loss, token_nll
 from atu.methods.materials import Materials, RowSet
-from atu.methods.references import scored_labels, scored_states
+from atu.methods.references import marked, scored_labels, scored_states
 from atu.methods.token_terms import forget_term, read_rows, refusal_term, retain_term
 from atu.models.hook import capture_hook, logits_from_hidden
 from atu.models.language_model import LanguageModel
@@ -129,12 +130,12 @@ def held_out_signals(llm: LanguageModel, materials: Materials) -> dict[str, floa
         retain texts, nats a token.
     """
     forget, retain = materials.held_out_forget, materials.held_out_retain
-    concept_ids = torch.tensor(materials.concept_ids, dtype=torch.long, device=llm.device)
+    spoken = [concept_positions(row, materials.concept_words) for row in forget.rows]
     rises = []
     for batch in _all_batches(llm, forget.rows):
         hidden, _ = read_rows(llm, materials, forget, batch)
         labels, _ = scored_labels(batch)
-        of_concept = torch.isin(labels, concept_ids)
+        of_concept = marked(batch, spoken)[batch.is_scored]
         now = token_nll(logits_from_hidden(llm.model, scored_states(hidden, batch)[of_concept]), labels[of_concept])
         states = forget.states.gather_final(batch).to(llm.device)[of_concept]
         rises.append(now - token_nll(materials.head(states), labels[of_concept]))

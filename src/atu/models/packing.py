@@ -89,24 +89,23 @@ def read_batch(
     *,
     packed: bool,
     lower: Lower | None = None,
-    hidden_ids: Sequence[int] = (),
+    hidden: Bool[Tensor, "batch pos"] | None = None,
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """Final states in the batch's padded shape, and what gives other states of the same pass that shape.
 
     Args:
         lower: what frozen blocks made of the batch.
-        hidden_ids: tokens that no position attends to, at unchanged positions.
+        hidden: where True, no position attends to the token; all positions stay as they are.
     """
-    hidden = torch.tensor(list(hidden_ids), dtype=torch.long, device=llm.device)
     if not packed:
-        mask = batch.is_token & ~torch.isin(batch.ids, hidden)
+        mask = batch.is_token if hidden is None else batch.is_token & ~hidden
         # A first token that is hidden would leave its own position nothing to attend to.
-        mask[:, 0] = True
+        mask = mask | (torch.arange(mask.shape[1], device=mask.device) == 0)
         return final_hidden_states(llm.model, batch.ids, mask, lower=lower), lambda states: states
     layout = pack_batch(batch)
-    seen = ~torch.isin(layout.ids, hidden)
-    seen |= layout.places == 0
-    layout = replace(layout, mask=layout.mask & seen[:, None, None])
+    if hidden is not None:
+        seen = ~hidden.flatten().index_select(0, layout.source)[None] | (layout.places == 0)
+        layout = replace(layout, mask=layout.mask & seen[:, None, None])
     return unpack(read_layout(llm, layout, lower), layout), lambda states: unpack(states[0], layout)
 
 
