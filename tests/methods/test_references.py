@@ -110,6 +110,17 @@ def test_a_hidden_first_token_gives_finite_states(tiny_llm: LanguageModel) -> No
     assert states.final[0].isfinite().all()
 
 
+def test_texts_that_share_a_row_hide_each_its_own_positions(tiny_llm: LanguageModel) -> None:
+    texts = rows(tiny_llm, TEXTS)
+    hidden = [tuple(range(2 + i % 3, len(text.ids), 3)) for i, text in enumerate(texts)]
+    alone, packed = (
+        reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER, hidden=hidden, packed=packed)
+        for packed in (False, True)
+    )
+    for one, other in zip(alone.final, packed.final, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
 def test_the_head_is_a_frozen_copy(tiny_folder: Path) -> None:
     llm = own_llm(tiny_folder)
     head = original_head(llm)
