@@ -65,8 +65,10 @@ class RunConfig:
     """Relative to the working directory."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: Literal["auto"] | int = "auto"
+    """Processes that share each step and the probes, each with a device of its own; `auto`: as many as a launcher has
+    started, else one."""
     threads: int | None = None
-    """CPU threads; None leaves the choice to torch."""
+    """CPU threads of each process; None leaves the choice to torch."""
     wandb: WandbConfig = field(default_factory=WandbConfig)
     tensorboard: bool = False
     """Whether the run folder gets event files."""
@@ -97,8 +99,8 @@ class RunConfig:
         if self.evaluation.scoring == "both" and self.data.benchmark != "rwku":
             raise UserError("evaluation.scoring 'both' is for data=rwku-positive: only RWKU has a released scoring.")
         self._check_what_trains()
-        if self.devices not in ("auto", 1):
-            raise UserError(f"devices={self.devices} is not available: a run uses one device. Set devices=1.")
+        if self.devices != "auto" and self.devices < 1:
+            raise UserError(f"devices must be auto or at least 1, not {self.devices}.")
 
     def _check_what_trains(self) -> None:
         """Full fine-tuning needs weights that keep its small updates; adapters need all the rest to stand still."""

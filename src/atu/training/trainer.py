@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import AdamW, Optimizer
 
+from atu import processes
 from atu.embedding.predictor import Predictor
 from atu.errors import UserError
 from atu.methods.align import (
@@ -24,6 +25,7 @@ from atu.methods.align import (
 )
 from atu.methods.config import StageConfig, TaskConfig
 from atu.methods.materials import Materials, RowSet
+from atu.methods.shares import Share
 from atu.methods.unlearning import Unlearning, held_out_signals
 from atu.models.language_model import LanguageModel
 from atu.models.rows import batch_indices
@@ -38,6 +40,7 @@ from atu.training.checkpoint import (
 )
 from atu.training.config import TrainingConfig
 from atu.training.optimizer import unlearn_optimizer
+from atu.training.parallel import Losses, in_parallel, of_whole_batch, own_share
 from atu.training.parameters import check_reach, restore_parameters, trainable_parameters
 
 Log = Callable[[int, int, str, float], None]
@@ -65,9 +68,12 @@ class Trainer:
     optimizers: dict[str, Optimizer] = field(default_factory=dict)
     trained: dict[str, Parameter] = field(init=False)
     """The LLM's moving parameters by name; frozen ones stay the original's."""
+    share: Share = field(init=False)
+    """What this process takes of each batch."""
 
     def __post_init__(self) -> None:
         module = self.task.training_module
+        self.share = own_share(self.task, self.materials)
         self.trained = trainable_parameters(
             self.llm, train_embeddings=module.train_embeddings, first_layer=self.materials.first_trained_layer
         )
@@ -95,7 +101,9 @@ class Trainer:
         return True
 
     def save(self, *, llm_changed: bool) -> None:
-        """Write a checkpoint of the present state."""
+        """Write a checkpoint of the present state, which is the same in all processes: the main one does it."""
+        if not processes.is_main():
+            return
         others = {name: dict(predictor.state_dict()) for name, predictor in self._predictors()}
         for name, optimizer in self.optimizers.items():
             others[f"optimizer-{name}"] = optimizer_tensors(optimizer)
@@ -109,7 +117,8 @@ class Trainer:
         The checkpoint written at the end already points to the next stage.
         """
         is_align = stage.type == "training"
-        signals = self._align(stage, advance) if is_align else self._unlearn(stage, advance)
+        found = self._align(stage, advance) if is_align else self._unlearn(stage, advance)
+        signals = processes.from_main(lambda: found)
         for name, value in signals.items():
             self.log(self.global_step, self.progress.stage + 1, name, value)
         self.progress.signals = signals
@@ -144,13 +153,22 @@ class Trainer:
                 indices,
                 contrastive_weight=self.task.contrastive_weight,
                 device=self.llm.device,
+                share=self.share,
             )
 
         def count() -> None:
             self.progress.align_steps += 1
 
         rate = _warmed_up(module.training_lr, module.training_warmup_steps)
-        self._steps(stage, "align", lambda: rate(self.progress.align_steps), losses, count, advance, llm_changed=False)
+        self._steps(
+            stage,
+            "align",
+            lambda: rate(self.progress.align_steps),
+            losses,
+            count,
+            advance,
+            llm_changed=False,
+        )
         if self.reference_predictor is not None and self.progress.unlearn_steps == 0:
             self.reference_predictor.load_state_dict(predictor.state_dict())
         signals = judge_predictor(predictor, held_out, constant, device=self.llm.device)
@@ -197,7 +215,9 @@ class Trainer:
         module = self.task.training_module
         for _, predictor in self._predictors():
             predictor.requires_grad_(False).eval()
-        unlearning = Unlearning(self.llm, self.task, self.materials, self.predictor, self.reference_predictor)
+        unlearning = Unlearning(
+            self.llm, self.task, self.materials, self.predictor, self.reference_predictor, share=self.share
+        )
 
         def losses() -> dict[str, Tensor]:
             return unlearning.losses(stage, self.progress.unlearn_steps, self.seed)
@@ -225,7 +245,7 @@ class Trainer:
         stage: StageConfig,
         kind: str,
         learning_rate: Callable[[], float],
-        losses: Callable[[], dict[str, Tensor]],
+        losses: Losses,
         count: Callable[[], None],
         advance: Advance,
         *,
@@ -234,13 +254,16 @@ class Trainer:
         """The one loop. Each step seeds its own randomness, so a resumed run needs no generator state."""
         optimizer = self.optimizers[kind]
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        reads_all = kind == "align" or not self.task.objective.reads_hook_only
+        losses = in_parallel(parameters, losses, reads_all=reads_all)
         saved = clock = time.monotonic()
         key = str(self.progress.stage)
         while self.progress.step < stage.steps:
-            torch.manual_seed(_step_seed(self.seed, self.progress.stage, self.progress.step))
+            torch.manual_seed(_step_seed(self.seed, self.progress.stage, self.progress.step, self.share.rank))
             with self.accelerator.autocast():
                 parts = losses()
-            self._check_finite(parts["total"], kind)
+            of_batch = of_whole_batch(parts)
+            self._check_finite(of_batch["total"], kind)
             self.accelerator.backward(parts["total"])
             norm = self.accelerator.clip_grad_norm_(parameters, self.task.training_module.clip_grad_norm)
             self._check_finite(norm, kind)
@@ -252,7 +275,7 @@ class Trainer:
             self.progress.step += 1
             count()
             if self.progress.step % self.config.log_every == 0:
-                self._log_step(kind, parts, float(norm), rate)
+                self._log_step(kind, of_batch, float(norm), rate)
             now = time.monotonic()
             self.progress.seconds[key] = self.progress.seconds.get(key, 0.0) + now - clock
             clock = now
@@ -263,9 +286,9 @@ class Trainer:
 
     def _log_step(self, kind: str, parts: dict[str, Tensor], norm: float, rate: float) -> None:
         prefix = "align" if kind == "align" else "train"
-        values = {name: float(value.detach()) for name, value in parts.items() if name != "total"}
+        values = {name: float(value) for name, value in parts.items() if name != "total"}
         values |= {
-            f"{prefix}/loss": float(parts["total"].detach()),
+            f"{prefix}/loss": float(parts["total"]),
             f"{prefix}/grad_norm": norm,
             f"{prefix}/lr": rate,
         }
@@ -287,5 +310,6 @@ def _warmed_up(rate: float, warmup_steps: int) -> Callable[[int], float]:
     return lambda step: rate * min(1.0, (step + 1) / max(1, warmup_steps))
 
 
-def _step_seed(seed: int, stage: int, step: int) -> int:
-    return (seed * 1_009 + stage) * 1_000_003 + step
+def _step_seed(seed: int, stage: int, step: int, rank: int) -> int:
+    """Of the randomness of a step; each process drops other states."""
+    return (seed * 1_009 + stage) * 1_000_003 + step + (rank << 32)
