@@ -43,6 +43,7 @@ NOT_DEFINING = (
     "training.activation_checkpointing",
     "training.checkpoint_seconds",
     "training.log_every",
+    "training.sharding",
 )
 """Keys that say where a run lies, what it is called and on what it is computed, but not what it computes; and
 `attacks`, which leave the model as it is and may be added to a finished run. `config_hash` leaves them out. `seed` and
@@ -101,6 +102,25 @@ class RunConfig:
         self._check_what_trains()
         if self.devices != "auto" and self.devices < 1:
             raise UserError(f"devices must be auto or at least 1, not {self.devices}.")
+
+        if self.training.sharding == "fsdp2":
+            self._check_what_shards()
+
+    def _check_what_shards(self) -> None:
+        """Only what is tested: divided float32 weights under optimisers that know divided state."""
+        llm, module = self.pre_trained_llm, self.task.training_module
+        for key, value, only in (
+            ("pre_trained_llm.quantization", llm.quantization, "none"),
+            ("pre_trained_llm.dtype", llm.dtype, "float32"),
+            ("task.training_module.train_embeddings", module.train_embeddings, False),
+        ):
+            if value != only:
+                raise UserError(f"training.sharding=fsdp2 needs {key}={str(only).lower()}, not {str(value).lower()}.")
+        if module.unlearning_optimizer == "adamw8bit":
+            raise UserError(
+                "training.sharding=fsdp2 cannot divide the state of task.training_module.unlearning_optimizer="
+                "adamw8bit: set adamw or sgd."
+            )
 
     def _check_what_trains(self) -> None:
         """Full fine-tuning needs weights that keep its small updates; adapters need all the rest to stand still."""

@@ -31,6 +31,8 @@ from atu.results.sinks import sinks
 from atu.results.terminal import RunProgress, print_before_after
 from atu.results.tracking import NoTracker, Tracker
 from atu.training.device import build_accelerator, set_threads
+from atu.training.parameters import restore_parameters
+from atu.training.sharding import check_sharding, whole_weights
 from atu.training.stopping import stop_reason
 from atu.training.trainer import Trainer
 
@@ -47,6 +49,7 @@ def run(config: RunConfig) -> RunFolder:
     """
     accelerator = build_accelerator(config.device, config.training.precision, devices=config.devices)
     set_threads(config.threads)
+    check_sharding(config.training)
     benchmark = build_benchmark(config.data)
     target, probes = benchmark.target(config.unlearning_target), benchmark.probes(config.unlearning_target)
     root, is_main = Path(config.runs_dir) / config.name, processes.is_main()
@@ -74,7 +77,7 @@ def run(config: RunConfig) -> RunFolder:
         processes.disband()  # the model is the same in all of them; one goes on
         if is_main and not is_done:
             with progress.stage("saving the model, and loading it again"):
-                _export(config, folder, llm, target, probes)
+                _export(config, folder, _plain(config, llm, trainer), target, probes)
         if is_main and config.attacks:
             audit(audit_config(config, folder.root, folder.model_dir), progress)
     _print_outcome(folder, console)
@@ -113,7 +116,7 @@ def _build_trainer(
         folder=folder.checkpoint_dir,
         log=tracker.log,
     )
-    if processes.main_first(trainer.resume):
+    if trainer.resume():
         logger.info("resuming in stage %d after %d steps", trainer.progress.stage + 1, trainer.progress.step)
     tracker.rewind(trainer.global_step)
     return trainer
@@ -170,6 +173,17 @@ def stage_label(index: int, stage: StageConfig) -> str:
 def _title(stage: StageConfig, index: int, count: int) -> str:
     what = "aligning the predictor" if stage.type == "training" else "unlearning"
     return f"stage {index + 1} of {count}: {what}"
+
+
+def _plain(config: RunConfig, llm: LanguageModel, trainer: Trainer) -> LanguageModel:
+    """The trained model as plain modules: one that was divided among processes is loaded anew, for its weights."""
+    if config.training.sharding == "none":
+        return llm
+    plain = load_language_model(config.pre_trained_llm, device=str(llm.device))
+    add_adapter(plain.model, config.pre_trained_llm, seed=config.seed)
+    weights = whole_weights(llm.model, trainer.trained)
+    restore_parameters({name: plain.model.get_parameter(name) for name in weights}, weights)
+    return plain
 
 
 def _export(config: RunConfig, folder: RunFolder, llm: LanguageModel, target: Target, probes: Sequence[Probe]) -> None:

@@ -30,9 +30,9 @@ class Outcomes:
         """Folder of a run."""
         return self.root / "runs" / name
 
-    def trained(self, processes: int, objective: str) -> Path:
-        """Folder of a trainer."""
-        return self.root / "out" / str(processes) / objective
+    def trained(self, how: str, objective: str) -> Path:
+        """Folder of a trainer: `one`, `two` processes, or two among which the model is `sharded`."""
+        return self.root / "out" / how / objective
 
     def told(self, name: str) -> str:
         """What a process said."""

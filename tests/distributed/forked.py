@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 
@@ -32,7 +33,7 @@ def start_processes(count: int, work: Callable[[], object]) -> list[int]:
     return children
 
 
-def wait_all(children: list[int], seconds: float = 120.0) -> list[int]:
+def wait_all(children: list[int], seconds: float = 60.0) -> list[int]:
     """Exit codes by rank, minus the signal's number for those that were killed.
 
     Raises:
@@ -42,7 +43,10 @@ def wait_all(children: list[int], seconds: float = 120.0) -> list[int]:
     end = time.monotonic() + seconds
     while len(codes) < len(children):
         if time.monotonic() > end:
-            raise TimeoutError(f"still running: {[child for child in children if child not in codes]}")
+            hanging = [child for child in children if child not in codes]
+            for child in hanging:
+                os.kill(child, signal.SIGKILL)
+            raise TimeoutError(f"still running: {hanging}")
         for child in children:
             if child not in codes and (found := os.waitpid(child, os.WNOHANG))[0]:
                 codes[child] = os.waitstatus_to_exitcode(found[1])

@@ -13,12 +13,13 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from forked import start_processes, wait_all
 from safetensors.torch import save_file
 from tiny_training import materials, own_llm, predictor, task
+from torch.distributed.tensor import DTensor
 from workplace import Workplace
 
 from atu import processes
@@ -28,6 +29,7 @@ from atu.models.config import LoraConfig, ModelConfig
 from atu.run import run
 from atu.training.config import TrainingConfig
 from atu.training.device import build_accelerator
+from atu.training.sharding import gather, scatter
 from atu.training.trainer import Trainer
 
 OBJECTIVES: dict[str, tuple[float, dict[str, Any]]] = {
@@ -46,7 +48,12 @@ STAGES = "task.stages=[{type: training, steps: 8}, {type: unlearning, steps: 8}]
 RUN = (STAGES, "embedding_prediction_model.dropout=0", "training.checkpoint_seconds=0")
 
 
-def train(model: Path, encoder: Path, out: Path) -> None:
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    """A copy of all weights as they are now."""
+    return {name: parameter.detach().clone() for name, parameter in trainer.llm.model.named_parameters()}
+
+
+def train(model: Path, encoder: Path, out: Path, sharding: Literal["none", "fsdp2"] = "none") -> None:
     """Each objective in turn; the main process writes losses and weights."""
     for name, (rate, objective) in OBJECTIVES.items():
         rows: list[tuple[int, str, float]] = []
@@ -66,21 +73,24 @@ def train(model: Path, encoder: Path, out: Path) -> None:
             materials=materials(llm, encoder, config),
             predictor=fit,
             reference_predictor=None,
-            config=TrainingConfig(),
+            config=TrainingConfig(sharding=sharding, activation_checkpointing=name == "ga"),
             seed=0,
             accelerator=build_accelerator("cpu", "fp32", devices="auto"),
             folder=out / name / "checkpoint",
             log=lambda step, stage, name, value, rows=rows: rows.append((step, name, value)),
         )
-        start = {key: value.clone() for key, value in llm.model.state_dict().items()}
+        start = weights(trainer)
         for stage in config.stages:
             trainer.run_stage(stage, lambda done, total: None)
+        scatter(llm.model)
+        here = {key: (len(p.to_local()) if isinstance(p, DTensor) else len(p)) for key, p in trainer.trained.items()}
+        held = processes.together(partial(dict, here))
+        gather(llm.model)
         if processes.is_main():
+            (out / name / "held.json").write_text(json.dumps(held))
             (out / name / "rows.json").write_text(json.dumps(rows))
             save_file(start, out / name / "start.safetensors")
-            save_file(
-                {key: value.clone() for key, value in llm.model.state_dict().items()}, out / name / "end.safetensors"
-            )
+            save_file(weights(trainer), out / name / "end.safetensors")
 
 
 def refused(workplace: Workplace, out: Path) -> None:
@@ -127,10 +137,11 @@ def main() -> None:
         codes[name] = wait_all(children)
         seconds[name] = time.monotonic() - began
 
-    for count in (1, 2):
-        done(f"train {count}", start_processes(count, partial(train, model, encoder, out / str(count))))
+    for count, name in ((1, "one"), (2, "two")):
+        done(f"train {name}", start_processes(count, partial(train, model, encoder, out / name)))
         config = workplace.config(*RUN, f"name=run-{count}")
         done(f"run {count}", start_processes(count, partial(run, config)))
+    done("train sharded", start_processes(2, partial(train, model, encoder, out / "sharded", "fsdp2")))
     done("refused", start_processes(2, partial(refused, workplace, out)))
 
     children = start_processes(2, partial(stopped, workplace, out))
@@ -143,6 +154,7 @@ def main() -> None:
     children = start_processes(1, partial(run, config))
     kill_after(60, runs / "one-then-two", children[0])
     done("killed alone", children)
+    config = workplace.config(*RUN, "training.sharding=fsdp2", "name=one-then-two")
     done("gone on by two", start_processes(2, partial(run, config)))
     (out / "outcome.json").write_text(json.dumps({"codes": codes, "status": json.loads(status), "seconds": seconds}))
 

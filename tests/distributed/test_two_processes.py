@@ -40,24 +40,35 @@ def answers_of(folder: Path, stage: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_each_objective_takes_the_same_steps(outcomes: Outcomes, objective: str) -> None:
-    assert outcomes.codes["train 1"] == [0]
-    assert outcomes.codes["train 2"] == [0, 0]
-    one, two = (outcomes.trained(count, objective) for count in (1, 2))
+@pytest.mark.parametrize("how", ["two", "sharded"])
+def test_each_objective_takes_the_same_steps(outcomes: Outcomes, how: str, objective: str) -> None:
+    assert outcomes.codes["train one"] == [0]
+    assert outcomes.codes[f"train {how}"] == [0, 0]
+    one, two = outcomes.trained("one", objective), outcomes.trained(how, objective)
     curves = [[tuple(row) for row in json.loads((folder / "rows.json").read_text())] for folder in (one, two)]
     assert {"train/loss", "train/grad_norm"} <= {row[1] for row in curves[0]}
     assert_same_curves(curves[0], curves[1], absolute=1e-6)
     # Plain gradient descent moves weights in proportion to the gradient.
     moved = largest_difference(one / "start.safetensors", one / "end.safetensors")
     assert moved > 1e-3
-    assert largest_difference(one / "end.safetensors", two / "end.safetensors") < 1e-3 * moved
+    for name in ("end.safetensors", "checkpoint/llm.safetensors"):
+        assert largest_difference(one / name, two / name) < 1e-3 * moved
     for name in ("predictor", "optimizer-align"):  # Adam divides a gradient by its size: rounding in small ones shows
         files = [folder / "checkpoint" / f"{name}.safetensors" for folder in (one, two)]
         assert not files[0].exists() or largest_difference(*files) < 2e-4
 
 
+def test_each_process_holds_half_of_a_sharded_model(outcomes: Outcomes) -> None:
+    for objective in OBJECTIVES:
+        (one,) = json.loads((outcomes.trained("one", objective) / "held.json").read_text())
+        halves = json.loads((outcomes.trained("sharded", objective) / "held.json").read_text())
+        # All first dimensions of the tiny model are even.
+        assert halves == [{name: rows // 2 for name, rows in one.items()}] * 2
+        assert json.loads((outcomes.trained("two", objective) / "held.json").read_text()) == [one] * 2
+
+
 def test_the_objectives_of_both_lists_are_the_same(outcomes: Outcomes) -> None:
-    assert sorted(path.name for path in (outcomes.root / "out" / "2").iterdir()) == sorted(OBJECTIVES)
+    assert sorted(path.name for path in (outcomes.root / "out" / "two").iterdir()) == sorted(OBJECTIVES)
 
 
 def test_a_whole_run_is_that_of_one_process(outcomes: Outcomes) -> None:

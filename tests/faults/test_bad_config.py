@@ -164,6 +164,14 @@ def test_more_processes_than_there_are_devices(command: Command) -> None:
     outcome.assert_nothing_written()
 
 
+def test_a_model_divided_among_one_process(command: Command) -> None:
+    outcome = command("training.sharding=fsdp2")
+    outcome.assert_refused(
+        "training.sharding=fsdp2 divides a model among processes, but this is one: set devices=2 or more."
+    )
+    outcome.assert_nothing_written()
+
+
 def test_other_processes_than_asked_for(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     outcome = command("devices=4")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.nn import Parameter
 from torch.nn.parallel import DistributedDataParallel
 
@@ -37,7 +38,7 @@ def in_parallel(parameters: Sequence[Parameter], losses: Losses, *, reads_all: b
     Args:
         reads_all: whether each of the parameters gets a gradient in every step.
     """
-    if processes.count() == 1:
+    if processes.count() == 1 or isinstance(parameters[0], DTensor):  # what is divided takes its mean itself
         return losses
     device = parameters[0].device
     shared = DistributedDataParallel(

@@ -42,6 +42,7 @@ from atu.training.config import TrainingConfig
 from atu.training.optimizer import unlearn_optimizer
 from atu.training.parallel import Losses, in_parallel, of_whole_batch, own_share
 from atu.training.parameters import check_reach, restore_parameters, trainable_parameters
+from atu.training.sharding import gather, scatter, shard, whole
 
 Log = Callable[[int, int, str, float], None]
 """Called with (step over all stages, stage number, name, value)."""
@@ -81,6 +82,11 @@ class Trainer:
             check_reach(self.llm, self.materials.hook_layer)
         if self.config.activation_checkpointing:
             checkpoint_activations(self.llm.model)
+        if self.config.sharding == "fsdp2":
+            shard(self.llm.model, self.trained)
+            moving = dict(self.llm.model.named_parameters())
+            self.trained = {name: moving[name] for name in self.trained}
+            gather(self.llm.model)
         self.optimizers["unlearn"] = unlearn_optimizer(self.trained.values(), module)
         if self.predictor is not None:
             self.optimizers["align"] = AdamW(
@@ -89,7 +95,7 @@ class Trainer:
 
     def resume(self) -> bool:
         """Load the last checkpoint; False when there is none."""
-        checkpoint = load_checkpoint(self.folder)
+        checkpoint = processes.main_first(lambda: load_checkpoint(self.folder))
         if checkpoint is None:
             return False
         self.progress = checkpoint.progress
@@ -98,16 +104,18 @@ class Trainer:
             predictor.load_state_dict(checkpoint.others[name])
         for name, optimizer in self.optimizers.items():
             restore_optimizer(optimizer, checkpoint.others.get(f"optimizer-{name}", {}))
+        scatter(self.llm.model)  # what was gathered before is old
+        gather(self.llm.model)
         return True
 
     def save(self, *, llm_changed: bool) -> None:
-        """Write a checkpoint of the present state, which is the same in all processes: the main one does it."""
-        if not processes.is_main():
-            return
+        """Write a checkpoint of the present state. The main process does it; all help where the state is divided."""
         others = {name: dict(predictor.state_dict()) for name, predictor in self._predictors()}
         for name, optimizer in self.optimizers.items():
-            others[f"optimizer-{name}"] = optimizer_tensors(optimizer)
-        llm = {name: parameter.detach() for name, parameter in self.trained.items()}
+            others[f"optimizer-{name}"] = {key: whole(value) for key, value in optimizer_tensors(optimizer).items()}
+        llm = {name: whole(parameter.detach()) for name, parameter in self.trained.items()}
+        if not processes.is_main():
+            return
         checkpoint = Checkpoint(self.progress, llm, others)
         save_checkpoint(self.folder, checkpoint, llm_changed=llm_changed)
 
@@ -226,6 +234,7 @@ class Trainer:
             self.progress.unlearn_steps += 1
 
         self.llm.model.train()
+        scatter(self.llm.model)
         rate = _warmed_up(module.unlearning_lr, module.unlearning_warmup_steps)
         self._steps(
             stage,
@@ -237,6 +246,7 @@ class Trainer:
             llm_changed=True,
         )
         self.llm.model.eval()
+        gather(self.llm.model)
         with self.accelerator.autocast():
             return held_out_signals(self.llm, self.materials)
 
@@ -265,7 +275,7 @@ class Trainer:
             of_batch = of_whole_batch(parts)
             self._check_finite(of_batch["total"], kind)
             self.accelerator.backward(parts["total"])
-            norm = self.accelerator.clip_grad_norm_(parameters, self.task.training_module.clip_grad_norm)
+            norm = whole(self.accelerator.clip_grad_norm_(parameters, self.task.training_module.clip_grad_norm))
             self._check_finite(norm, kind)
             rate = learning_rate()
             for group in optimizer.param_groups:
@@ -280,9 +290,14 @@ class Trainer:
             self.progress.seconds[key] = self.progress.seconds.get(key, 0.0) + now - clock
             clock = now
             advance(self.progress.step, stage.steps)
-            if now - saved >= self.config.checkpoint_seconds and self.progress.step < stage.steps:
+            if self._is_due(now - saved) and self.progress.step < stage.steps:
                 self.save(llm_changed=llm_changed)
                 saved = time.monotonic()
+
+    def _is_due(self, seconds: float) -> bool:
+        """Whether it is time for a checkpoint; where all must help, the main process's clock says so."""
+        is_due = seconds >= self.config.checkpoint_seconds
+        return processes.from_main(lambda: is_due) if self.config.sharding == "fsdp2" else is_due
 
     def _log_step(self, kind: str, parts: dict[str, Tensor], norm: float, rate: float) -> None:
         prefix = "align" if kind == "align" else "train"
