@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -57,6 +58,9 @@ def start(config: RunConfig) -> None:
             max_restarts=0,
             logs_specs=DefaultLogsSpecs(log_dir=name),
         )
+        for logger in list(logging.root.manager.loggerDict):  # they tell in many lines what is told here in one
+            if logger.startswith("torch.distributed.elastic"):
+                logging.getLogger(logger).setLevel(logging.CRITICAL)
         handlers = {number: signal.getsignal(number) for number in _HANDLED}
         try:
             elastic_launch(settings, sys.executable)("-m", "atu.several", name)

@@ -54,7 +54,7 @@ def test_one_killed_process_ends_the_run_and_the_same_command_goes_on(
         "Process 1 of 2 was killed (SIGKILL), which ends the run. The last checkpoint is whole; the same command goes "
         "on from there."
     )
-    assert f"error: {message}\n" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"error: {message}\n"
     status = json.loads((folder / "status.json").read_text())
     assert (status["state"], status["message"]) == ("failed", message)
     assert set(processes) == {"0", "1"}
