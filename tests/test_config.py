@@ -282,7 +282,11 @@ def test_flags_may_stand_between_overrides() -> None:
             "training.sharding=fsdp2 needs pre_trained_llm.dtype=float32, not bfloat16",
         ),
         (
-            ["training.sharding=fsdp2", "task.training_module.train_embeddings=true"],
+            [
+                "training.sharding=fsdp2",
+                "task.training_module.train_embeddings=true",
+                "task.training_module.first_trained_layer=0",
+            ],
             "needs task.training_module.train_embeddings=false",
         ),
         (
