@@ -135,7 +135,7 @@ def test_help_shows_the_groups_and_their_options(tmp_path: Path) -> None:
             "as in unlearning_target=\"'a, b'\".",
         ),
         ("pre_trained_llm=./no/folder", "There is no model folder no/folder."),
-        ("devices=4", "devices=4 is not available: a run uses one device. Set devices=1."),
+        ("devices=0", "devices must be auto or at least 1, not 0."),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(argument: str, message: str, tmp_path: Path) -> None:

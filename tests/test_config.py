@@ -276,8 +276,23 @@ def test_flags_may_stand_between_overrides() -> None:
         (["task.stages=[{type: unlearning, steps: -1}]"], "task.stages"),
         (["seed=-1"], "seed must lie in 0..4294967295"),
         (["seed=true"], "seed: expected a whole number"),
-        (["devices=4"], "devices=4 is not available"),
-        (["devices=0"], "devices=0"),
+        (["devices=0"], "devices must be auto or at least 1, not 0"),
+        (
+            ["training.sharding=fsdp2", "pre_trained_llm.dtype=bfloat16", "training.allow_16bit_weights=true"],
+            "training.sharding=fsdp2 needs pre_trained_llm.dtype=float32, not bfloat16",
+        ),
+        (
+            [
+                "training.sharding=fsdp2",
+                "task.training_module.train_embeddings=true",
+                "task.training_module.first_trained_layer=0",
+            ],
+            "needs task.training_module.train_embeddings=false",
+        ),
+        (
+            ["training.sharding=fsdp2", "task.training_module.unlearning_optimizer=adamw8bit"],
+            "cannot divide the state of task.training_module.unlearning_optimizer=adamw8bit",
+        ),
         (["device=tpu"], "device: 'tpu' is not one of auto, cpu, cuda"),
         (["threads=0"], "threads must be at least 1"),
         (["training.precision=fp16"], "training.precision: 'fp16' is not one of"),

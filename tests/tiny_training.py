@@ -80,6 +80,7 @@ def materials(llm: LanguageModel, encoder_folder: Path, task: TaskConfig) -> Mat
     )
 
 
-def predictor() -> Predictor:
+def predictor(**settings: Any) -> Predictor:
     """From the tiny model's states to the tiny encoder's space."""
-    return build_predictor(PredictorConfig(name="tiny", hidden_dim=16, num_heads=2), d_llm=64, d_enc=32, seed=0)
+    config = PredictorConfig(name="tiny", hidden_dim=16, num_heads=2, **settings)
+    return build_predictor(config, d_llm=64, d_enc=32, seed=0)

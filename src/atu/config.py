@@ -43,6 +43,7 @@ NOT_DEFINING = (
     "training.activation_checkpointing",
     "training.checkpoint_seconds",
     "training.log_every",
+    "training.sharding",
 )
 """Keys that say where a run lies, what it is called and on what it is computed, but not what it computes; and
 `attacks`, which leave the model as it is and may be added to a finished run. `config_hash` leaves them out. `seed` and
@@ -65,8 +66,10 @@ class RunConfig:
     """Relative to the working directory."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: Literal["auto"] | int = "auto"
+    """Processes that share each step and the probes, each with a device of its own; `auto`: as many as a launcher has
+    started, else one."""
     threads: int | None = None
-    """CPU threads; None leaves the choice to torch."""
+    """CPU threads of each process; None leaves the choice to torch."""
     wandb: WandbConfig = field(default_factory=WandbConfig)
     tensorboard: bool = False
     """Whether the run folder gets event files."""
@@ -97,8 +100,27 @@ class RunConfig:
         if self.evaluation.scoring == "both" and self.data.benchmark != "rwku":
             raise UserError("evaluation.scoring 'both' is for data=rwku-positive: only RWKU has a released scoring.")
         self._check_what_trains()
-        if self.devices not in ("auto", 1):
-            raise UserError(f"devices={self.devices} is not available: a run uses one device. Set devices=1.")
+        if self.devices != "auto" and self.devices < 1:
+            raise UserError(f"devices must be auto or at least 1, not {self.devices}.")
+
+        if self.training.sharding == "fsdp2":
+            self._check_what_shards()
+
+    def _check_what_shards(self) -> None:
+        """Only what is tested: divided float32 weights under optimisers that know divided state."""
+        llm, module = self.pre_trained_llm, self.task.training_module
+        for key, value, only in (
+            ("pre_trained_llm.quantization", llm.quantization, "none"),
+            ("pre_trained_llm.dtype", llm.dtype, "float32"),
+            ("task.training_module.train_embeddings", module.train_embeddings, False),
+        ):
+            if value != only:
+                raise UserError(f"training.sharding=fsdp2 needs {key}={str(only).lower()}, not {str(value).lower()}.")
+        if module.unlearning_optimizer == "adamw8bit":
+            raise UserError(
+                "training.sharding=fsdp2 cannot divide the state of task.training_module.unlearning_optimizer="
+                "adamw8bit: set adamw or sgd."
+            )
 
     def _check_what_trains(self) -> None:
         """Full fine-tuning needs weights that keep its small updates; adapters need all the rest to stand still."""

@@ -8,8 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from atu import processes
 from atu.benchmarks.base import Benchmark
+from atu.evaluation.batching import Progress
 from atu.evaluation.config import EvaluationConfig
+from atu.evaluation.evaluate import check_ids
 from atu.models.language_model import LanguageModel
 from atu.records import Answer, Judgement, Probe, Scoring, StageResult
 from atu.results.run_folder import RunFolder, write_evaluation
@@ -29,24 +32,40 @@ class Judge:
     def record_before(self, llm: LanguageModel) -> list[Answer]:
         """What the untouched model answers; later stages are compared with it."""
         label = "00-before"
-        if self.folder.stage_dir(label).exists():
-            return self.folder.read_answers(label)
+        if processes.from_main(self.folder.stage_dir(label).exists):
+            return processes.from_main(lambda: self.folder.read_answers(label))
         with self.progress.stage(f"asking the untouched model {len(self.probes)} probes") as advance:
-            answers = self.benchmark.ask(
-                llm, self.probes, before=None, is_untouched=True, config=self.config, progress=advance
-            )
+            answers = self._ask(llm, None, advance, is_untouched=True)
         self._write(StageResult(index=0, kind="before", label=label, scores={}, seconds=0.0), answers)
         return answers["corrected"]
 
     def record(self, llm: LanguageModel, result: StageResult, before: Sequence[Answer] | None) -> None:
         """Ask all probes at the end of a stage."""
         with self.progress.stage(f"asking {len(self.probes)} probes ({result.label})") as advance:
-            answers = self.benchmark.ask(
-                llm, self.probes, before=before, is_untouched=False, config=self.config, progress=advance
-            )
+            answers = self._ask(llm, before, advance, is_untouched=False)
         self._write(result, answers)
 
+    def _ask(
+        self, llm: LanguageModel, before: Sequence[Answer] | None, advance: Progress, *, is_untouched: bool
+    ) -> dict[Scoring, list[Answer]]:
+        """Answers to all probes, in their order; each process asks its share."""
+        if processes.count() > 1:
+            check_ids(self.probes, None)  # of two probes with one id, each may be in another share
+        own = self.probes[processes.rank() :: processes.count()]  # so that each gets some of every kind
+        parts = processes.together(
+            lambda: self.benchmark.ask(
+                llm, own, before=before, is_untouched=is_untouched, config=self.config, progress=advance
+            )
+        )
+        place = {probe.id: number for number, probe in enumerate(self.probes)}
+        return {
+            scoring: sorted((answer for part in parts for answer in part[scoring]), key=lambda a: place[a.probe_id])
+            for scoring in parts[0]
+        }
+
     def _write(self, result: StageResult, answers: Mapping[Scoring, Sequence[Answer]]) -> None:
+        if not processes.is_main():
+            return
         judgements = self.benchmark.judge(answers, samples=self.config.bootstrap_samples)
         corrected = judgements.pop("corrected")
         self.folder.write_stage(replace(result, scores=corrected.scores), corrected.answers, judgements)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from atu.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
+from atu.launched import is_speaker, is_started
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -35,9 +36,12 @@ def launch(command: str, arguments: Sequence[str]) -> None:
         SystemExit: 2 after a mistake of the user, 1 after a sweep with a job that failed, 130 after Ctrl-C.
     """
     hint = f"The same command goes on where this one stopped: {command} {shlex.join(arguments)}"
-    if {"-m", "--multirun"} & set(arguments):
+    is_sweep = bool({"-m", "--multirun"} & set(arguments))
+    if is_sweep:
         hint = f"Jobs that a cluster already has go on there. {hint}"
     with exit_codes(hint.rstrip()):
+        if is_sweep and is_started():
+            raise UserError("A sweep (-m) starts its own processes: call it without a launcher, with devices=N.")
         _run_hydra(arguments)
 
 
@@ -49,7 +53,8 @@ def exit_codes(hint: str) -> Iterator[None]:
     except UserError as error:
         _exit_with(error)
     except KeyboardInterrupt:
-        print(f"\ninterrupted. {hint}", file=sys.stderr)
+        if is_speaker():
+            print(f"\ninterrupted. {hint}", file=sys.stderr)
         raise SystemExit(EXIT_INTERRUPTED) from None
 
 
@@ -76,14 +81,19 @@ def job(cfg: DictConfig) -> JobEnd | None:
 def _exit_with(error: UserError) -> NoReturn:
     if _WANTS_TRACEBACK:
         raise error
-    print(f"error: {error}", file=sys.stderr)
+    if is_speaker():
+        print(f"error: {error}", file=sys.stderr)
     raise SystemExit(EXIT_USER_ERROR) from None
 
 
 def _run(cfg: DictConfig) -> None:
     from atu.config import load
+    from atu.several import must_start, start
 
     config = load(cfg)
+    if must_start(config):
+        start(config)
+        return
     from atu.run import run  # brings torch, which takes seconds: not before the config is right
 
     run(config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from accelerate import Accelerator
 
+from atu import processes
 from atu.benchmarks.build import build_corpus
 from atu.config import RunConfig
 from atu.embedding.encoder import load_encoder
@@ -35,9 +36,12 @@ def prepare(
             f"task.training_module.first_trained_layer leaves the first {first_layer} blocks as they are, and the hook "
             f"layer is block {hook_layer}: nothing could change there. Lower it, or raise the hook layer."
         )
-    encoder = load_encoder(config.text_encoder, device=str(llm.device)) if config.task.needs_predictor else None
+    encoder = None
+    if config.task.needs_predictor:
+        encoder = processes.main_first(lambda: load_encoder(config.text_encoder, device=str(llm.device)))
     with progress.steps() as report:
-        corpus = build_corpus(config.data, llm, target, seed=config.seed, progress=report)
+        # One process writes it: what a model says when it is sampled differs from machine to machine.
+        corpus = processes.from_main(lambda: build_corpus(config.data, llm, target, seed=config.seed, progress=report))
         cut = config.data.corpus.max_input_length
         refusals = refusal_texts(corpus.forget, config.seed) if objective.needs_refusals else []
         rows = SplitRows(
@@ -47,14 +51,16 @@ def prepare(
             held_out_retain=tuple(build_rows(llm, corpus.held_out_retain, max_tokens=cut)),
             refusals=tuple(build_rows(llm, refusals, max_tokens=cut)),
         )
-        return prepare_materials(
-            llm,
-            rows,
-            target=target,
-            task=config.task,
-            hook_layer=hook_layer,
-            first_trained_layer=first_layer,
-            encoder=encoder,
-            progress=report,
-            autocast=accelerator.autocast,
+        return processes.main_first(
+            lambda: prepare_materials(
+                llm,
+                rows,
+                target=target,
+                task=config.task,
+                hook_layer=hook_layer,
+                first_trained_layer=first_layer,
+                encoder=encoder,
+                progress=report,
+                autocast=accelerator.autocast,
+            )
         )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from accelerate import Accelerator
 from rich.console import Console
 
+from atu import processes
 from atu.audit import audit, audit_config
 from atu.benchmarks.build import build_benchmark
 from atu.config import NOT_DEFINING, RunConfig, config_hash, to_mapping
@@ -27,8 +29,10 @@ from atu.results.run_folder import RunFolder, open_run
 from atu.results.session import session
 from atu.results.sinks import sinks
 from atu.results.terminal import RunProgress, print_before_after
-from atu.results.tracking import Tracker
+from atu.results.tracking import NoTracker, Tracker
 from atu.training.device import build_accelerator, set_threads
+from atu.training.parameters import restore_parameters
+from atu.training.sharding import check_sharding, whole_weights
 from atu.training.stopping import stop_reason
 from atu.training.trainer import Trainer
 
@@ -43,30 +47,38 @@ def run(config: RunConfig) -> RunFolder:
     Raises:
         UserError: anything that the user can mend; the run folder then says so and keeps its last good state.
     """
+    accelerator = build_accelerator(config.device, config.training.precision, devices=config.devices)
     set_threads(config.threads)
-    accelerator = build_accelerator(config.device, config.training.precision)
+    check_sharding(config.training)
     benchmark = build_benchmark(config.data)
     target, probes = benchmark.target(config.unlearning_target), benchmark.probes(config.unlearning_target)
-    root = Path(config.runs_dir) / config.name
-    is_done = RunFolder(root=root).read_status().get("state") == "done"
-    folder = open_run(root, to_mapping(config), config_hash(config), may_differ=NOT_DEFINING)
-    console = Console()
-    with session(folder) as tracker, RunProgress(console) as progress:
+    root, is_main = Path(config.runs_dir) / config.name, processes.is_main()
+    is_done = processes.from_main(lambda: RunFolder(root=root).read_status().get("state") == "done")
+    folder = processes.on_main(
+        lambda: open_run(root, to_mapping(config), config_hash(config), may_differ=NOT_DEFINING),
+        elsewhere=RunFolder(root=root),
+    )
+    console = Console(quiet=not is_main)
+    record = session(folder) if is_main else nullcontext(NoTracker())
+    with record as tracker, RunProgress(console) as progress, processes.peers_watched():
         if not is_done:
             tracker.start(sinks(folder, config.wandb, tensorboard=config.tensorboard))
-            llm = load_language_model(config.pre_trained_llm, device=str(accelerator.device))
+            device = str(accelerator.device)
+            llm = processes.main_first(lambda: load_language_model(config.pre_trained_llm, device=device))
             add_adapter(llm.model, config.pre_trained_llm, seed=config.seed)
-            keep_manifest(folder, config, llm, benchmark, target, accelerator)
+            if is_main:
+                keep_manifest(folder, config, llm, benchmark, target, accelerator)
             materials = prepare(config, llm, target, accelerator, progress)
 
             judge = Judge(folder, benchmark, probes, config.evaluation, progress)
             before = None if config.skip_initial_eval else judge.record_before(llm)
             trainer = _build_trainer(config, llm, materials, folder, accelerator, tracker)
             _train(config.task.stages, config, trainer, judge, before, tracker)
-
+        processes.disband()  # the model is the same in all of them; one goes on
+        if is_main and not is_done:
             with progress.stage("saving the model, and loading it again"):
-                _export(config, folder, llm, target, probes)
-        if config.attacks:
+                _export(config, folder, _plain(config, llm, trainer), target, probes)
+        if is_main and config.attacks:
             audit(audit_config(config, folder.root, folder.model_dir), progress)
     _print_outcome(folder, console)
     return folder
@@ -78,7 +90,7 @@ def _build_trainer(
     materials: Materials,
     folder: RunFolder,
     accelerator: Accelerator,
-    tracker: Tracker,
+    tracker: Tracker | NoTracker,
 ) -> Trainer:
     """The trainer in the state of the last checkpoint, or at the start."""
     predictors = []
@@ -116,16 +128,17 @@ def _train(
     trainer: Trainer,
     judge: Judge,
     before: Sequence[Answer] | None,
-    tracker: Tracker,
+    tracker: Tracker | NoTracker,
 ) -> None:
     """Run the schedule. After each stage: checkpoint, evaluation, stop rule, in this order for every method."""
     for index, stage in enumerate(stages):
         label = stage_label(index, stage)
         if trainer.progress.stage <= index:
-            judge.folder.set_status("running", label, "training")
+            if processes.is_main():
+                judge.folder.set_status("running", label, "training")
             with judge.progress.stage(_title(stage, index, len(stages))) as advance:
                 trainer.run_stage(stage, advance)
-        if not judge.folder.stage_dir(label).exists():
+        if not processes.from_main(judge.folder.stage_dir(label).exists):
             is_align = stage.type == "training"
             result = StageResult(
                 index=index + 1,
@@ -135,14 +148,15 @@ def _train(
                 seconds=trainer.progress.seconds.get(str(index), 0.0),
                 signals=trainer.progress.signals,
             )
-            if is_align:
-                judge.folder.write_stage(result, [])
-            else:
+            if not is_align:
                 judge.record(trainer.llm, result, before)
+            elif processes.is_main():
+                judge.folder.write_stage(result, [])
             tracker.catch_up()
         if stage.type == "unlearning":
-            finished = next(s for s in judge.folder.read_stages() if s.label == label)
-            reason = stop_reason(finished.signals, config.task.stop)
+            finished = processes.from_main(judge.folder.read_stages)
+            signals = next(s.signals for s in finished if s.label == label)
+            reason = stop_reason(signals, config.task.stop)
             if reason is not None:
                 judge.progress.line(f"stopping after {label}: {reason}")
                 return
@@ -159,6 +173,17 @@ def stage_label(index: int, stage: StageConfig) -> str:
 def _title(stage: StageConfig, index: int, count: int) -> str:
     what = "aligning the predictor" if stage.type == "training" else "unlearning"
     return f"stage {index + 1} of {count}: {what}"
+
+
+def _plain(config: RunConfig, llm: LanguageModel, trainer: Trainer) -> LanguageModel:
+    """The trained model as plain modules: one that was divided among processes is loaded anew, for its weights."""
+    if config.training.sharding == "none":
+        return llm
+    plain = load_language_model(config.pre_trained_llm, device=str(llm.device))
+    add_adapter(plain.model, config.pre_trained_llm, seed=config.seed)
+    weights = whole_weights(llm.model, trainer.trained)
+    restore_parameters({name: plain.model.get_parameter(name) for name in weights}, weights)
+    return plain
 
 
 def _export(config: RunConfig, folder: RunFolder, llm: LanguageModel, target: Target, probes: Sequence[Probe]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -102,8 +103,8 @@ ALIGN = "{type: training, steps: 1}"
             id="quantised weights",
         ),
         pytest.param(
-            "devices=4",
-            "devices=4 is not available: a run uses one device. Set devices=1.",
+            "devices=0",
+            "devices must be auto or at least 1, not 0.",
             id="devices",
         ),
     ],
@@ -150,6 +151,38 @@ def test_a_model_folder_without_weights(command: Command, tmp_path: Path) -> Non
     (folder / "config.json").write_text("{}")
     outcome = command(f"pre_trained_llm={folder}")
     outcome.assert_refused(f"{folder} holds no weights (model.safetensors).")
+    outcome.assert_nothing_written()
+
+
+def test_more_processes_than_there_are_devices(command: Command) -> None:
+    cores = os.cpu_count() or 1
+    outcome = command(f"devices={cores + 1}")
+    outcome.assert_refused(
+        f"devices={cores + 1}, but this machine has {cores} CPU core{'s' if cores > 1 else ''}: a process needs one "
+        f"for itself. Set devices={cores} or less."
+    )
+    outcome.assert_nothing_written()
+
+
+def test_a_model_divided_among_one_process(command: Command) -> None:
+    outcome = command("training.sharding=fsdp2")
+    outcome.assert_refused(
+        "training.sharding=fsdp2 divides a model among processes, but this is one: set devices=2 or more."
+    )
+    outcome.assert_nothing_written()
+
+
+def test_other_processes_than_asked_for(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    outcome = command("devices=4")
+    outcome.assert_refused("devices=4, but the launcher has started 2 processes. Leave devices=auto.")
+    outcome.assert_nothing_written()
+
+
+def test_a_sweep_in_each_of_several_processes(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    outcome = command("-m", "seed=0,1")
+    outcome.assert_refused("A sweep (-m) starts its own processes: call it without a launcher, with devices=N.")
     outcome.assert_nothing_written()
 
 

@@ -9,11 +9,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from atu import processes
 from atu.embedding.predictor import Predictor
 from atu.embedding.target import center
 from atu.embedding.windows import Windows
 from atu.methods.losses import alignment_loss, contrastive_loss
 from atu.methods.references import ReferenceStates
+from atu.methods.shares import ALONE, Share
 from atu.models.language_model import LanguageModel
 from atu.models.packing import read_batch_to_hook
 from atu.models.rows import Row, collate
@@ -81,16 +83,25 @@ def align_losses(
     *,
     contrastive_weight: float,
     device: torch.device,
+    share: Share = ALONE,
 ) -> dict[str, Tensor]:
-    """Loss parts of one align step on the texts `indices`; `total` is their weighted sum."""
-    hidden, is_token, true, has_window = data.batch(indices, device)
+    """Loss parts of one align step on the texts `indices`; `total` is their weighted sum.
+
+    Each is this process's share of the part: their mean over processes is that of all `indices`.
+    """
+    hidden, is_token, true, has_window = data.batch(share.of(indices), device)
     predicted = predictor(hidden, is_token)
-    alignment = alignment_loss((predicted * true).sum(dim=-1), has_window)
+    amounts = [int((data.windows.index[i] >= 0).sum()) for i in indices]
+    alignment = alignment_loss((predicted * true).sum(dim=-1), has_window) * share.weight(amounts)
     parts = {"align/alignment": alignment}
     total = alignment
     if contrastive_weight > 0:
-        flat, flat_true = predicted[has_window], true[has_window]
-        chosen = torch.randperm(len(flat), device="cpu")[:_CONTRASTIVE_SIZE].to(device)
+        # Each window must be told from those of the whole batch, wherever they are predicted.
+        sizes = [sum(part) for part in share.parts(amounts)]
+        flat = processes.rows_of_all(predicted[has_window], sizes)
+        flat_true = processes.rows_of_all(true[has_window], sizes)
+        order = processes.from_main(lambda: torch.randperm(len(flat), device="cpu"))
+        chosen = order[:_CONTRASTIVE_SIZE].to(device)
         contrastive = contrastive_loss(flat[chosen], flat_true[chosen])
         parts["align/contrastive"] = contrastive
         total = total + contrastive_weight * contrastive

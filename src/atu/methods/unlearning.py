@@ -14,6 +14,7 @@ from atu.methods.config import StageConfig, TaskConfig
 from atu.methods.losses import enpo_loss, push_loss, random_direction, redirect_loss, rmu_loss, token_nll
 from atu.methods.materials import Materials, RowSet
 from atu.methods.references import marked, scored_labels, scored_states
+from atu.methods.shares import ALONE, Share, forget_measures, num_scored
 from atu.methods.token_terms import forget_term, read_rows, refusal_term, retain_term
 from atu.models.hook import capture_hook, logits_from_hidden
 from atu.models.language_model import LanguageModel
@@ -34,16 +35,21 @@ class Unlearning:
     predictor: Predictor | None
     reference_predictor: Predictor | None = None
     """The predictor as it was after the first align stage; only ENPO compares with it."""
+    share: Share = ALONE
+    """What this process takes of each batch."""
 
     def losses(self, stage: StageConfig, step: int, seed: int) -> dict[str, Tensor]:
         """Loss parts of one step, `total` is their weighted sum; a pure function of weights and arguments.
+
+        Each is this process's share of the part: their mean over processes is that of the whole batch.
 
         Args:
             step: unlearn steps done so far, over all stages; it chooses the batch.
         """
         objective, module = self.task.objective, self.task.training_module
         parts: dict[str, Tensor] = {}
-        batch = self._batch(self.materials.forget, module.forget_batch_size, step, seed)
+        indices = batch_indices(len(self.materials.forget.rows), module.forget_batch_size, step, seed)
+        batch = self._own_batch(self.materials.forget, indices)
         hidden, hook = self._forward(batch)
         if objective.embedding != "none":
             assert hook is not None
@@ -56,9 +62,15 @@ class Unlearning:
         elif objective.token != "none":
             assert hidden is not None
             parts["train/token"] = forget_term(self.llm, objective, self.materials, batch, hidden)
+        for name, measure in forget_measures(objective).items():
+            if name in parts:
+                rows = self._token_rows if name == "train/token" else self.materials.forget
+                parts[name] = parts[name] * self.share.weight([measure(rows.rows[i]) for i in indices])
         if objective.retain_weight > 0:
-            retain = self._batch(self.materials.retain, module.retain_batch_size, step, seed + 1)
-            parts["train/retain"] = retain_term(self.llm, self.materials, self.materials.retain, retain)
+            retain = self.materials.retain
+            indices = batch_indices(len(retain.rows), module.retain_batch_size, step, seed + 1)
+            term = retain_term(self.llm, self.materials, retain, self._own_batch(retain, indices))
+            parts["train/retain"] = term * self.share.weight([num_scored(retain.rows[i]) for i in indices])
         weights = {
             "train/embedding": objective.embedding_weight,
             "train/representation": objective.representation_weight,
@@ -68,9 +80,14 @@ class Unlearning:
         total = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
         return {"total": total, **parts}
 
-    def _batch(self, rows: RowSet, size: int, step: int, seed: int) -> Batch:
-        indices = batch_indices(len(rows.rows), size, step, seed)
-        return collate(rows.rows, indices, pad_id=self.llm.pad_id, device=self.llm.device)
+    @property
+    def _token_rows(self) -> RowSet:
+        """The rows whose tokens the token term counts."""
+        refusals = self.materials.refusals
+        return refusals if self.task.objective.token == "refusal" and refusals is not None else self.materials.forget
+
+    def _own_batch(self, rows: RowSet, indices: Sequence[int]) -> Batch:
+        return collate(rows.rows, self.share.of(indices), pad_id=self.llm.pad_id, device=self.llm.device)
 
     def _forward(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
         """Final and hook states of forget texts, None where no term reads them; no block is run for nothing."""

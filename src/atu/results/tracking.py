@@ -131,6 +131,22 @@ class Tracker:
                 _warn(name, error)
 
 
+class NoTracker:
+    """In place of a `Tracker` in a process that writes nothing, since another one of the same run does."""
+
+    def start(self, sinks: Mapping[str, Callable[[], Sink]]) -> None:
+        """Nothing is opened."""
+
+    def log(self, step: int, stage: int, name: str, value: float) -> None:
+        """Nothing is kept."""
+
+    def rewind(self, step: int) -> None:
+        """Nothing is dropped."""
+
+    def catch_up(self) -> None:
+        """Nothing is sent."""
+
+
 def _warn(name: str, error: Exception) -> None:
     reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     message = f"{name} failed: {reason}. The run goes on, and its folder has everything."

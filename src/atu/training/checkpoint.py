@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from atu.errors import UserError
 from atu.results.files import disk_errors
+from atu.training.sharding import divided_like
 
 _STATE_FILE = "state.json"
 
@@ -118,11 +119,13 @@ def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
 
 def restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
     """Put the tensors of `optimizer_tensors` back; settings such as the learning rate stay the optimiser's."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor | int]] = {}
     for key, tensor in tensors.items():
         index, name = key.split(".", 1)
         is_number = tensor.dim() == 0 and not tensor.is_floating_point()
-        state.setdefault(int(index), {})[name] = int(tensor) if is_number else tensor
+        value = int(tensor) if is_number else divided_like(tensor, parameters[int(index)])
+        state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

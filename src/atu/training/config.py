@@ -17,6 +17,9 @@ class TrainingConfig:
     activation_checkpointing: bool = False
     """Keep only the input of each transformer block for the backward pass and compute the rest again: the same
     gradients from less memory, for one more forward pass of the blocks."""
+    sharding: Literal["none", "fsdp2"] = "none"
+    """`fsdp2` divides the blocks' weights, gradients and optimiser state among several processes; with `none` each has
+    all of them."""
     allow_16bit_weights: bool = False
     """Permits full fine-tuning of bfloat16 or float16 weights, which loses most of unlearning's updates."""
     checkpoint_seconds: float = 120.0

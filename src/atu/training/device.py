@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import InitProcessGroupKwargs
 
 from atu.errors import UserError
 from atu.models.precision import has_fast_bf16
+from atu.processes import TIMEOUT
+
+Device = Literal["auto", "cpu", "cuda"]
 
 
 def set_threads(threads: int | None) -> None:
@@ -18,14 +23,39 @@ def set_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
+def check_devices(device: Device, devices: int) -> None:
+    """Raise UserError for more processes on this machine than it has devices; a core of a CPU is one."""
+    use_gpu = torch.cuda.is_available() and device != "cpu"
+    there = torch.cuda.device_count() if use_gpu else os.cpu_count() or 1
+    if devices > there:
+        kind = "GPU" if use_gpu else "CPU core"
+        raise UserError(
+            f"devices={devices}, but this machine has {there} {kind}{'s' if there > 1 else ''}: a process needs one "
+            f"for itself. Set devices={there} or less."
+        )
+
+
 def build_accelerator(
-    device: Literal["auto", "cpu", "cuda"], precision: Literal["auto", "bf16", "fp32"]
+    device: Device, precision: Literal["auto", "bf16", "fp32"], *, devices: int | Literal["auto"] = 1
 ) -> Accelerator:
     """The accelerator of a run; `auto` takes a GPU when there is one, and bf16 where the device computes it.
 
+    Where a launcher has started several processes (torchrun, accelerate launch), they find each other here.
+
+    Args:
+        devices: how many processes there should be; `auto` takes as many as were started.
+
     Raises:
-        UserError: a GPU is asked for and there is none, or it has no bf16.
+        UserError: a GPU is asked for and there is none, or it has no bf16; the processes are others than asked for,
+            or more than there are devices.
     """
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if devices not in ("auto", started):
+        raise UserError(
+            f"devices={devices}, but the launcher has started {started} processes. "
+            f"{'Leave devices=auto.' if devices != 1 else 'This runs in one process: start it without a launcher.'}"
+        )
+    check_devices(device, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     has_gpu = torch.cuda.is_available()
     if device == "cuda" and not has_gpu:
         raise UserError("device=cuda, but torch sees no GPU here. Set device=cpu or install a CUDA build of torch.")
@@ -36,4 +66,8 @@ def build_accelerator(
     use_bf16 = precision == "bf16" or (precision == "auto" and has_bf16)
     # Accelerate keeps the first settings of a process for good; the jobs of a sweep may differ.
     AcceleratorState._reset_state(reset_partial_state=True)
-    return Accelerator(cpu=not use_gpu, mixed_precision="bf16" if use_bf16 else "no")
+    return Accelerator(
+        cpu=not use_gpu,
+        mixed_precision="bf16" if use_bf16 else "no",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=TIMEOUT)],
+    )

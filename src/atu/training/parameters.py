@@ -12,6 +12,7 @@ from atu.errors import UserError
 from atu.models.adapters import adapter_parameters
 from atu.models.hook import forward_to_hook, transformer_blocks
 from atu.models.language_model import LanguageModel
+from atu.training.sharding import divided_like
 
 
 def trainable_parameters(llm: LanguageModel, *, train_embeddings: bool, first_layer: int = 0) -> dict[str, Parameter]:
@@ -57,4 +58,4 @@ def check_reach(llm: LanguageModel, hook_layer: int) -> None:
 def restore_parameters(parameters: Mapping[str, Parameter], tensors: Mapping[str, Tensor]) -> None:
     """Copy the tensors of a checkpoint into the parameters of the same names."""
     for name, parameter in parameters.items():
-        parameter.copy_(tensors[name])
+        parameter.copy_(divided_like(tensors[name], parameter))

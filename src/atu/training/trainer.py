@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import AdamW, Optimizer
 
+from atu import processes
 from atu.embedding.predictor import Predictor
 from atu.errors import UserError
 from atu.methods.align import (
@@ -25,6 +26,7 @@ from atu.methods.align import (
 )
 from atu.methods.config import StageConfig, TaskConfig
 from atu.methods.materials import Materials, RowSet
+from atu.methods.shares import Share
 from atu.methods.unlearning import Unlearning, held_out_signals
 from atu.models.language_model import LanguageModel
 from atu.models.rows import batch_indices
@@ -39,7 +41,9 @@ from atu.training.checkpoint import (
 )
 from atu.training.config import TrainingConfig
 from atu.training.optimizer import unlearn_optimizer
+from atu.training.parallel import Losses, in_parallel, of_whole_batch, own_share
 from atu.training.parameters import check_reach, restore_parameters, trainable_parameters
+from atu.training.sharding import gather, scatter, shard, whole
 
 Log = Callable[[int, int, str, float], None]
 """Called with (step over all stages, stage number, name, value)."""
@@ -66,9 +70,12 @@ class Trainer:
     optimizers: dict[str, Optimizer] = field(default_factory=dict)
     trained: dict[str, Parameter] = field(init=False)
     """The LLM's moving parameters by name; frozen ones stay the original's."""
+    share: Share = field(init=False)
+    """What this process takes of each batch."""
 
     def __post_init__(self) -> None:
         module = self.task.training_module
+        self.share = own_share(self.task, self.materials)
         self.trained = trainable_parameters(
             self.llm, train_embeddings=module.train_embeddings, first_layer=self.materials.first_trained_layer
         )
@@ -76,6 +83,11 @@ class Trainer:
             check_reach(self.llm, self.materials.hook_layer)
         if self.config.activation_checkpointing:
             checkpoint_activations(self.llm.model)
+        if self.config.sharding == "fsdp2":
+            shard(self.llm.model, self.trained)
+            moving = dict(self.llm.model.named_parameters())
+            self.trained = {name: moving[name] for name in self.trained}
+            gather(self.llm.model)
         self.optimizers["unlearn"] = unlearn_optimizer(self.trained.values(), module)
         if self.predictor is not None:
             self.optimizers["align"] = AdamW(
@@ -84,7 +96,7 @@ class Trainer:
 
     def resume(self) -> bool:
         """Load the last checkpoint; False when there is none."""
-        checkpoint = load_checkpoint(self.folder)
+        checkpoint = processes.main_first(lambda: load_checkpoint(self.folder))
         if checkpoint is None:
             return False
         self.progress = checkpoint.progress
@@ -93,14 +105,18 @@ class Trainer:
             predictor.load_state_dict(checkpoint.others[name])
         for name, optimizer in self.optimizers.items():
             restore_optimizer(optimizer, checkpoint.others.get(f"optimizer-{name}", {}))
+        scatter(self.llm.model)  # what was gathered before is old
+        gather(self.llm.model)
         return True
 
     def save(self, *, llm_changed: bool) -> None:
-        """Write a checkpoint of the present state."""
+        """Write a checkpoint of the present state. The main process does it; all help where the state is divided."""
         others = {name: dict(predictor.state_dict()) for name, predictor in self._predictors()}
         for name, optimizer in self.optimizers.items():
-            others[f"optimizer-{name}"] = optimizer_tensors(optimizer)
-        llm = {name: parameter.detach() for name, parameter in self.trained.items()}
+            others[f"optimizer-{name}"] = {key: whole(value) for key, value in optimizer_tensors(optimizer).items()}
+        llm = {name: whole(parameter.detach()) for name, parameter in self.trained.items()}
+        if not processes.is_main():
+            return
         checkpoint = Checkpoint(self.progress, llm, others)
         save_checkpoint(self.folder, checkpoint, llm_changed=llm_changed)
 
@@ -110,7 +126,8 @@ class Trainer:
         The checkpoint written at the end already points to the next stage.
         """
         is_align = stage.type == "training"
-        signals = self._align(stage, advance) if is_align else self._unlearn(stage, advance)
+        found = self._align(stage, advance) if is_align else self._unlearn(stage, advance)
+        signals = processes.from_main(lambda: found)
         for name, value in signals.items():
             self.log(self.global_step, self.progress.stage + 1, name, value)
         self.progress.signals = signals
@@ -145,13 +162,22 @@ class Trainer:
                 indices,
                 contrastive_weight=self.task.contrastive_weight,
                 device=self.llm.device,
+                share=self.share,
             )
 
         def count() -> None:
             self.progress.align_steps += 1
 
         rate = _warmed_up(module.training_lr, module.training_warmup_steps)
-        self._steps(stage, "align", lambda: rate(self.progress.align_steps), losses, count, advance, llm_changed=False)
+        self._steps(
+            stage,
+            "align",
+            lambda: rate(self.progress.align_steps),
+            losses,
+            count,
+            advance,
+            llm_changed=False,
+        )
         if self.reference_predictor is not None and self.progress.unlearn_steps == 0:
             self.reference_predictor.load_state_dict(predictor.state_dict())
         signals = judge_predictor(predictor, held_out, constant, device=self.llm.device)
@@ -198,7 +224,9 @@ class Trainer:
         module = self.task.training_module
         for _, predictor in self._predictors():
             predictor.requires_grad_(False).eval()
-        unlearning = Unlearning(self.llm, self.task, self.materials, self.predictor, self.reference_predictor)
+        unlearning = Unlearning(
+            self.llm, self.task, self.materials, self.predictor, self.reference_predictor, share=self.share
+        )
 
         def losses() -> dict[str, Tensor]:
             return unlearning.losses(stage, self.progress.unlearn_steps, self.seed)
@@ -207,6 +235,7 @@ class Trainer:
             self.progress.unlearn_steps += 1
 
         self.llm.model.train()
+        scatter(self.llm.model)
         rate = _warmed_up(module.unlearning_lr, module.unlearning_warmup_steps)
         falls = module.unlearning_schedule == "cosine"
         self._steps(
@@ -221,6 +250,7 @@ class Trainer:
             llm_changed=True,
         )
         self.llm.model.eval()
+        gather(self.llm.model)
         with self.accelerator.autocast():
             return held_out_signals(self.llm, self.materials)
 
@@ -229,7 +259,7 @@ class Trainer:
         stage: StageConfig,
         kind: str,
         learning_rate: Callable[[], float],
-        losses: Callable[[], dict[str, Tensor]],
+        losses: Losses,
         count: Callable[[], None],
         advance: Advance,
         *,
@@ -238,15 +268,18 @@ class Trainer:
         """The one loop. Each step seeds its own randomness, so a resumed run needs no generator state."""
         optimizer = self.optimizers[kind]
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        reads_all = kind == "align" or not self.task.objective.reads_hook_only
+        losses = in_parallel(parameters, losses, reads_all=reads_all)
         saved = clock = time.monotonic()
         key = str(self.progress.stage)
         while self.progress.step < stage.steps:
-            torch.manual_seed(_step_seed(self.seed, self.progress.stage, self.progress.step))
+            torch.manual_seed(_step_seed(self.seed, self.progress.stage, self.progress.step, self.share.rank))
             with self.accelerator.autocast():
                 parts = losses()
-            self._check_finite(parts["total"], kind)
+            of_batch = of_whole_batch(parts)
+            self._check_finite(of_batch["total"], kind)
             self.accelerator.backward(parts["total"])
-            norm = self.accelerator.clip_grad_norm_(parameters, self.task.training_module.clip_grad_norm)
+            norm = whole(self.accelerator.clip_grad_norm_(parameters, self.task.training_module.clip_grad_norm))
             self._check_finite(norm, kind)
             rate = learning_rate()
             for group in optimizer.param_groups:
@@ -256,20 +289,25 @@ class Trainer:
             self.progress.step += 1
             count()
             if self.progress.step % self.config.log_every == 0:
-                self._log_step(kind, parts, float(norm), rate)
+                self._log_step(kind, of_batch, float(norm), rate)
             now = time.monotonic()
             self.progress.seconds[key] = self.progress.seconds.get(key, 0.0) + now - clock
             clock = now
             advance(self.progress.step, stage.steps)
-            if now - saved >= self.config.checkpoint_seconds and self.progress.step < stage.steps:
+            if self._is_due(now - saved) and self.progress.step < stage.steps:
                 self.save(llm_changed=llm_changed)
                 saved = time.monotonic()
 
+    def _is_due(self, seconds: float) -> bool:
+        """Whether it is time for a checkpoint; where all must help, the main process's clock says so."""
+        is_due = seconds >= self.config.checkpoint_seconds
+        return processes.from_main(lambda: is_due) if self.config.sharding == "fsdp2" else is_due
+
     def _log_step(self, kind: str, parts: dict[str, Tensor], norm: float, rate: float) -> None:
         prefix = "align" if kind == "align" else "train"
-        values = {name: float(value.detach()) for name, value in parts.items() if name != "total"}
+        values = {name: float(value) for name, value in parts.items() if name != "total"}
         values |= {
-            f"{prefix}/loss": float(parts["total"].detach()),
+            f"{prefix}/loss": float(parts["total"]),
             f"{prefix}/grad_norm": norm,
             f"{prefix}/lr": rate,
         }
@@ -296,5 +334,6 @@ def _cosine_share(step: int, steps: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * step / steps))
 
 
-def _step_seed(seed: int, stage: int, step: int) -> int:
-    return (seed * 1_009 + stage) * 1_000_003 + step
+def _step_seed(seed: int, stage: int, step: int, rank: int) -> int:
+    """Of the randomness of a step; each process drops other states."""
+    return (seed * 1_009 + stage) * 1_000_003 + step + (rank << 32)

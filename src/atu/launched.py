@@ -1,0 +1,15 @@
+"""What a launcher (torchrun, accelerate launch, or `devices=N`) tells the processes that it starts. No torch."""
+
+from __future__ import annotations
+
+import os
+
+
+def is_started() -> bool:
+    """Whether this process is one of several of a run."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def is_speaker() -> bool:
+    """Whether this process, alone or the first of several, speaks to the user."""
+    return os.environ.get("RANK", "0") == "0"

@@ -1,0 +1,163 @@
+"""Trains and runs in one process and in two, and leaves what came of it in a folder; a process of its own, as it forks.
+
+Usage: scenarios.py WORKPLACE MODEL ENCODER OUT
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from forked import start_processes, wait_all
+from safetensors.torch import save_file
+from tiny_training import materials, own_llm, predictor, task
+from torch.distributed.tensor import DTensor
+from workplace import Workplace
+
+from atu import processes
+from atu.errors import UserError
+from atu.models.adapters import add_adapter
+from atu.models.config import LoraConfig, ModelConfig
+from atu.run import run
+from atu.training.config import TrainingConfig
+from atu.training.device import build_accelerator
+from atu.training.sharding import gather, scatter
+from atu.training.trainer import Trainer
+
+OBJECTIVES: dict[str, tuple[float, dict[str, Any]]] = {
+    "push": (0.3, {"embedding": "push"}),
+    "redirect + masked": (0.1, {"embedding": "redirect", "token": "distill"}),
+    "hook alone": (0.3, {"embedding": "push", "retain_weight": 0.0}),
+    "rmu": (1e-3, {"representation": "rmu"}),
+    "ga": (1e-3, {"token": "ga"}),
+    "npo": (1e-2, {"token": "npo"}),
+    "simnpo": (1e-2, {"token": "simnpo", "beta": 0.1}),
+    "dpo": (1e-3, {"token": "dpo"}),
+    "refusal": (1e-3, {"token": "refusal"}),
+}
+"""Learning rate (of plain gradient descent, so that weights show the size of gradients) and terms."""
+STAGES = "task.stages=[{type: training, steps: 8}, {type: unlearning, steps: 8}]"
+RUN = (STAGES, "embedding_prediction_model.dropout=0", "training.checkpoint_seconds=0")
+
+
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    """A copy of all weights as they are now."""
+    return {name: parameter.detach().clone() for name, parameter in trainer.llm.model.named_parameters()}
+
+
+def train(model: Path, encoder: Path, out: Path, sharding: Literal["none", "fsdp2"] = "none") -> None:
+    """Each objective in turn; the main process writes losses and weights."""
+    for name, (rate, objective) in OBJECTIVES.items():
+        rows: list[tuple[int, str, float]] = []
+        module = {"unlearning_optimizer": "sgd", "unlearning_lr": rate, "clip_grad_norm": 1e6}
+        config = task(module, **objective)
+        if name == "push":
+            config = replace(task({**module, "first_trained_layer": 1}, **objective), contrastive_weight=0.5)
+        llm = own_llm(model)
+        if name == "npo":
+            add_adapter(
+                llm.model, ModelConfig(name="t", model_name="t", adapter="lora", lora=LoraConfig(rank=4)), seed=0
+            )
+        fit = predictor(dropout=0.0) if config.needs_predictor else None
+        trainer = Trainer(
+            llm=llm,
+            task=config,
+            materials=materials(llm, encoder, config),
+            predictor=fit,
+            reference_predictor=None,
+            config=TrainingConfig(sharding=sharding, activation_checkpointing=name == "ga"),
+            seed=0,
+            accelerator=build_accelerator("cpu", "fp32", devices="auto"),
+            folder=out / name / "checkpoint",
+            log=lambda step, stage, name, value, rows=rows: rows.append((step, name, value)),
+        )
+        start = weights(trainer)
+        for stage in config.stages:
+            trainer.run_stage(stage, lambda done, total: None)
+        scatter(llm.model)
+        here = {key: (len(p.to_local()) if isinstance(p, DTensor) else len(p)) for key, p in trainer.trained.items()}
+        held = processes.together(partial(dict, here))
+        gather(llm.model)
+        if processes.is_main():
+            (out / name / "held.json").write_text(json.dumps(held))
+            (out / name / "rows.json").write_text(json.dumps(rows))
+            save_file(start, out / name / "start.safetensors")
+            save_file(weights(trainer), out / name / "end.safetensors")
+
+
+def refused(workplace: Workplace, out: Path) -> None:
+    """What two processes cannot share; each of them must be told."""
+    try:
+        run(workplace.config(*RUN, "task.training_module.forget_batch_size=1", "name=refused"))
+    except UserError as error:
+        (out / f"refused-{processes.rank()}.txt").write_text(str(error))
+
+
+def stopped(workplace: Workplace, out: Path) -> None:
+    """A run whose other process may be killed; the main one leaves its message."""
+    try:
+        run(workplace.config(*RUN, "name=two-then-one"))
+    except UserError as error:
+        (out / f"stopped-{processes.rank()}.txt").write_text(str(error))
+        raise
+
+
+def num_rows(folder: Path) -> int:
+    """Rows logged so far."""
+    path = folder / "metrics.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def kill_after(rows: int, folder: Path, victim: int) -> None:
+    """End a process by SIGKILL once so many rows are logged."""
+    end = time.monotonic() + 120
+    while num_rows(folder) < rows:
+        assert time.monotonic() < end, f"{folder} has {num_rows(folder)} rows"
+        time.sleep(0.002)
+    os.kill(victim, signal.SIGKILL)
+
+
+def main() -> None:
+    """All scenarios, one after another."""
+    torch.set_num_threads(1)  # OpenMP's threads would not survive a fork
+    root, model, encoder, out = map(Path, sys.argv[1:])
+    workplace = Workplace(root, model, encoder)
+    runs, codes, seconds = root / "runs", {}, {}
+
+    def done(name: str, children: list[int]) -> None:
+        began = time.monotonic()
+        codes[name] = wait_all(children)
+        seconds[name] = time.monotonic() - began
+
+    for count, name in ((1, "one"), (2, "two")):
+        done(f"train {name}", start_processes(count, partial(train, model, encoder, out / name)))
+        config = workplace.config(*RUN, f"name=run-{count}")
+        done(f"run {count}", start_processes(count, partial(run, config)))
+    done("train sharded", start_processes(2, partial(train, model, encoder, out / "sharded", "fsdp2")))
+    done("refused", start_processes(2, partial(refused, workplace, out)))
+
+    children = start_processes(2, partial(stopped, workplace, out))
+    kill_after(60, runs / "two-then-one", children[1])
+    done("killed of two", children)
+    status = (runs / "two-then-one" / "status.json").read_text()
+    done("gone on by one", start_processes(1, partial(run, workplace.config(*RUN, "name=two-then-one"))))
+
+    config = workplace.config(*RUN, "name=one-then-two")
+    children = start_processes(1, partial(run, config))
+    kill_after(60, runs / "one-then-two", children[0])
+    done("killed alone", children)
+    config = workplace.config(*RUN, "training.sharding=fsdp2", "name=one-then-two")
+    done("gone on by two", start_processes(2, partial(run, config)))
+    (out / "outcome.json").write_text(json.dumps({"codes": codes, "status": json.loads(status), "seconds": seconds}))
+
+
+if __name__ == "__main__":
+    main()
