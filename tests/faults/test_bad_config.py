@@ -42,7 +42,7 @@ ALIGN = "{type: training, steps: 1}"
         ),
         pytest.param(
             "task.objective.teacher=masked",
-            "task.objective: margin=2.0 has no effect with embedding=redirect, token=distill (teacher=masked): leave "
+            "task.objective: margin=1.0 has no effect with embedding=redirect, token=distill (teacher=masked): leave "
             "it at 0.0.",
             id="margin without effect",
         ),
