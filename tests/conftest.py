@@ -136,6 +136,7 @@ def wandb_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
             "WANDB_BASE_URL": server.url,
             "WANDB_API_KEY": "0" * 40,
             "WANDB_FINISH_TIMEOUT": "20",
+            "WANDB_HTTP_TIMEOUT": "60",  # its service answers late on a busy machine
             "WANDB_CONFIG_DIR": str(folder),
             "WANDB_CACHE_DIR": str(folder),
             "WANDB_DATA_DIR": str(folder),
