@@ -102,7 +102,6 @@ class RunConfig:
         self._check_what_trains()
         if self.devices != "auto" and self.devices < 1:
             raise UserError(f"devices must be auto or at least 1, not {self.devices}.")
-
         if self.training.sharding == "fsdp2":
             self._check_what_shards()
 

@@ -143,16 +143,10 @@ def _write_question_forms(
 ) -> list[str]:
     """Questions that the model asks about the names, the name left open."""
     asked = quizzes(names)
-    prompts = [
-        Prompt(ids=tuple(llm.encode(llm.render(quiz.prompt) + quiz.text)), max_new_tokens=_QUIZ_TOKENS)
-        for quiz in asked
-    ]
+    openings = [llm.render(quiz.prompt) + quiz.text for quiz in asked]
     sampling = Sampling(seed=seed, temperature=_QUIZ_TEMPERATURE, top_k=_TOP_K)
-    found = generate(llm, prompts, batch_size=_BATCH_SIZE, sampling=sampling, progress=progress)
-    written = [
-        replace(quiz, text=quiz.text + llm.tokenizer.decode(generation.ids, skip_special_tokens=True))
-        for quiz, generation in zip(asked, found, strict=True)
-    ]
+    found = _continue(llm, openings, _QUIZ_TOKENS, sampling, progress)
+    written = [replace(quiz, text=quiz.text + more) for quiz, more in zip(asked, found, strict=True)]
     return question_forms(written, chance)
 
 
@@ -176,17 +170,26 @@ def _ask(
     progress: Callable[[int, int], None] | None,
 ) -> list[Text]:
     """Sampled answers, whole sentences only, in the order asked."""
-    prompts = [
-        Prompt(ids=tuple(llm.encode(llm.render(request.context + request.prompt))), max_new_tokens=max_new_tokens)
-        for request in asked
-    ]
+    openings = [llm.render(request.context + request.prompt) for request in asked]
     sampling = Sampling(seed=seed, temperature=config.temperature, top_k=_TOP_K)
-    found = generate(llm, prompts, batch_size=_BATCH_SIZE, sampling=sampling, progress=progress)
     texts = []
-    for request, generation in zip(asked, found, strict=True):
-        text = _whole_sentences(str(llm.tokenizer.decode(generation.ids, skip_special_tokens=True)).strip())
+    for request, answer in zip(asked, _continue(llm, openings, max_new_tokens, sampling, progress), strict=True):
+        text = _whole_sentences(answer.strip())
         texts.append(Text(text=text, subject=request.subject, source="generated", prompt=request.prompt))
     return [text for text in texts if not is_degenerate(text.text)]
+
+
+def _continue(
+    llm: LanguageModel,
+    openings: Sequence[str],
+    max_new_tokens: int,
+    sampling: Sampling,
+    progress: Callable[[int, int], None] | None,
+) -> list[str]:
+    """What the model writes behind each opening, in their order."""
+    prompts = [Prompt(ids=tuple(llm.encode(opening)), max_new_tokens=max_new_tokens) for opening in openings]
+    found = generate(llm, prompts, batch_size=_BATCH_SIZE, sampling=sampling, progress=progress)
+    return [str(llm.tokenizer.decode(generation.ids, skip_special_tokens=True)) for generation in found]
 
 
 def _for_writing(llm: LanguageModel) -> LanguageModel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from transformers import PreTrainedTokenizerBase
 
@@ -26,11 +26,11 @@ def find_concept_words(forget: Sequence[Row], others: Sequence[Row]) -> tuple[st
     Counted over texts, not over occurrences, so that one text that repeats a word does not decide, and without regard
     to capitals. Only the texts themselves count, not the prompts before them.
     """
+    said = [_words(row) for row in forget]
     spellings: dict[str, set[str]] = defaultdict(set)
-    for row in forget:
-        for word in _words(row):
-            spellings[word.casefold()].add(word)
-    in_forget, in_others = _text_counts(forget), _text_counts(others)
+    for word in set().union(*said):
+        spellings[word.casefold()].add(word)
+    in_forget, in_others = _text_counts(said), _text_counts(map(_words, others))
     smallest = 1.0 / max(len(others), 1)
     chosen = []
     for word, count in in_forget.items():
@@ -77,8 +77,8 @@ def _words(row: Row) -> set[str]:
     return set(_WORD.findall(row.string[row.body_start : row.ends[-1]]))
 
 
-def _text_counts(rows: Sequence[Row]) -> Counter[str]:
+def _text_counts(words_of_texts: Iterable[set[str]]) -> Counter[str]:
     counts: Counter[str] = Counter()
-    for row in rows:
-        counts.update({word.casefold() for word in _words(row)})
+    for words in words_of_texts:
+        counts.update({word.casefold() for word in words})
     return counts

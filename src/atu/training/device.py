@@ -11,6 +11,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs
 
 from atu.errors import UserError
+from atu.launched import num_started
 from atu.models.precision import has_fast_bf16
 from atu.processes import TIMEOUT
 
@@ -49,7 +50,7 @@ def build_accelerator(
         UserError: a GPU is asked for and there is none, or it has no bf16; the processes are others than asked for,
             or more than there are devices.
     """
-    started = int(os.environ.get("WORLD_SIZE", "1"))
+    started = num_started()
     if devices not in ("auto", started):
         raise UserError(
             f"devices={devices}, but the launcher has started {started} processes. "
