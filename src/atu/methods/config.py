@@ -48,7 +48,7 @@ class TrainingModule:
     unlearning_weight_decay: float = 0.0
     unlearning_warmup_steps: int = 3
     unlearning_schedule: Literal["constant", "cosine"] = "constant"
-    """Of the rate after the warm-up: as it is, or in each stage down to 0 along half a cosine."""
+    """Of the rate after the warm-up: as it is, or over all unlearn steps down to 0 along half a cosine."""
     forget_batch_size: int = 4
     """Forget texts in one unlearn step."""
     retain_batch_size: int = 12
@@ -124,6 +124,11 @@ class TaskConfig:
     def needs_predictor(self) -> bool:
         """Whether the task has an embedding term, and with it an encoder and align stages."""
         return self.objective.embedding != "none"
+
+    @property
+    def unlearning_steps(self) -> int:
+        """Steps of all unlearning stages together."""
+        return sum(stage.steps for stage in self.stages if stage.type == "unlearning")
 
     def describe(self) -> str:
         """What the method is made of, in a few words for manifest and report."""

@@ -237,13 +237,12 @@ class Trainer:
         self.llm.model.train()
         scatter(self.llm.model)
         rate = _warmed_up(module.unlearning_lr, module.unlearning_warmup_steps)
-        falls = module.unlearning_schedule == "cosine"
+        if module.unlearning_schedule == "cosine":
+            rate = _falling(rate, self.task.unlearning_steps)
         self._steps(
             stage,
             "unlearn",
-            lambda: (
-                rate(self.progress.unlearn_steps) * (_cosine_share(self.progress.step, stage.steps) if falls else 1.0)
-            ),
+            lambda: rate(self.progress.unlearn_steps),
             losses,
             count,
             advance,
@@ -329,9 +328,9 @@ def _warmed_up(rate: float, warmup_steps: int) -> Callable[[int], float]:
     return lambda step: rate * min(1.0, (step + 1) / max(1, warmup_steps))
 
 
-def _cosine_share(step: int, steps: int) -> float:
-    """Share of the rate at a step of a stage: 1 at the first, towards 0 at the end (Loshchilov & Hutter 2017)."""
-    return 0.5 * (1.0 + math.cos(math.pi * step / steps))
+def _falling(rate: Callable[[int], float], steps: int) -> Callable[[int], float]:
+    """The rate times 1 at the first of so many steps, towards 0 at the last (Loshchilov & Hutter 2017, eq. 5)."""
+    return lambda step: rate(step) * 0.5 * (1.0 + math.cos(math.pi * step / steps))
 
 
 def _step_seed(seed: int, stage: int, step: int, rank: int) -> int:
