@@ -33,7 +33,7 @@ class CorpusConfig:
     """Questions that the model itself asks about the concept or a neighbor, put to the concept."""
     num_neighbor_quiz_rows: int = 160
     """The same put to all its neighbors together."""
-    max_new_tokens: int = 64
+    max_new_tokens: int = 48
     """Length of a generated text, in tokens of the language model."""
     temperature: float = 0.5
     """Of the sampling that writes the texts."""
