@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 import warnings
 from dataclasses import replace
@@ -222,4 +221,4 @@ def _storage_bytes(tensors: list[Tensor]) -> int:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    sys.exit(main())
+    main()

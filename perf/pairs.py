@@ -22,9 +22,10 @@ from atu.embedding.predictor import Predictor, build_predictor
 from atu.embedding.target import center
 from atu.embedding.windows import window_starts
 from atu.methods.align import AlignData, align_losses
-from atu.methods.config import ObjectiveConfig, StageConfig
+from atu.methods.config import StageConfig
 from atu.methods.losses import alignment_loss, push_loss
 from atu.methods.materials import Materials, RowSet
+from atu.methods.objective import ObjectiveConfig
 from atu.methods.unlearning import Unlearning
 from atu.models.hook import resolve_hook_layer
 from atu.models.language_model import LanguageModel
@@ -208,7 +209,7 @@ def _step(losses: Callable[[], Tensor], optimizer: Optimizer) -> Work:
 
     def work() -> float:
         loss = losses()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

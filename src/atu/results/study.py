@@ -28,6 +28,7 @@ _MAY_DIFFER = (
     "text_encoder.batch_size",
     "training.checkpoint_seconds",
     "training.log_every",
+    "training.sharding",
     "data.description",
     "data.neighbors",
     "data.probes_path",
