@@ -35,11 +35,12 @@ RUNS = "runs/comparison"
 RESULTS = ROOT / "docs" / "results" / "builtin.json"
 CONCEPTS = ("William_Shakespeare", "Japan", "Ancient_Egypt", "Human_Heart")
 SEEDS = (0, 1, 2)
-# What each method was given beside its yaml; chosen on William_Shakespeare, seed 0 (docs/experiments.md has the grid).
+# What each method was given beside its yaml. The values there were chosen on William_Shakespeare, seed 0
+# (docs/experiments.md has the grid).
 METHODS: dict[str, tuple[str, ...]] = {
     "unlearning_atu": (),
-    "unlearning_ga": ("task.objective.retain_weight=8", "task.training_module.unlearning_lr=3e-5"),
-    "unlearning_npo": ("task.objective.retain_weight=8", "task.training_module.unlearning_lr=3e-5"),
+    "unlearning_ga": (),
+    "unlearning_npo": (),
     "unlearning_atu_released": ("experiment=embedded-released",),
 }
 COLUMNS = (
