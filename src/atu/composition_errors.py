@@ -32,7 +32,13 @@ def explain(error: Exception, folder: Path, arguments: Sequence[str]) -> UserErr
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if match := re.match(r"Could not override '(.+?)'", lines[0]):
         key = match[1].lstrip("+")
-        return UserError(f"There is no key '{key}'.{nearest_key(key, _known_keys(folder, arguments, key))}")
+        known = _known_keys(folder, arguments, key)
+        if key in known:
+            return UserError(
+                f"'{key}' cannot be replaced as a whole. Set its keys one by one: {key}.NAME=VALUE, or "
+                f"+{key}.NAME=VALUE for one that it does not have."
+            )
+        return UserError(f"There is no key '{key}'.{nearest_key(key, known)}")
     if match := re.match(r"Ambiguous value for argument '\+*(.+?)=(.*)'", lines[0]):
         key, value = match.groups()
         return UserError(

@@ -26,6 +26,12 @@ ALIGN = "{type: training, steps: 1}"
             id="key",
         ),
         pytest.param(
+            "task={first_steps: 1}",
+            "'task' cannot be replaced as a whole. Set its keys one by one: task.NAME=VALUE, or +task.NAME=VALUE for "
+            "one that it does not have.",
+            id="group",
+        ),
+        pytest.param(
             f"task.stages=[{ALIGN}, {{type: unlearning, steps: 1, threshold: -1.5}}]",
             "task.stages[1]: threshold (tau) is a cosine and must lie in [-1, 1], found -1.5.",
             id="tau",
