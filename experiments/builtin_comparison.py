@@ -189,7 +189,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
         axis.set_xlabel("forget: right answers left, % of before (← better)")
         axis.grid(alpha=0.3)
     axes[0][0].set_ylabel("neighbor: right answers left, % of before (↑ better)")
-    axes[0][0].legend(fontsize=8, loc="lower right")
+    axes[0][0].legend(fontsize=8, loc="best")
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
 
