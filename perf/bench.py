@@ -69,7 +69,7 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    rate = matmul_rate(bench.llm.model.config.get_text_config().hidden_size)
+    rate = matmul_rate(bench.llm.model.config.get_text_config().hidden_size, bench.llm.device)
     rows = []
     for name, goal, build in (
         ("align step", 20.0, bench.align_step),
@@ -122,9 +122,9 @@ def seconds(work: Work) -> float:
     return time.perf_counter() - start
 
 
-def matmul_rate(width: int) -> float:
+def matmul_rate(width: int, device: torch.device) -> float:
     """Floating point operations a second of a large product as the model has them."""
-    left, right = torch.randn(2048, width), torch.randn(width, 4 * width)
+    left, right = torch.randn(2048, width, device=device), torch.randn(width, 4 * width, device=device)
     runs = [seconds(lambda: float((left @ right)[0, 0])) for _ in range(7)]
     return 2 * 2048 * width * 4 * width / median(runs[2:])
 

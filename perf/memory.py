@@ -2,10 +2,11 @@
 
     python perf/memory.py              the tables of docs/memory.md
     python perf/memory.py --measure    one real step of small models beside what the model says, in each way to train
+    python perf/memory.py --gpu        the same on a GPU with the 1B and 4B models of the tables, random weights
 
 Measured is the highest sum of the bytes that PyTorch's CPU allocator has given out, from its profiler's record of each
 allocation: the same to the byte in each run, and blind to what the Python process holds besides. Weights and optimiser
-state, which are there before the step, are counted tensor by tensor.
+state, which are there before the step, are counted tensor by tensor. On a GPU it is what its allocator reports.
 """
 
 from __future__ import annotations
@@ -85,24 +86,36 @@ def main() -> None:
     """Print the tables, or the comparison; with --json the comparison as one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--measure", action="store_true")
-    parser.add_argument("--only", default="", help="with --measure: rows whose name has this in it")
-    parser.add_argument("--json", action="store_true", help="with --measure: for programs")
+    parser.add_argument("--gpu", action="store_true")
+    parser.add_argument("--only", default="", help="with --measure and --gpu: rows whose name has this in it")
+    parser.add_argument("--json", action="store_true", help="with --measure and --gpu: for programs")
     given = parser.parse_args()
-    if not given.measure:
+    if given.gpu:
+        # The ways that need no bitsandbytes.
+        ways = {n: s for n, s in WAYS.items() if s.weights in ("float32", "bfloat16") and s.optimizer != "adamw8bit"}
+        cases = [(size, SHAPES[size], "", BATCH, ways) for size in ("1B", "4B")]
+    elif given.measure:
+        shapes, batches = {"small": SMALL, "wide": WIDE}, {"few tokens": FEW, "many tokens": MANY}
+        cases = [
+            (size, shape, f", {amount}", batch, MEASURED)
+            for size, shape in shapes.items()
+            for amount, batch in batches.items()
+        ]
+    else:
         print(_tables())
         return
     rows = []
-    for shape_name, shape in (("small", SMALL), ("wide", WIDE)):
-        for batch_name, batch in (("few tokens", FEW), ("many tokens", MANY)):
-            for way, setup in MEASURED.items():
-                name = f"{shape_name}, {batch_name}: {way}"
-                if given.only not in name:
-                    continue
-                measured, expected = measured_peak(shape, setup, batch), estimate(shape, setup, batch).peak
-                rows.append({"name": name, "measured": measured, "expected": expected})
-                if not given.json:
-                    ratio = expected / measured
-                    print(f"{name:56}{measured / 1e6:9.1f} MB{expected / 1e6:9.1f} MB{ratio:7.3f}", flush=True)
+    for size, shape, amount, batch, ways in cases:
+        for way, setup in ways.items():
+            name = f"{size}{amount}: {way}"
+            if given.only not in name:
+                continue
+            measured = measured_peak(shape, setup, batch, device="cuda" if given.gpu else "cpu")
+            expected = estimate(shape, setup, batch).peak
+            rows.append({"name": name, "measured": measured, "expected": expected})
+            if not given.json:
+                ratio = expected / measured
+                print(f"{name:56}{measured / 1e6:9.1f} MB{expected / 1e6:9.1f} MB{ratio:7.3f}", flush=True)
     if given.json:
         print(json.dumps(rows))
 
@@ -129,26 +142,28 @@ def _row(way: str, memory: Memory) -> str:
     return f"| {way} | " + " | ".join([*(f"{part / GIB:.1f}" for part in parts), *fits]) + " |"
 
 
-def measured_peak(shape: Shape, setup: Setup, batch: BatchSize) -> int:
+def measured_peak(shape: Shape, setup: Setup, batch: BatchSize, *, device: str = "cpu") -> int:
     """Bytes at the peak of the second step of a random model of this shape."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    model = _build(shape, setup)
-    head = nn.Linear(shape.width, shape.vocab, bias=False, dtype=model.get_output_embeddings().weight.dtype)
+    with torch.device(device):
+        model = _build(shape, setup)
+        head = nn.Linear(shape.width, shape.vocab, bias=False, dtype=model.get_output_embeddings().weight.dtype)
     model.get_input_embeddings().requires_grad_(False)
     model.get_output_embeddings().requires_grad_(False)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = unlearn_optimizer(trained, TrainingModule(unlearning_optimizer=setup.optimizer))
-    parts = [
-        (_batch(shape, tokens, scored), scored)
-        for tokens, scored in (
-            (batch.forget_tokens, batch.forget_scored),
-            (batch.retain_tokens, batch.retain_scored),
-        )
-    ]
+    with torch.device(device):
+        parts = [
+            (_batch(shape, tokens, scored), scored)
+            for tokens, scored in (
+                (batch.forget_tokens, batch.forget_scored),
+                (batch.retain_tokens, batch.retain_scored),
+            )
+        ]
 
     def step() -> None:
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=setup.autocast):
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=setup.autocast):
             total = torch.stack([_term(model, head, ids, states, scored) for (ids, states), scored in parts]).sum()
         total.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -156,6 +171,10 @@ def measured_peak(shape: Shape, setup: Setup, batch: BatchSize) -> int:
         optimizer.zero_grad(set_to_none=True)
 
     step()
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        step()
+        return torch.cuda.max_memory_allocated()
     held = _storage_bytes([*model.parameters(), *model.buffers(), *head.parameters()])
     held += _storage_bytes([v for s in optimizer.state.values() for v in s.values() if isinstance(v, Tensor)])
     held += sum(

@@ -5,8 +5,9 @@
 The loop is re-stated from what the released evaluator does: one call a batch in file order with its batch sizes, a
 batch padded on the left and generated until its last row ends, MMLU one row at a time with logits of every position,
 every TruthfulQA choice with its whole prompt, every membership text by itself. Ours is `asking.ask`, a task at a
-time and without its cache. Seconds are CPU seconds of this process. `--rows` cuts every data file; the last line
-weighs each task by the rows that the target has of it, so fewer rows (smaller batches of ours) understate the ratio.
+time and without its cache. Seconds are CPU seconds of this process, on a GPU those of the clock. `--rows` cuts every
+data file; the last line weighs each task by the rows that the target has of it, so fewer rows (smaller batches of ours)
+understate the ratio.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
 from atu.models.resolve import resolve_model
 from atu.records import Probe
+from atu.training.device import build_accelerator
 
 BATCH_SIZES = {
     "forget": 16,
@@ -54,12 +56,15 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=8, help="most rows of a data file; 0 = all")
     parser.add_argument("--batch-size", type=int, default=96, help="of ours")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     try:
-        llm = load_language_model(resolve_model(given.model), device="cpu")
+        device = str(build_accelerator(given.device, "fp32").device)
+        llm = load_language_model(resolve_model(given.model), device=device)
         data = RwkuData(given.data)
-        print(f"{llm.label}, float32, {given.threads} thread(s), {given.target}, rows a file: {given.rows or 'all'}")
+        where = torch.cuda.get_device_name() if device.startswith("cuda") else f"{given.threads} thread(s)"
+        print(f"{llm.label}, float32, {where}, {given.target}, rows a file: {given.rows or 'all'}")
         print(f"{'task':10}{'rows':>6}{'released s':>12}{'ours s':>9}{'ratio':>7}")
         whole = [0.0, 0.0]
         for task in given.tasks.split(","):
@@ -90,10 +95,13 @@ Work = Callable[[LanguageModel, str, Sequence[Probe], int], None]
 
 
 def _seconds(work: Work, llm: LanguageModel, task: str, probes: Sequence[Probe], batch_size: int) -> float:
-    start = time.process_time()
+    clock = time.process_time if llm.device.type == "cpu" else time.perf_counter
+    start = clock()
     with torch.no_grad():
         work(llm, task, probes, batch_size)
-    return time.process_time() - start
+    if llm.device.type == "cuda":
+        torch.cuda.synchronize()
+    return clock() - start
 
 
 def _ours(llm: LanguageModel, _task: str, probes: Sequence[Probe], batch_size: int) -> None:
@@ -115,7 +123,7 @@ def _released_loop(llm: LanguageModel, task: str, probes: Sequence[Probe], _batc
                 _score_choices(llm, batch)
             continue
         for batch in _batches(list(zip(texts, rows, strict=True)), BATCH_SIZES[task]):
-            encoded = llm.tokenizer([text for text, _ in batch], padding=True, return_tensors="pt")
+            encoded = llm.tokenizer([text for text, _ in batch], padding=True, return_tensors="pt").to(llm.device)
             if task == "mmlu":
                 llm.model(**encoded).logits[:, -1].softmax(-1)
             else:
@@ -126,7 +134,7 @@ def _released_loop(llm: LanguageModel, task: str, probes: Sequence[Probe], _batc
 
 def _score_choices(llm: LanguageModel, pairs: Sequence[tuple[str, str]]) -> None:
     texts = [text + truthful_completion(choice) for text, choice in pairs]
-    encoded = llm.tokenizer(texts, padding=True, return_tensors="pt")
+    encoded = llm.tokenizer(texts, padding=True, return_tensors="pt").to(llm.device)
     logprobs = log_softmax(llm.model(**encoded).logits[:, :-1].float(), dim=-1)
     picked = logprobs.gather(-1, encoded["input_ids"][:, 1:, None])
     for row, (text, _), ids in zip(picked, pairs, encoded["attention_mask"].sum(-1).tolist(), strict=True):
@@ -134,7 +142,7 @@ def _score_choices(llm: LanguageModel, pairs: Sequence[tuple[str, str]]) -> None
 
 
 def _membership(llm: LanguageModel, text: str) -> None:
-    ids = llm.tokenizer(text, return_tensors="pt")["input_ids"]
+    ids = llm.tokenizer(text, return_tensors="pt")["input_ids"].to(llm.device)
     logits = llm.model(ids, labels=ids).logits[0, :-1]
     probabilities, logprobs = logits.softmax(-1), logits.log_softmax(-1)
     mean = (probabilities * logprobs).sum(-1)

@@ -1,0 +1,193 @@
+"""RWKU asked of the plain, the taught and the gold models: the tables of docs/evaluation.md.
+
+    python experiments/taught_testbed.py --data data/rwku --jobs 2
+
+A gold model was taught every target but one, and is asked about that one. Each model is taught (`atu teach`) and asked
+in a process of its own; its answers go to runs/taught/<model>, and what lies there is not asked again. The numbers (no
+answer, no text of RWKU) go to docs/results/taught.json, and the tables to standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rich.console import Console
+
+from atu.benchmarks.rwku.benchmark import RwkuBenchmark
+from atu.benchmarks.rwku.summary import corrected_scores, released_scores
+from atu.errors import UserError
+from atu.evaluation.config import EvaluationConfig
+from atu.models.resolve import resolve_model
+from atu.records import Answer, Score, Scoring
+from atu.results.files import write_json_atomic
+from atu.results.rows import read_answers
+from atu.results.run_folder import write_evaluation
+from atu.results.terminal import RunProgress
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNS = ROOT / "runs" / "taught"
+RESULTS = ROOT / "docs" / "results" / "taught.json"
+PLAIN, TAUGHT, GOLD = "plain", "taught", "gold"
+BASE = "smollm2-135m-instruct"
+SCORE = {"released": released_scores, "corrected": corrected_scores}
+SAMPLES = 1000
+"""Resamples behind each interval."""
+COLUMNS: dict[Scoring, tuple[str, ...]] = {
+    "released": (
+        "forget/fb", "forget/qa", "forget/aa", "forget/all", "neighbor/fb", "neighbor/qa", "neighbor/all",
+        "mia/fm", "mia/rt",
+        "utility/gen", "utility/rea", "utility/tru", "utility/fac", "utility/flu",
+        "degenerate/forget", "degenerate/neighbor",
+    ),
+    "corrected": (
+        "forget/fb", "forget/qa", "forget/aa", "forget/all", "neighbor/fb", "neighbor/qa", "neighbor/all",
+        "mia/auc_loss", "mia/auc_zlib", "mia/auc_mink", "mia/auc_mink++",
+        "utility/gen", "utility/rea", "utility/tru", "utility/fac", "utility/flu",
+        "degenerate/forget", "degenerate/neighbor",
+    ),
+}  # fmt: skip
+PER_TARGET = ("forget/all", "neighbor/all")
+"""Shown for each target by itself."""
+Answers = Mapping[Scoring, Sequence[Answer]]
+
+
+def main() -> None:
+    """Teach and ask what is missing, and write the results of all that is done."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=None, help="folder of RWKU's data; default as everywhere")
+    parser.add_argument("--jobs", type=int, default=1, help="models at once")
+    parser.add_argument("--batch-size", type=int, default=96, help="prompts asked at once")
+    parser.add_argument("--only", default="", help="models whose name has this in it")
+    parser.add_argument("--ask", metavar="MODEL", help="do one model, in this process")
+    given = parser.parse_args()
+    try:
+        benchmark = RwkuBenchmark(given.data)
+        if given.ask:
+            ask_model(given.ask, benchmark, given.batch_size)
+            return
+        models = [name for name in all_models(benchmark) if given.only in name]
+        missing = [name for name in models if not is_done(name)]
+        command = [sys.executable, __file__, "--data", str(benchmark.data.root), "--batch-size", str(given.batch_size)]
+        with ThreadPoolExecutor(given.jobs) as pool:
+            done = list(pool.map(lambda name: subprocess.run([*command, "--ask", name]).returncode, missing))
+        write_results(benchmark)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    raise SystemExit(max(done, default=0))
+
+
+def all_models(benchmark: RwkuBenchmark) -> list[str]:
+    """Names of all models of the testbed."""
+    return [PLAIN, TAUGHT, *(f"{GOLD}-{target}" for target in benchmark.targets())]
+
+
+def asked_targets(model: str, benchmark: RwkuBenchmark) -> list[str]:
+    """The targets that a model is asked about: a gold one about what it never met."""
+    return [model.removeprefix(f"{GOLD}-")] if model.startswith(GOLD) else benchmark.targets()
+
+
+def is_done(model: str) -> bool:
+    """Whether its answers are there; they are written last and whole."""
+    return all((RUNS / model / f"answers.{scoring}.jsonl").exists() for scoring in COLUMNS)
+
+
+def ask_model(model: str, benchmark: RwkuBenchmark, batch_size: int) -> None:
+    """Teach it, ask it all probes of its targets in one pass, keep the answers and not the weights."""
+    folder = RUNS / model / "model"
+    if model != PLAIN:
+        without = ["--without", *asked_targets(model, benchmark)] if model.startswith(GOLD) else []
+        command = [sys.executable, "-m", "atu", "teach", "--data", str(benchmark.data.root), *without]
+        subprocess.run([*command, "--out", str(folder), "seed=0"], check=True)
+    # These bring torch.
+    from atu.models.load import load_language_model
+    from atu.training.device import build_accelerator
+
+    llm = load_language_model(
+        resolve_model(BASE if model == PLAIN else str(folder)),
+        device=str(build_accelerator("auto", "fp32").device),
+    )
+    probes = [probe for target in asked_targets(model, benchmark) for probe in benchmark.probes(target)]
+    config = EvaluationConfig(batch_size=batch_size, scoring="both")
+    with RunProgress(Console(stderr=True)) as progress, progress.stage(f"asking {model} {len(probes)} probes") as on:
+        answers = benchmark.ask(llm, probes, before=None, is_untouched=True, config=config, progress=on)
+    write_evaluation(RUNS / model, benchmark.judge(answers, samples=SAMPLES))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_results(benchmark: RwkuBenchmark) -> None:
+    """Scores of each model pooled over its targets and by target; the gold models count as one model."""
+    pools: dict[str, dict[Scoring, list[Answer]]] = {}
+    for model in filter(is_done, all_models(benchmark)):
+        pool = pools.setdefault(model.split("-")[0], {scoring: [] for scoring in COLUMNS})
+        for scoring, rows in pool.items():
+            rows += read_answers(RUNS / model / f"answers.{scoring}.jsonl")
+    results = [
+        {"model": model, "target": target, "scoring": scoring, "scores": _chosen(scoring, rows)}
+        for model, pool in pools.items()
+        for scoring, answers in pool.items()
+        for target, rows in [("all", answers), *_by_target(answers).items()]
+    ]
+    write_json_atomic(RESULTS, results)
+    print(tables(results))
+
+
+def _by_target(answers: Sequence[Answer]) -> dict[str, list[Answer]]:
+    found: dict[str, list[Answer]] = {}
+    for answer in answers:
+        found.setdefault(answer.probe_id.split("/")[1], []).append(answer)
+    return found
+
+
+def _chosen(scoring: Scoring, rows: Sequence[Answer]) -> dict[str, list[float]]:
+    """Of each column value, both ends of its interval, and the number of rows."""
+    scores: Mapping[str, Score] = SCORE[scoring](rows, samples=SAMPLES)
+    return {
+        name: [*(round(number, 2) for number in (score.value, score.low, score.high)), score.n]
+        for name in COLUMNS[scoring]
+        if (score := scores.get(name)) is not None
+    }
+
+
+def tables(results: Sequence[Mapping[str, object]]) -> str:
+    """Markdown: every column pooled, a column a model; and the scores of `PER_TARGET` by target."""
+    found = {(row["model"], row["target"], row["scoring"]): row["scores"] for row in results}
+    models = [model for model in (PLAIN, TAUGHT, GOLD) if any(key[0] == model for key in found)]
+    targets = sorted({str(row["target"]) for row in results} - {"all"})
+    parts = []
+    for scoring, columns in COLUMNS.items():
+        lines = [f"| {scoring} | n | " + " | ".join(models) + " |", "| --- |" + " --- |" * (len(models) + 1)]
+        for name in columns:
+            cells = [_cell(found.get((model, "all", scoring)), name) for model in models]
+            counts = {model: _count(found.get((model, "all", scoring)), name) for model in models}
+            lines.append(f"| {name} | {max(counts.values())} | " + " | ".join(cells) + " |")
+        parts.append("\n".join(lines))
+    heads = [f"{name}, {model}" for name in PER_TARGET for model in models]
+    for scoring in COLUMNS:
+        lines = [f"| {scoring} | " + " | ".join(heads) + " |", "| --- |" + " --- |" * len(heads)]
+        for target in targets:
+            cells = [_cell(found.get((model, target, scoring)), name) for name in PER_TARGET for model in models]
+            lines.append(f"| {target} | " + " | ".join(cells) + " |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _cell(scores: object, name: str) -> str:
+    if not isinstance(scores, Mapping) or name not in scores:
+        return "–"
+    value, low, high, _ = scores[name]
+    return f"{value:.1f} ({low:.1f}–{high:.1f})"
+
+
+def _count(scores: object, name: str) -> int:
+    return int(scores[name][3]) if isinstance(scores, Mapping) and name in scores else 0
+
+
+if __name__ == "__main__":
+    main()

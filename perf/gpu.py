@@ -1,0 +1,302 @@
+"""Speed and memory of the default unlearn step on this device, by model size, precision and torch.compile.
+
+    python perf/gpu.py                       # 135M, 1B and 4B
+    python perf/gpu.py --only 135M --repeats 20
+
+The models are shaped like SmolLM2-135M, Llama 3.2 1B and Phi-3-mini and hold random weights, which the clock does not
+mind. A step is that of `task=unlearning_atu`: forget and retain texts packed, from the frozen half of the blocks on,
+loss, backward pass, clipping, AdamW. The batch is the default one (8 forget and 12 retain texts) and eight times it. Of
+the rate: counted floating point operations a second over those of one large matrix product in the same precision,
+measured in the same process. Times are medians; results also go to perf/gpu.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import count
+from pathlib import Path
+from statistics import median
+from typing import Literal, get_args
+
+import torch
+from memory import GIB, SHAPES
+from rich.console import Console
+from rich.table import Table
+from torch.nn.utils import clip_grad_norm_
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+
+from atu.compose import compose_run
+from atu.embedding.predictor import build_predictor
+from atu.errors import UserError
+from atu.methods.config import TaskConfig
+from atu.methods.materials import Concept, Materials, RowSet
+from atu.methods.references import original_head, reference_states
+from atu.methods.unlearning import Unlearning
+from atu.models.hook import resolve_first_trained_layer, resolve_hook_layer, transformer_blocks
+from atu.models.language_model import LanguageModel
+from atu.models.rows import Row
+from atu.results.files import write_json_atomic
+from atu.training.device import build_accelerator
+from atu.training.memory import Shape
+from atu.training.optimizer import unlearn_optimizer
+from atu.training.parameters import trainable_parameters
+
+Precision = Literal["fp32", "bf16"]
+MODELS = {
+    "135M": Shape(vocab=49_152, width=576, inner=1536, blocks=30, heads=9, kv_heads=3, head_width=64, tied=True),
+    "1B": SHAPES["1B"],
+    "4B": SHAPES["4B"],
+}
+HEAD_TOKENS, TEXT_TOKENS = 32, 64
+"""What all texts begin with, as a chat prompt, and what follows in each."""
+NUM_FORGET, NUM_RETAIN = 64, 96
+"""Texts at hand: those of the largest step."""
+CONCEPT_TOKENS = 16
+"""Tokens of each text and of the vocabulary that count as the concept's."""
+WARM_UP = 3
+ENCODER_WIDTH = 384
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a step is taken. Weights, gradients and optimiser state are float32."""
+
+    precision: Precision
+    """Of the products."""
+    compiled: bool
+    """Whether the blocks go through torch.compile."""
+    batches: int
+    """Default batches in one step."""
+
+
+WAYS = (
+    Way("fp32", False, 1),
+    Way("bf16", False, 1),
+    Way("bf16", False, 8),
+    Way("bf16", True, 1),
+    Way("bf16", True, 8),
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A way to take the step, with one model."""
+
+    model: str
+    precision: Precision
+    compiled: bool
+    batches: int
+    seconds: float
+    """Of a step."""
+    of_rate: float
+    """Share of the matrix rate in this precision."""
+    peak_gib: float | None
+    """Most memory that torch had given out during the steps; None on a CPU, where it does not count."""
+
+
+def main() -> None:
+    """Measure and print every way for every model whose name holds `only`."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--only", default="", help="models whose name has this in it")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "gpu.json")
+    given = parser.parse_args()
+    console = Console()
+    try:
+        device = build_accelerator(given.device, "fp32").device
+        rates = {precision: matmul_rate(device, precision) for precision in get_args(Precision)}
+        machine = {
+            "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.machine(),
+            "tflops": {precision: round(rate / 1e12, 2) for precision, rate in rates.items()},
+            "torch": torch.__version__,
+        }
+        console.print(machine)
+        rows: list[Measured] = []
+        for name, shape in MODELS.items():
+            if given.only in name:
+                for row in measure(name, shape, device, rates, given.repeats):
+                    console.print(row)  # a later one may not come: compiling a large model takes minutes
+                    rows.append(row)
+                    write_json_atomic(given.out, {"machine": machine, "rows": [asdict(row) for row in rows]})
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    console.print(table(rows))
+
+
+def measure(
+    name: str,
+    shape: Shape,
+    device: torch.device,
+    rates: Mapping[Precision, float],
+    repeats: int,
+    ways: Sequence[Way] = WAYS,
+) -> Iterator[Measured]:
+    """Time the default task's step with a random model of this shape, way by way."""
+    is_cuda = device.type == "cuda"
+    operations: dict[int, int] = {}
+    for way in ways:
+        step = build_step(shape, device, way)
+        if way.batches not in operations:  # the same in every precision, and not to be seen in compiled code
+            with FlopCounterMode(display=False) as counter:
+                step()
+            operations[way.batches] = counter.get_total_flops()
+        for _ in range(WARM_UP):
+            step()
+        if is_cuda:
+            torch.cuda.reset_peak_memory_stats()
+        seconds = median(timed(step) for _ in range(repeats))
+        yield Measured(
+            model=name,
+            precision=way.precision,
+            compiled=way.compiled,
+            batches=way.batches,
+            seconds=seconds,
+            of_rate=operations[way.batches] / seconds / rates[way.precision],
+            peak_gib=torch.cuda.max_memory_allocated() / GIB if is_cuda else None,
+        )
+        del step
+        gc.collect()
+        torch.compiler.reset()
+        if is_cuda:
+            torch.cuda.empty_cache()
+
+
+def build_step(shape: Shape, device: torch.device, way: Way) -> Callable[[], float]:
+    """A whole step of training that gives its loss, each time with the next texts."""
+    config = compose_run([])
+    module = config.task.training_module
+    module = replace(
+        module,
+        forget_batch_size=way.batches * module.forget_batch_size,
+        retain_batch_size=way.batches * module.retain_batch_size,
+    )
+    task = replace(config.task, training_module=module)
+    accelerator = build_accelerator("cuda" if device.type == "cuda" else "cpu", way.precision)
+    llm = random_model(shape, device)
+    with accelerator.autocast():
+        materials = random_materials(llm, task)
+    predictor = build_predictor(config.embedding_prediction_model, d_llm=shape.width, d_enc=ENCODER_WIDTH, seed=0)
+    unlearning = Unlearning(llm, task, materials, predictor.to(device).requires_grad_(False).eval())
+    trained = list(
+        trainable_parameters(llm, train_embeddings=False, first_layer=materials.first_trained_layer).values()
+    )
+    optimizer = unlearn_optimizer(trained, module)
+    stage = next(stage for stage in task.stages if stage.type == "unlearning")
+    llm.model.train()
+    if way.compiled:
+        for block in transformer_blocks(llm.model):
+            block.compile()
+    steps = count()
+
+    def step() -> float:
+        with accelerator.autocast():
+            loss = unlearning.losses(stage, next(steps), seed=0)["total"]
+        loss.backward()
+        clip_grad_norm_(trained, module.clip_grad_norm)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return float(loss.detach())
+
+    return step
+
+
+def random_model(shape: Shape, device: torch.device) -> LanguageModel:
+    """A float32 model of this shape, made on the device; its tokenizer knows no words, for none is read."""
+    config = LlamaConfig(
+        vocab_size=shape.vocab, hidden_size=shape.width, intermediate_size=shape.inner,
+        num_hidden_layers=shape.blocks, num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads,
+        head_dim=shape.head_width, tie_word_embeddings=shape.tied,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    with device:
+        model = LlamaForCausalLM(config)
+    return LanguageModel(model.eval(), PreTrainedTokenizerBase(), "random", (0,))
+
+
+def random_materials(llm: LanguageModel, task: TaskConfig) -> Materials:
+    """Random texts behind one beginning, with the references that the default objective reads."""
+    text = llm.model.config.get_text_config()
+    depth, vocab = text.num_hidden_layers, text.vocab_size
+    hook = resolve_hook_layer(task.training_module.pretrained_model_hook_layer, depth)
+    first = resolve_first_trained_layer(task.training_module.first_trained_layer, depth)
+    draw = torch.Generator().manual_seed(0)
+    head = torch.randint(vocab, (HEAD_TOKENS,), generator=draw).tolist()
+    rows = [
+        Row(
+            ids=(*head, *torch.randint(vocab, (TEXT_TOKENS,), generator=draw).tolist()),
+            ends=tuple(range(1, HEAD_TOKENS + TEXT_TOKENS + 1)),
+            string="",
+            body_start=HEAD_TOKENS,
+            subject="",
+        )
+        for _ in range(NUM_FORGET + NUM_RETAIN)
+    ]
+    hidden = [range(HEAD_TOKENS, HEAD_TOKENS + CONCEPT_TOKENS)] * NUM_FORGET
+
+    def row_set(chosen: Sequence[Row], hidden: Sequence[Sequence[int]] | None = None) -> RowSet:
+        states = reference_states(llm, chosen, hook_layer=hook, lower_block=first, packed=True)
+        blind = None if hidden is None else reference_states(llm, chosen, hook_layer=hook, hidden=hidden, packed=True)
+        return RowSet(tuple(chosen), states, blind)
+
+    forget, retain = row_set(rows[:NUM_FORGET], hidden), row_set(rows[NUM_FORGET:])
+    return Materials(
+        forget=forget,
+        retain=retain,
+        held_out_forget=forget,
+        held_out_retain=retain,
+        concept_words=(),
+        concept_ids=tuple(range(CONCEPT_TOKENS)),
+        head=original_head(llm),
+        hook_layer=hook,
+        first_trained_layer=first,
+        concept=Concept(vector=torch.zeros(ENCODER_WIDTH), mean=torch.zeros(ENCODER_WIDTH), tau=0.0),
+        can_pack=True,
+    )
+
+
+def matmul_rate(device: torch.device, precision: Precision) -> float:
+    """Floating point operations a second of a large product of random matrices."""
+    size = 8192 if device.type == "cuda" else 1024
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    runs = [timed(lambda: float((left @ right)[0, 0])) for _ in range(10)]
+    return 2 * size**3 / median(runs[3:])
+
+
+def timed(work: Callable[[], float]) -> float:
+    """Seconds of one run; `work` gives a number, for which the device must have finished."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def table(rows: Sequence[Measured]) -> Table:
+    """All rows, for the terminal."""
+    shown = Table(box=None, header_style="bold")
+    for column in ("model", "products", "compiled", "batches", "a step", "steps/s", "of the rate", "peak GiB"):
+        shown.add_column(column, justify="left" if column in ("model", "products") else "right", no_wrap=True)
+    for row in rows:
+        shown.add_row(
+            row.model,
+            row.precision,
+            "yes" if row.compiled else "no",
+            str(row.batches),
+            f"{row.seconds * 1e3:.0f} ms",
+            f"{1 / row.seconds:.2f}",
+            f"{row.of_rate:.1%}",
+            "" if row.peak_gib is None else f"{row.peak_gib:.1f}",
+        )
+    return shown
+
+
+if __name__ == "__main__":
+    main()
