@@ -1,4 +1,4 @@
-"""The bench: both ways of each row do the same work, and what it writes can be read."""
+"""The bench and the profile: both ways of a row do the same work, and what is printed can be read."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from workplace import Workplace
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "perf" / "bench.py"), *arguments]
+def bench(*arguments: str, script: str = "bench.py") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "perf" / script), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -40,3 +41,13 @@ def test_a_wrong_key_is_one_line() -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "threads" in done.stderr
+
+
+def test_the_profile_shares_out_the_whole_loop(workplace: Workplace) -> None:
+    done = bench("--steps", "3", *workplace.overrides(), script="profile_step.py")
+    assert done.returncode == 0, done.stderr
+    shares = {line[:20].strip(): float(line.split()[-1].rstrip("%")) for line in done.stdout.splitlines()}
+    assert list(shares) == ["loss", "backward pass", "clipping", "optimiser", "between the steps"]
+    assert sum(shares.values()) == pytest.approx(100, abs=0.3)
+    assert all(share > 0 for share in shares.values())
+    assert shares["loss"] > shares["clipping"]

@@ -1,0 +1,114 @@
+"""Where the time of an unlearn step goes: the program's own loop under Python's profiler.
+
+    python perf/profile_step.py                 # the default task on the embedded model, 8 steps
+    python perf/profile_step.py --steps 4 threads=1
+
+The corpus, references and windows are those of `python launch_training.py`, from the cache if they are there; what a
+step logs goes to a file and to the progress bar as in a run. Shares are of the loop over the steps, without the first
+one and without checkpoints and held-out signals. What the loop does besides the loss, the backward pass, clipping and
+the optimiser is Python between the steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pairs import Bench
+from rich.console import Console
+
+from atu.compose import compose_run
+from atu.embedding.predictor import build_predictor
+from atu.errors import UserError
+from atu.results.terminal import RunProgress
+from atu.results.tracking import MetricLog
+from atu.training.device import build_accelerator, set_threads
+from atu.training.trainer import Trainer
+
+WORK = {
+    "losses": "loss",
+    "backward": "backward pass",
+    "clip_grad_norm_": "clipping",
+    "wrapper": "optimiser",  # what torch makes of an optimiser's step
+    "zero_grad": "optimiser",
+}
+"""What the loop calls, by name, and what it is for."""
+BETWEEN = "between the steps"
+LOOP = "_steps"
+"""The trainer's one loop."""
+
+
+def main() -> None:
+    """Profile and print the shares."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("overrides", nargs="*", help="keys of config/train.yaml, such as threads=1")
+    given = parser.parse_args()
+    try:
+        config = compose_run(given.overrides)
+        set_threads(config.threads)
+        accelerator = build_accelerator(config.device, config.training.precision)
+        with RunProgress(Console(stderr=True)) as progress:
+            bench = Bench.prepare(config, accelerator, progress)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    stage = replace(next(stage for stage in config.task.stages if stage.type == "unlearning"), steps=given.steps)
+    assert bench.materials.concept is not None
+    predictor = build_predictor(
+        config.embedding_prediction_model,
+        d_llm=bench.llm.model.config.get_text_config().hidden_size,
+        d_enc=len(bench.materials.concept.vector),
+        seed=config.seed,
+    )
+    with tempfile.TemporaryDirectory() as folder, RunProgress(Console(stderr=True)) as progress:
+        trainer = Trainer(
+            llm=bench.llm,
+            task=config.task,
+            materials=bench.materials,
+            predictor=predictor.to(accelerator.device),
+            reference_predictor=None,
+            config=config.training,
+            seed=config.seed,
+            accelerator=accelerator,
+            folder=Path(folder) / "checkpoint",
+            log=MetricLog(Path(folder) / "metrics.jsonl").log,
+        )
+        with progress.stage("warming up") as advance:
+            trainer.run_stage(replace(stage, steps=1), advance)
+        profile = cProfile.Profile()
+        with progress.stage(f"profiling {given.steps} steps") as advance:
+            profile.runcall(trainer.run_stage, stage, advance)
+    for part, seconds in shares(profile).items():
+        print(f"{part:20}{seconds / given.steps * 1e3:10.1f} ms a step{seconds / total(profile):8.1%}")
+
+
+def shares(profile: cProfile.Profile) -> dict[str, float]:
+    """Seconds of the loop by part, largest first, what lies between the steps last."""
+    found: dict[str, float] = dict.fromkeys(WORK.values(), 0.0)
+    for (_, _, name), (_, _, _, _, callers) in _stats(profile).items():
+        found_here = sum(times[3] for caller, times in callers.items() if caller[2] == LOOP)
+        if name in WORK:
+            found[WORK[name]] += found_here
+    return {**found, BETWEEN: total(profile) - sum(found.values())}
+
+
+def total(profile: cProfile.Profile) -> float:
+    """Seconds of the loop."""
+    return float(sum(times[3] for (_, _, name), times in _stats(profile).items() if name == LOOP))
+
+
+def _stats(profile: cProfile.Profile) -> dict[tuple[str, int, str], tuple[Any, ...]]:
+    """By file, line and name of a function: calls, own and whole seconds, and the same by caller."""
+    stats: dict[tuple[str, int, str], tuple[Any, ...]] = pstats.Stats(profile).stats  # type: ignore[attr-defined]
+    return stats
+
+
+if __name__ == "__main__":
+    main()
