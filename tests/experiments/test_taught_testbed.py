@@ -1,0 +1,85 @@
+"""The tables of the taught testbed, from the answers of its models."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from atu.records import Answer, Judgement
+from atu.results.run_folder import write_evaluation
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Folder:
+    """A data folder of two targets."""
+
+    def targets(self) -> list[str]:
+        return ["1_A", "2_B"]
+
+
+@pytest.fixture
+def testbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("taught_testbed", ROOT / "experiments" / "taught_testbed.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(module, "RESULTS", tmp_path / "taught.json")
+    return module
+
+
+def write(testbed: ModuleType, model: str, scores: dict[str, list[float]]) -> None:
+    """The answers of a model: the scores of its fill-in rows by target."""
+    rows = [
+        Answer(
+            probe_id=f"rwku/{target}/forget_level1/{row}",
+            group="forget/fb",
+            prompt="",
+            text="x",
+            score=score,
+            degenerate=False,
+            attack="",
+            references=("x",),
+            values={"recall": score, "f1": score},
+        )
+        for target, of_target in scores.items()
+        for row, score in enumerate(of_target)
+    ]
+    judgement = Judgement(scores={}, answers=rows)
+    write_evaluation(testbed.RUNS / model, {"released": judgement, "corrected": judgement})
+
+
+def test_gold_models_are_pooled_and_what_is_missing_is_a_gap(
+    testbed: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(testbed, "taught", {"1_A": [1.0, 1.0, 0.0, 1.0], "2_B": [1.0, 1.0]})
+    write(testbed, "gold-1_A", {"1_A": [0.0, 0.0, 1.0, 0.0]})
+    write(testbed, "gold-2_B", {"2_B": [0.0, 0.0]})
+    testbed.write_results(Folder())
+    rows = {
+        (row["model"], row["target"], row["scoring"]): row["scores"] for row in json.loads(testbed.RESULTS.read_text())
+    }
+    assert {model for model, _, _ in rows} == {"taught", "gold"}
+    value, low, high, count = rows["taught", "all", "corrected"]["forget/fb"]
+    assert value == pytest.approx(100 * 5 / 6, abs=0.01)
+    assert low < value <= high
+    assert count == 6
+    assert rows["gold", "all", "corrected"]["forget/fb"][0] == pytest.approx(100 / 6, abs=0.01)
+    assert rows["gold", "1_A", "released"]["forget/fb"][0] == 25
+    lines = capsys.readouterr().out.splitlines()
+    pooled = next(line for line in lines if line.startswith("| forget/fb |"))
+    assert pooled.startswith("| forget/fb | 6 | 83.3 (")
+    assert next(line for line in lines if line.startswith("| neighbor/qa |")) == "| neighbor/qa | 0 | – | – |"
+    assert any(line.startswith("| 2_B | 100.0 (100.0–100.0) | 0.0 (0.0–0.0) |") for line in lines)
+
+
+def test_a_gold_model_is_asked_about_the_one_it_never_met(testbed: ModuleType) -> None:
+    assert testbed.all_models(Folder()) == ["plain", "taught", "gold-1_A", "gold-2_B"]
+    assert testbed.asked_targets("gold-2_B", Folder()) == ["2_B"]
+    assert testbed.asked_targets("taught", Folder()) == ["1_A", "2_B"]
