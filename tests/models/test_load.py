@@ -221,6 +221,24 @@ def test_a_gguf_file_becomes_the_same_model_and_is_converted_once(
     assert (folder / "model.safetensors").stat().st_mtime_ns == before
 
 
+def test_a_gguf_file_is_parsed_once(
+    tiny_folder: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real vocabularies take seconds each time."""
+    parsed = []
+
+    class Reader(gguf.GGUFReader):  # type: ignore[misc]
+        def __init__(self, path: str) -> None:
+            parsed.append(Path(path).name)
+            super().__init__(path)
+
+    monkeypatch.setattr(gguf, "GGUFReader", Reader)
+    write_gguf(tiny_folder, tmp_path / "tiny.gguf")
+    load(tmp_path / "tiny.gguf")
+    assert parsed == ["tiny.gguf"]
+    assert gguf.GGUFReader is Reader  # as it was before
+
+
 def test_a_gguf_file_may_be_stored_in_half_the_space(tiny_folder: Path, tmp_path: Path, cache: Path) -> None:
     write_gguf(tiny_folder, tmp_path / "tiny.gguf")
     load(tmp_path / "tiny.gguf", storage_dtype="bfloat16")

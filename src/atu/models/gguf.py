@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -23,15 +26,16 @@ def convert_gguf(gguf: Path, folder: Path, *, storage_dtype: DtypeName) -> None:
     """
     logger.info("Converting %s to safetensors (once)", gguf.name)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            gguf.parent,
-            gguf_file=gguf.name,
-            # float32 even for bfloat16 storage: dequantising in bfloat16 would round every product twice.
-            dtype=torch.float32,
-            # transformers refuses to save a model whose weights stayed packed.
-            quantization_config=GgufConfig(dequantize=True),
-        )
-        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        with _parsed_once():
+            model = AutoModelForCausalLM.from_pretrained(
+                gguf.parent,
+                gguf_file=gguf.name,
+                # float32 even for bfloat16 storage: dequantising in bfloat16 would round every product twice.
+                dtype=torch.float32,
+                # transformers refuses to save a model whose weights stayed packed.
+                quantization_config=GgufConfig(dequantize=True),
+            )
+            tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     except (AttributeError, ImportError, KeyError, OSError, RuntimeError, ValueError) as error:
         raise UserError(f"The GGUF file {gguf.name} cannot be read: {error}") from error
     # The file's own generation config is thin, and marked as derived from the model config.
@@ -45,3 +49,22 @@ def convert_gguf(gguf: Path, folder: Path, *, storage_dtype: DtypeName) -> None:
     except SafetensorError as error:  # its own class for what is an OSError elsewhere
         raise UserError(f"Cannot write {folder}: {error}. Free some space and run again.") from error
     tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def _parsed_once() -> Iterator[None]:
+    """Inside the context the gguf library keeps what it made of a file, and its table of tensor names.
+
+    transformers asks it for the file three times (config, weights, tokenizer) and for the table at every module, which
+    takes two thirds of a conversion. Should it ask in another way one day, it will only be slower.
+    """
+    import gguf
+
+    plain = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
+    for name, make in plain.items():
+        setattr(gguf, name, functools.cache(make))
+    try:
+        yield
+    finally:
+        for name, make in plain.items():
+            setattr(gguf, name, make)
