@@ -94,3 +94,9 @@ def test_config_modules_bring_no_torch() -> None:
     imports = "".join(f"import {name}\n" for name in configs)
     result = run_python(f"{imports}print({{'torch', 'transformers'}} & set(sys.modules))")
     assert result.stdout.strip() == "set()", result.stderr
+
+
+def test_a_run_brings_only_what_it_uses() -> None:
+    """peft comes with adapters, scikit-learn with attacks: each takes seconds."""
+    result = run_python("import atu.run\nprint({'bitsandbytes', 'peft', 'sklearn'} & set(sys.modules))")
+    assert result.stdout.strip() == "set()", result.stderr

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from atu.attacks.states import answered_ids, last_states
 from atu.models.language_model import LanguageModel
@@ -51,6 +48,11 @@ def read_with_probe(
 
     A question's number is the share of wrong statements that its true one is ranked above; their mean is the AUC.
     """
+    # Takes seconds, and every run imports the attacks.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     sets = (seen, tested, unknown)
     read = [answered_ids(llm, one.probe, said) for side in sets for one in side for said in (one.right, one.wrong)]
     rows = [[*before, *answer] for before, answer in read]

@@ -8,9 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import peft
 import torch
-from peft.tuners.lora import LoraLayer
 from torch import nn
 from torch.nn import Parameter
 from transformers import PreTrainedModel
@@ -36,6 +34,8 @@ def add_adapter(model: PreTrainedModel, config: ModelConfig, *, seed: int) -> No
     """
     if config.adapter == "none":
         return
+    import peft  # takes seconds, and most runs have no adapters
+
     settings = peft.LoraConfig(
         r=config.lora.rank,
         lora_alpha=config.lora.alpha,
@@ -142,6 +142,10 @@ def _target_names(model: PreTrainedModel, config: ModelConfig) -> list[str]:
 
 def _adapted_layers(model: PreTrainedModel) -> Iterator[tuple[str, Any]]:
     """The wrapped layers by name: modules that are a `LoraLayer` too, which has no type of its own."""
+    if not hasattr(model, "peft_config"):  # put there by peft, which is not imported without need
+        return iter(())
+    from peft.tuners.lora import LoraLayer
+
     return ((name, module) for name, module in model.named_modules() if isinstance(module, LoraLayer))
 
 
