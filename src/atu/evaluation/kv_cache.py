@@ -31,6 +31,7 @@ class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
 
     keys: Tensor
     values: Tensor
+    _buffers: tuple[Tensor, ...]
 
     def __init__(self, layer: DynamicLayer, room: int) -> None:
         super().__init__()
@@ -47,15 +48,28 @@ class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
             self._hold(self.keys, self.values)
         for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
             buffer[..., old:new, :] = states
-        self.keys, self.values = (buffer[..., :new, :] for buffer in self._buffers)
+        self._show(new)
         return self.keys, self.values
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Only keep these rows."""
-        super().batch_select_indices(indices)
-        self._hold(self.keys, self.values)
+        rows = indices.tolist()
+        if self.keys.device.type != "cpu" or rows != sorted(set(rows)):
+            super().batch_select_indices(indices)
+            self._hold(self.keys, self.values)
+            return
+        # Each row moves to a place that is free by then: no second copy of everything, and most rows stay.
+        length = self.keys.shape[-2]
+        for buffer in self._buffers:
+            for place, row in enumerate(rows):
+                if place != row:
+                    buffer[place, :, :length] = buffer[row, :, :length]
+        self._buffers = tuple(buffer[: len(rows)] for buffer in self._buffers)
+        self._show(length)
 
     def _hold(self, *states: Tensor) -> None:
         self._buffers = tuple(pad(state, (0, 0, 0, self._room)) for state in states)
-        length = states[0].shape[-2]
+        self._show(states[0].shape[-2])
+
+    def _show(self, length: int) -> None:
         self.keys, self.values = (buffer[..., :length, :] for buffer in self._buffers)
