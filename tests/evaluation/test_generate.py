@@ -13,7 +13,7 @@ from transformers import GenerationConfig
 from window_model import window_llm
 
 from atu.errors import UserError
-from atu.evaluation.generate import Generation, Prompt, Sampling, generate, until
+from atu.evaluation.generate import Generation, Prompt, Sampling, generate, multinomial, quick_multinomial, until
 from atu.models.language_model import LanguageModel
 
 QUESTIONS = [
@@ -224,6 +224,25 @@ def test_tokens_are_drawn_as_often_as_their_probability_says(tiny_llm: LanguageM
     # Five standard deviations of a share of 2,000 draws.
     assert bool(((shares - expected).abs() < 5 * (expected * (1 - expected) / count).sqrt()).all())
     assert float(shares.sum()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("vocab", "top_k"), [(5_000, 50), (5_000, 200), (40, 8)])
+def test_drawing_quickly_gives_the_tokens_that_torch_draws(dtype: torch.dtype, vocab: int, top_k: int) -> None:
+    """Logits of bfloat16 have many ties, all of which stay in with the last of the top k."""
+    seeds = torch.Generator().manual_seed(0)
+    logits = torch.randn(200, vocab, generator=seeds).to(dtype).float()
+    logits = logits.masked_fill(logits < logits.topk(top_k).values[:, -1:], -torch.inf)
+    quick, generators = quick_multinomial(), [torch.Generator().manual_seed(1) for _ in range(2)]
+    for rows in (200, 150, 200):  # rows end, and the next batch is full again
+        probabilities = logits[:rows].softmax(-1)
+        expected = multinomial(probabilities, generators[0])
+        assert torch.equal(quick(probabilities, generators[1]), expected)
+
+
+def test_where_torch_makes_its_noise_otherwise_torch_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "multinomial", lambda rows, count, generator: rows.topk(count).indices)
+    assert quick_multinomial() is multinomial
 
 
 def test_a_model_that_gives_nan_is_not_drawn_from(tiny_llm: LanguageModel) -> None:
