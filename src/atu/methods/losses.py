@@ -180,14 +180,16 @@ def refusal_loss(nll: Float[Tensor, " n"]) -> Float[Tensor, ""]:
 
 
 def kl_to_reference(logits: Float[Tensor, "n vocab"], reference_logits: Float[Tensor, "n vocab"]) -> Float[Tensor, ""]:
-    """Mean KL(reference || model) over positions, nats a token.
+    """Mean KL(reference || model) over positions, nats a token; the reference is a constant.
 
     A reference logit of -inf (a token that the reference excludes) has probability 0 and adds nothing.
     """
-    reference = log_softmax(reference_logits.float(), dim=-1)
-    excluded = reference.isneginf()
-    difference = reference.masked_fill(excluded, 0.0) - log_softmax(logits.float(), dim=-1)
-    return (reference.exp() * difference).masked_fill(excluded, 0.0).sum(dim=-1).mean()
+    # In place: the logits of a batch fill hundreds of megabytes, and a copy takes as long as a log_softmax.
+    with torch.no_grad():
+        reference = log_softmax(reference_logits.float(), dim=-1)
+        probability = reference.exp()
+        reference.masked_fill_(reference.isneginf(), 0.0)
+    return reference.sub_(log_softmax(logits.float(), dim=-1)).mul_(probability).sum(dim=-1).mean()
 
 
 def bounded_logits(
