@@ -180,10 +180,11 @@ def _copied_head(shape: Shape, setup: Setup) -> float:
 def _logit_bytes(shape: Shape, setup: Setup, batch: BatchSize) -> tuple[float, float]:
     """Of the KL: most at once (in the retain term, the forget term's kept), and what both keep.
 
-    A logit is there eight times at most: the model's, the reference's, both as log-probabilities, difference,
-    probability, product and sum, and a mask; two of them and two masks stay for the backward pass.
+    A logit is there five times at most: the model's and the reference's, both as log-probabilities, and the reference's
+    probability; where products are bfloat16, also a float32 copy of the model's. The model's log-probability and the
+    reference's probability stay for the backward pass.
     """
     first = 2 if setup.autocast or setup.weights == "bfloat16" else 4  # the logits themselves
-    most, kept = 2 * first + 6 * 4 + 1, 2 * 4 + 2
+    most, kept = 2 * first + 3 * 4 + (4 if first == 2 else 0), 2 * 4
     most_bytes = shape.vocab * (kept * batch.forget_scored + most * batch.retain_scored)
     return most_bytes, shape.vocab * kept * (batch.forget_scored + batch.retain_scored)
