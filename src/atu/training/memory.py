@@ -178,13 +178,15 @@ def _copied_head(shape: Shape, setup: Setup) -> float:
 
 
 def _logit_bytes(shape: Shape, setup: Setup, batch: BatchSize) -> tuple[float, float]:
-    """Of the KL: most at once (in the retain term, the forget term's kept), and what both keep.
+    """Of the KL: most at once (in the retain term, the forget term's kept), and what the forget term keeps.
+
+    The retain term's part is gone by the time that blocks are computed again: its backward pass comes first.
 
     A logit is there five times at most: the model's and the reference's, both as log-probabilities, and the reference's
     probability; where products are bfloat16, also a float32 copy of the model's. The model's log-probability and the
-    reference's probability stay for the backward pass.
+    reference's probability are kept for the backward pass.
     """
     first = 2 if setup.autocast or setup.weights == "bfloat16" else 4  # the logits themselves
     most, kept = 2 * first + 3 * 4 + (4 if first == 2 else 0), 2 * 4
     most_bytes = shape.vocab * (kept * batch.forget_scored + most * batch.retain_scored)
-    return most_bytes, shape.vocab * kept * (batch.forget_scored + batch.retain_scored)
+    return most_bytes, shape.vocab * kept * batch.forget_scored
