@@ -20,11 +20,10 @@ from pathlib import Path
 from rich.console import Console
 
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
-from atu.benchmarks.rwku.summary import corrected_scores, released_scores
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.models.resolve import resolve_model
-from atu.records import Answer, Score, Scoring
+from atu.records import Answer, Scoring
 from atu.results.files import write_json_atomic
 from atu.results.rows import read_answers
 from atu.results.run_folder import write_evaluation
@@ -35,7 +34,6 @@ RUNS = ROOT / "runs" / "taught"
 RESULTS = ROOT / "docs" / "results" / "taught.json"
 PLAIN, TAUGHT, GOLD = "plain", "taught", "gold"
 BASE = "smollm2-135m-instruct"
-SCORE = {"released": released_scores, "corrected": corrected_scores}
 SAMPLES = 1000
 """Resamples behind each interval."""
 COLUMNS: dict[Scoring, tuple[str, ...]] = {
@@ -54,7 +52,6 @@ COLUMNS: dict[Scoring, tuple[str, ...]] = {
 }  # fmt: skip
 PER_TARGET = ("forget/all", "neighbor/all")
 """Shown for each target by itself."""
-Answers = Mapping[Scoring, Sequence[Answer]]
 
 
 def main() -> None:
@@ -129,7 +126,7 @@ def write_results(benchmark: RwkuBenchmark) -> None:
         for scoring, rows in pool.items():
             rows += read_answers(RUNS / model / f"answers.{scoring}.jsonl")
     results = [
-        {"model": model, "target": target, "scoring": scoring, "scores": _chosen(scoring, rows)}
+        {"model": model, "target": target, "scoring": scoring, "scores": _chosen(benchmark, scoring, rows)}
         for model, pool in pools.items()
         for scoring, answers in pool.items()
         for target, rows in [("all", answers), *_by_target(answers).items()]
@@ -145,9 +142,9 @@ def _by_target(answers: Sequence[Answer]) -> dict[str, list[Answer]]:
     return found
 
 
-def _chosen(scoring: Scoring, rows: Sequence[Answer]) -> dict[str, list[float]]:
+def _chosen(benchmark: RwkuBenchmark, scoring: Scoring, rows: Sequence[Answer]) -> dict[str, list[float]]:
     """Of each column value, both ends of its interval, and the number of rows."""
-    scores: Mapping[str, Score] = SCORE[scoring](rows, samples=SAMPLES)
+    scores = benchmark.judge({scoring: rows}, samples=SAMPLES)[scoring].scores
     return {
         name: [*(round(number, 2) for number in (score.value, score.low, score.high)), score.n]
         for name in COLUMNS[scoring]
@@ -164,9 +161,10 @@ def tables(results: Sequence[Mapping[str, object]]) -> str:
     for scoring, columns in COLUMNS.items():
         lines = [f"| {scoring} | n | " + " | ".join(models) + " |", "| --- |" + " --- |" * (len(models) + 1)]
         for name in columns:
-            cells = [_cell(found.get((model, "all", scoring)), name) for model in models]
-            counts = {model: _count(found.get((model, "all", scoring)), name) for model in models}
-            lines.append(f"| {name} | {max(counts.values())} | " + " | ".join(cells) + " |")
+            pooled = [found.get((model, "all", scoring)) for model in models]
+            cells = [_cell(scores, name) for scores in pooled]
+            count = max((_count(scores, name) for scores in pooled), default=0)
+            lines.append(f"| {name} | {count} | " + " | ".join(cells) + " |")
         parts.append("\n".join(lines))
     heads = [f"{name}, {model}" for name in PER_TARGET for model in models]
     for scoring in COLUMNS:

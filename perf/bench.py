@@ -69,7 +69,8 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    rate = matmul_rate(bench.llm.model.config.get_text_config().hidden_size, bench.llm.device)
+    width = bench.llm.model.config.get_text_config().hidden_size
+    rate = matmul_rate((2048, width, 4 * width), bench.llm.device)
     rows = []
     for name, goal, build in (
         ("align step", 20.0, bench.align_step),
@@ -122,11 +123,12 @@ def seconds(work: Work) -> float:
     return time.perf_counter() - start
 
 
-def matmul_rate(width: int, device: torch.device) -> float:
-    """Floating point operations a second of a large product as the model has them."""
-    left, right = torch.randn(2048, width, device=device), torch.randn(width, 4 * width, device=device)
+def matmul_rate(size: tuple[int, int, int], device: torch.device, dtype: torch.dtype = torch.float32) -> float:
+    """Floating point operations a second of one product of random matrices, a x b and b x c of size (a, b, c)."""
+    a, b, c = size
+    left, right = (torch.randn(*shape, device=device, dtype=dtype) for shape in ((a, b), (b, c)))
     runs = [seconds(lambda: float((left @ right)[0, 0])) for _ in range(7)]
-    return 2 * 2048 * width * 4 * width / median(runs[2:])
+    return 2 * a * b * c / median(runs[2:])
 
 
 def table(rows: Sequence[Row]) -> Table:

@@ -16,21 +16,23 @@ import argparse
 import gc
 import platform
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from statistics import median
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
-from memory import GIB, SHAPES
+from bench import matmul_rate
+from bench import seconds as seconds_of
+from memory import GIB, SHAPES, llama_config
+from pairs import Work, whole_step
 from rich.console import Console
 from rich.table import Table
-from torch.nn.utils import clip_grad_norm_
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 from atu.compose import compose_run
 from atu.embedding.predictor import build_predictor
@@ -49,6 +51,7 @@ from atu.training.optimizer import unlearn_optimizer
 from atu.training.parameters import trainable_parameters
 
 Precision = Literal["fp32", "bf16"]
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 MODELS = {
     "135M": Shape(vocab=49_152, width=576, inner=1536, blocks=30, heads=9, kv_heads=3, head_width=64, tied=True),
     "1B": SHAPES["1B"],
@@ -112,7 +115,8 @@ def main() -> None:
     console = Console()
     try:
         device = build_accelerator(given.device, "fp32").device
-        rates = {precision: matmul_rate(device, precision) for precision in get_args(Precision)}
+        size = 8192 if device.type == "cuda" else 1024
+        rates = {name: matmul_rate((size, size, size), device, dtype) for name, dtype in DTYPES.items()}
         machine = {
             "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.machine(),
             "tflops": {precision: round(rate / 1e12, 2) for precision, rate in rates.items()},
@@ -153,7 +157,7 @@ def measure(
             step()
         if is_cuda:
             torch.cuda.reset_peak_memory_stats()
-        seconds = median(timed(step) for _ in range(repeats))
+        seconds = median(seconds_of(step) for _ in range(repeats))
         yield Measured(
             model=name,
             precision=way.precision,
@@ -170,7 +174,7 @@ def measure(
             torch.cuda.empty_cache()
 
 
-def build_step(shape: Shape, device: torch.device, way: Way) -> Callable[[], float]:
+def build_step(shape: Shape, device: torch.device, way: Way) -> Work:
     """A whole step of training that gives its loss, each time with the next texts."""
     config = compose_run([])
     module = config.task.training_module
@@ -186,10 +190,7 @@ def build_step(shape: Shape, device: torch.device, way: Way) -> Callable[[], flo
         materials = random_materials(llm, task)
     predictor = build_predictor(config.embedding_prediction_model, d_llm=shape.width, d_enc=ENCODER_WIDTH, seed=0)
     unlearning = Unlearning(llm, task, materials, predictor.to(device).requires_grad_(False).eval())
-    trained = list(
-        trainable_parameters(llm, train_embeddings=False, first_layer=materials.first_trained_layer).values()
-    )
-    optimizer = unlearn_optimizer(trained, module)
+    trained = trainable_parameters(llm, train_embeddings=False, first_layer=materials.first_trained_layer)
     stage = next(stage for stage in task.stages if stage.type == "unlearning")
     llm.model.train()
     if way.compiled:
@@ -197,28 +198,18 @@ def build_step(shape: Shape, device: torch.device, way: Way) -> Callable[[], flo
             block.compile()
     steps = count()
 
-    def step() -> float:
+    def losses() -> Tensor:
         with accelerator.autocast():
-            loss = unlearning.losses(stage, next(steps), seed=0)["total"]
-        loss.backward()
-        clip_grad_norm_(trained, module.clip_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        return float(loss.detach())
+            return unlearning.losses(stage, next(steps), seed=0)["total"]
 
-    return step
+    return whole_step(losses, unlearn_optimizer(trained.values(), module))
 
 
 def random_model(shape: Shape, device: torch.device) -> LanguageModel:
     """A float32 model of this shape, made on the device; its tokenizer knows no words, for none is read."""
-    config = LlamaConfig(
-        vocab_size=shape.vocab, hidden_size=shape.width, intermediate_size=shape.inner,
-        num_hidden_layers=shape.blocks, num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads,
-        head_dim=shape.head_width, tie_word_embeddings=shape.tied,
-    )  # fmt: skip
     torch.manual_seed(0)
     with device:
-        model = LlamaForCausalLM(config)
+        model = LlamaForCausalLM(llama_config(shape))
     return LanguageModel(model.eval(), PreTrainedTokenizerBase(), "random", (0,))
 
 
@@ -261,22 +252,6 @@ def random_materials(llm: LanguageModel, task: TaskConfig) -> Materials:
         concept=Concept(vector=torch.zeros(ENCODER_WIDTH), mean=torch.zeros(ENCODER_WIDTH), tau=0.0),
         can_pack=True,
     )
-
-
-def matmul_rate(device: torch.device, precision: Precision) -> float:
-    """Floating point operations a second of a large product of random matrices."""
-    size = 8192 if device.type == "cuda" else 1024
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    runs = [timed(lambda: float((left @ right)[0, 0])) for _ in range(10)]
-    return 2 * size**3 / median(runs[3:])
-
-
-def timed(work: Callable[[], float]) -> float:
-    """Seconds of one run; `work` gives a number, for which the device must have finished."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def table(rows: Sequence[Measured]) -> Table:

@@ -192,13 +192,17 @@ def measured_peak(shape: Shape, setup: Setup, batch: BatchSize, *, device: str =
     return held + most
 
 
-def _build(shape: Shape, setup: Setup) -> PreTrainedModel:
-    config = LlamaConfig(
+def llama_config(shape: Shape) -> LlamaConfig:
+    """Of a Llama of this shape."""
+    return LlamaConfig(
         vocab_size=shape.vocab, hidden_size=shape.width, intermediate_size=shape.inner,
         num_hidden_layers=shape.blocks, num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads,
         head_dim=shape.head_width, tie_word_embeddings=shape.tied,
     )  # fmt: skip
-    model = LlamaForCausalLM(config)
+
+
+def _build(shape: Shape, setup: Setup) -> PreTrainedModel:
+    model = LlamaForCausalLM(llama_config(shape))
     if setup.weights == "bfloat16":
         model.bfloat16()
     if setup.weights in ("int8", "nf4"):

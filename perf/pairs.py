@@ -76,7 +76,7 @@ class Bench:
         assert forget.windows is not None
         assert concept is not None
         data = AlignData(forget.states.hook, forget.windows, concept.mean)
-        predictor, released = self._predictor().eval(), self._predictor().eval()  # no dropout: one loss for both
+        predictor, released = self.predictor().eval(), self.predictor().eval()  # no dropout: one loss for both
         texts, device = self._texts(), self.llm.device
 
         def ours() -> Tensor:
@@ -93,8 +93,8 @@ class Bench:
             return alignment_loss(cosine, torch.ones_like(cosine, dtype=torch.bool))
 
         return Pair(
-            _step(ours, AdamW(predictor.parameters(), lr=_STILL)),
-            _step(reference, AdamW(released.parameters(), lr=_STILL)),
+            whole_step(ours, AdamW(predictor.parameters(), lr=_STILL)),
+            whole_step(reference, AdamW(released.parameters(), lr=_STILL)),
         )
 
     def push_step(self, hook: float) -> Pair:
@@ -108,7 +108,7 @@ class Bench:
         )
         stage = StageConfig(type="unlearning", steps=1, threshold=_TAU)
         materials = replace(_from_the_tokens(self.materials), hook_layer=layer)
-        predictor = self._predictor().requires_grad_(False).eval()
+        predictor = self.predictor().requires_grad_(False).eval()
         unlearning = Unlearning(self.llm, task, materials, predictor)
         assert materials.concept is not None
         concept = materials.concept.vector.to(self.llm.device)
@@ -121,17 +121,17 @@ class Bench:
             self._windows(self._texts())  # built in each step and not used
             return push_loss(predictor(self._hidden(batch, layer), batch.is_token) @ concept, _TAU, batch.is_token)
 
-        return Pair(*(_step(losses, self._sgd(first_layer=0)) for losses in (ours, reference)))
+        return Pair(*(whole_step(losses, self._sgd(first_layer=0)) for losses in (ours, reference)))
 
     def default_step(self) -> Pair:
         """An unlearn step of the config's task: as it is done, or padded and from the tokens on."""
-        predictor = self._predictor().requires_grad_(False).eval()
+        predictor = self.predictor().requires_grad_(False).eval()
         stage = next(stage for stage in self.config.task.stages if stage.type == "unlearning")
         works = []
         for materials in (self.materials, replace(_from_the_tokens(self.materials), can_pack=False)):
             unlearning = Unlearning(self.llm, self.config.task, materials, predictor)
             optimizer = self._sgd(first_layer=self.materials.first_trained_layer)
-            works.append(_step(_total_of(unlearning, stage, self.config.seed), optimizer))
+            works.append(whole_step(_total_of(unlearning, stage, self.config.seed), optimizer))
         return Pair(*works)
 
     def embed_windows(self, num_texts: int) -> Pair:
@@ -177,7 +177,8 @@ class Bench:
                     places.append((b, t))
         return windows, places
 
-    def _predictor(self) -> Predictor:
+    def predictor(self) -> Predictor:
+        """An untrained one of the config's kind, between this model and this encoder."""
         assert self.materials.concept is not None
         return build_predictor(
             self.config.embedding_prediction_model,
@@ -203,7 +204,7 @@ def _total_of(unlearning: Unlearning, stage: StageConfig, seed: int) -> Callable
     return lambda: unlearning.losses(stage, 0, seed)["total"]
 
 
-def _step(losses: Callable[[], Tensor], optimizer: Optimizer) -> Work:
+def whole_step(losses: Callable[[], Tensor], optimizer: Optimizer) -> Work:
     """One whole step of training; its loss."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
 

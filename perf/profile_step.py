@@ -24,7 +24,6 @@ from pairs import Bench
 from rich.console import Console
 
 from atu.compose import compose_run
-from atu.embedding.predictor import build_predictor
 from atu.errors import UserError
 from atu.results.terminal import RunProgress
 from atu.results.tracking import MetricLog
@@ -60,19 +59,12 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     stage = replace(next(stage for stage in config.task.stages if stage.type == "unlearning"), steps=given.steps)
-    assert bench.materials.concept is not None
-    predictor = build_predictor(
-        config.embedding_prediction_model,
-        d_llm=bench.llm.model.config.get_text_config().hidden_size,
-        d_enc=len(bench.materials.concept.vector),
-        seed=config.seed,
-    )
     with tempfile.TemporaryDirectory() as folder, RunProgress(Console(stderr=True)) as progress:
         trainer = Trainer(
             llm=bench.llm,
             task=config.task,
             materials=bench.materials,
-            predictor=predictor.to(accelerator.device),
+            predictor=bench.predictor(),
             reference_predictor=None,
             config=config.training,
             seed=config.seed,
@@ -90,12 +82,11 @@ def main() -> None:
 
 
 def shares(profile: cProfile.Profile) -> dict[str, float]:
-    """Seconds of the loop by part, largest first, what lies between the steps last."""
+    """Seconds of the loop by part, in the order of `WORK`; what lies between the steps is last."""
     found: dict[str, float] = dict.fromkeys(WORK.values(), 0.0)
     for (_, _, name), (_, _, _, _, callers) in _stats(profile).items():
-        found_here = sum(times[3] for caller, times in callers.items() if caller[2] == LOOP)
         if name in WORK:
-            found[WORK[name]] += found_here
+            found[WORK[name]] += sum(times[3] for caller, times in callers.items() if caller[2] == LOOP)
     return {**found, BETWEEN: total(profile) - sum(found.values())}
 
 

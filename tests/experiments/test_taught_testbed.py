@@ -9,14 +9,18 @@ from types import ModuleType
 
 import pytest
 
+from atu.benchmarks.rwku.benchmark import RwkuBenchmark
 from atu.records import Answer, Judgement
 from atu.results.run_folder import write_evaluation
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Folder:
-    """A data folder of two targets."""
+class Folder(RwkuBenchmark):
+    """Of two targets, without data."""
+
+    def __init__(self) -> None:
+        pass
 
     def targets(self) -> list[str]:
         return ["1_A", "2_B"]
