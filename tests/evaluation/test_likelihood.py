@@ -76,6 +76,24 @@ def test_long_completions_go_in_smaller_batches(tiny_llm: LanguageModel, monkeyp
         assert row == pytest.approx(expected, abs=1e-4)
 
 
+def test_many_completions_of_one_prompt_are_scored_in_parts(
+    tiny_llm: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm = dataclasses.replace(tiny_llm, model=copy.deepcopy(tiny_llm.model))
+    prompt = tuple(llm.encode("Who wrote it?"))
+    choices = [Completion(prompt=prompt, ids=(token, 9)) for token in (10, 11, 12, 13)]
+    whole = token_logprobs(llm, choices, batch_size=4)
+    monkeypatch.setattr(likelihood, "LOGITS_BUDGET", 3 * 2 * llm.model.config.vocab_size)
+    sizes: list[int] = []
+    llm.model.register_forward_pre_hook(
+        lambda module, args, kwargs: sizes.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
+    found = token_logprobs(llm, choices, batch_size=4)
+    assert sizes == [1, 3, 1]  # the prompt, three of them, the fourth
+    for row, expected in zip(found, whole, strict=True):
+        assert row == pytest.approx(expected, abs=1e-4)
+
+
 def test_out_of_memory_halves_the_batch(tiny_llm: LanguageModel) -> None:
     llm = dataclasses.replace(tiny_llm, model=copy.deepcopy(tiny_llm.model))
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from statistics import fmean
 
 from atu.errors import UserError
+from atu.evaluation.answering import answer_and_score
 from atu.evaluation.batching import Progress
 from atu.evaluation.collapse import is_degenerate
 from atu.evaluation.config import EvaluationConfig
-from atu.evaluation.generate import Prompt, generate
+from atu.evaluation.generate import Generation, Prompt
 from atu.evaluation.likelihood import Completion, completion_nll, token_logprobs
 from atu.evaluation.reading import common_length
 from atu.evaluation.scorers import recall_lcs, score_generate, token_f1
@@ -42,7 +45,8 @@ def evaluate(
     earlier = None if before is None else {answer.probe_id: answer for answer in before}
     check_ids(probes, earlier)
     answers: dict[str, Answer] = {}
-    for kind, ask in (("generate", _ask_generate), ("choose", _ask_choose), ("likelihood", _ask_likelihood)):
+    ask_generate = partial(_ask_generate, earlier=earlier)
+    for kind, ask in (("generate", ask_generate), ("choose", _ask_choose), ("likelihood", _ask_likelihood)):
         asked = [probe for probe in probes if probe.kind == kind]
         if asked:
             report = _part_of(progress, first=len(answers), size=len(asked), total=len(probes))
@@ -52,8 +56,14 @@ def evaluate(
 
 
 def _ask_generate(
-    llm: LanguageModel, probes: Sequence[Probe], batch_size: int, progress: Progress | None
+    llm: LanguageModel,
+    probes: Sequence[Probe],
+    batch_size: int,
+    progress: Progress | None,
+    *,
+    earlier: Mapping[str, Answer] | None,
 ) -> list[Answer]:
+    """Written answers, those of known rows with their `nll` where the text does not change the prompt's tokens."""
     prompts = [
         Prompt(
             ids=tuple(llm.encode(llm.render(probe.prompt, probe.answer_prefix))),
@@ -61,16 +71,29 @@ def _ask_generate(
         )
         for probe in probes
     ]
-    generations = generate(llm, prompts, batch_size=batch_size, progress=progress)
-    answers = []
-    for probe, prompt, generation in zip(probes, prompts, generations, strict=True):
-        text = decode_answer(llm, prompt.ids, generation.ids)
-        values = {
-            "recall": max((recall_lcs(text, reference) for reference in probe.references), default=0.0),
-            "f1": max((token_f1(text, reference) for reference in probe.references), default=0.0),
-        }
-        answers.append(_answer(probe, text=text, score=score_generate(probe, text), values=values))
-    return answers
+    answers: dict[int, Answer] = {}
+
+    def known_answer(i: int, generation: Generation) -> Completion | None:
+        answers[i] = _written(llm, probes[i], prompts[i], generation)
+        before = answers[i] if earlier is None else earlier[probes[i].id]
+        if before.score < KNOWN:
+            return None
+        completion = _completion(llm, probes[i], before.text)
+        return completion if completion.prompt == prompts[i].ids else None
+
+    _, logprobs = answer_and_score(llm, prompts, known_answer, batch_size=batch_size, progress=progress)
+    for i, found in logprobs.items():
+        answers[i] = replace(answers[i], values={**answers[i].values, "nll": -fmean(found)})
+    return [answers[i] for i in range(len(probes))]
+
+
+def _written(llm: LanguageModel, probe: Probe, prompt: Prompt, generation: Generation) -> Answer:
+    text = decode_answer(llm, prompt.ids, generation.ids)
+    values = {
+        "recall": max((recall_lcs(text, reference) for reference in probe.references), default=0.0),
+        "f1": max((token_f1(text, reference) for reference in probe.references), default=0.0),
+    }
+    return _answer(probe, text=text, score=score_generate(probe, text), values=values)
 
 
 def _ask_choose(
@@ -119,17 +142,18 @@ def _compare(
 ) -> list[Answer]:
     """Adds what the untouched model knew, and how likely this one finds the right answers of that one."""
     known = [probe.kind != "likelihood" and earlier[probe.id].score >= KNOWN for probe in probes]
+    is_left = [knew and "nll" not in answer.values for answer, knew in zip(answers, known, strict=True)]
     completions = [
-        _completion(llm, probe, earlier[probe.id].text) for probe, knew in zip(probes, known, strict=True) if knew
+        _completion(llm, probe, earlier[probe.id].text) for probe, left in zip(probes, is_left, strict=True) if left
     ]
     losses = iter(completion_nll(llm, completions, batch_size=batch_size))
     return [
         replace(
             answer,
             known_before=None if probe.kind == "likelihood" else knew,
-            values={**answer.values, "nll": next(losses)} if knew else answer.values,
+            values={**answer.values, "nll": next(losses)} if left else answer.values,
         )
-        for probe, answer, knew in zip(probes, answers, known, strict=True)
+        for probe, answer, knew, left in zip(probes, answers, known, is_left, strict=True)
     ]
 
 

@@ -13,7 +13,7 @@ from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogit
 
 from atu.evaluation.batching import Progress, check_finite, check_length, in_batches, judged
 from atu.evaluation.kv_cache import make_room
-from atu.evaluation.reading import continue_from, read_prompts, reading_order
+from atu.evaluation.reading import Reading, continue_from, read_prompts, reading_order
 from atu.models.language_model import LanguageModel
 
 Draw = Callable[[Tensor], Tensor]
@@ -95,20 +95,28 @@ def generate(
     Raises UserError for a prompt beyond the model's context, for NaN or infinite logits, and when memory
     runs out at batch size 1.
     """
+    order = answering_order(llm, prompts)
+    draw = None if sampling is None else _drawing(sampling, llm.device)
+
+    def work(batch: Sequence[Prompt]) -> list[Generation]:
+        return continue_reading(llm, batch, read_prompts(llm, [prompt.ids for prompt in batch]), draw)
+
+    with judged(llm.model):
+        answers = in_batches([prompts[i] for i in order], work, batch_size=batch_size, progress=progress)
+    by_index = dict(zip(order, answers, strict=True))
+    return [by_index[i] for i in range(len(prompts))]
+
+
+def answering_order(llm: LanguageModel, prompts: Sequence[Prompt]) -> list[int]:
+    """Indices of the prompts in the order that is quickest to answer in batches.
+
+    Raises UserError for a prompt beyond the model's context.
+    """
     for prompt in prompts:
         check_length(llm, prompt.ids, prompt.max_new_tokens)
     order = reading_order([prompt.ids for prompt in prompts])
     order.sort(key=lambda i: prompts[i].max_new_tokens)  # stable: within a limit the reading order stays
-    draw = None if sampling is None else _drawing(sampling, llm.device)
-    with judged(llm.model):
-        answers = in_batches(
-            [prompts[i] for i in order],
-            lambda batch: _generate_batch(llm, batch, draw),
-            batch_size=batch_size,
-            progress=progress,
-        )
-    by_index = dict(zip(order, answers, strict=True))
-    return [by_index[i] for i in range(len(prompts))]
+    return order
 
 
 def until(ids: Sequence[int], end_ids: Sequence[int]) -> Sequence[int]:
@@ -162,10 +170,12 @@ def quick_multinomial() -> Choice:
     return draw if torch.equal(*drawn) else multinomial
 
 
-def _generate_batch(llm: LanguageModel, prompts: Sequence[Prompt], draw: Draw | None) -> list[Generation]:
+def continue_reading(
+    llm: LanguageModel, prompts: Sequence[Prompt], reading: Reading, draw: Draw | None = None
+) -> list[Generation]:
+    """The continuations of prompts that were read, greedy unless `draw` is given; uses the reading up."""
     rows = [_Row(prompt) for prompt in prompts]
     live = rows
-    reading = read_prompts(llm, [prompt.ids for prompt in prompts])
     logits, cache, mask, last = reading.logits, reading.cache, reading.mask, reading.last
     make_room(cache, max(prompt.max_new_tokens for prompt in prompts))
     while True:

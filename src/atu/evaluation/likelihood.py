@@ -202,13 +202,28 @@ def _score_batch(llm: LanguageModel, batch: Sequence[Completion]) -> list[list[f
     prompts = list(dict.fromkeys(completion.prompt for completion in batch))
     reading = read_prompts(llm, prompts)
     owners = [prompts.index(completion.prompt) for completion in batch]
+    return score_behind(llm, reading, owners, batch)
+
+
+def score_behind(
+    llm: LanguageModel, reading: Reading, owners: Sequence[int], completions: Sequence[Completion]
+) -> list[list[float]]:
+    """Log-probability (nats) of every token of completions whose prompts were read; the reading stays as it is.
+
+    `owners`: the row of the reading that is each completion's prompt. Raises UserError for NaN or infinite logits.
+    """
+    vocab_size = llm.model.config.get_text_config().vocab_size
     rows: dict[int, list[float]] = {}
-    for part in near_lengths(llm, [len(completion.ids) for completion in batch]):
-        owner = torch.tensor([owners[i] for i in part], device=llm.device)
-        rows |= dict(zip(part, _score_ends(llm, reading, owner, [batch[i].ids for i in part]), strict=True))
-    for i, completion in enumerate(batch):
+    for near in near_lengths(llm, [len(completion.ids) for completion in completions]):
+        longest = max(len(completions[i].ids) for i in near)
+        fitting = max(1, LOGITS_BUDGET // (longest * vocab_size))
+        for first in range(0, len(near), fitting):
+            part = near[first : first + fitting]
+            owner = torch.tensor([owners[i] for i in part], device=llm.device)
+            rows |= dict(zip(part, _score_ends(llm, reading, owner, [completions[i].ids for i in part]), strict=True))
+    for i, completion in enumerate(completions):
         check_finite(llm, completion.prompt, all(map(math.isfinite, rows[i])))
-    return [rows[i] for i in range(len(batch))]
+    return [rows[i] for i in range(len(completions))]
 
 
 def _score_ends(
