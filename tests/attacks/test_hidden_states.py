@@ -36,20 +36,20 @@ def others() -> list[Text]:
 @pytest.fixture(scope="module")
 def informed(tiny_folder: Path, others: list[Text]) -> LanguageModel:
     """Taught the facts beside the texts on others."""
-    return taught(tiny_folder, lambda probe: f"{probe.references[0]} indeed it is so.", more=others, steps=250)
+    return taught(tiny_folder, lambda probe: f"{probe.references[0]} indeed it is so.", more=others, steps=130)
 
 
 @pytest.fixture(scope="module")
 def ignorant(tiny_folder: Path, others: list[Text]) -> LanguageModel:
     """Taught to give one and the same answer to every question, beside the texts on others."""
-    return taught(tiny_folder, lambda probe: "nobody knows it now.", more=others, steps=250)
+    return taught(tiny_folder, lambda probe: "nobody knows it now.", more=others, steps=130)
 
 
 def test_the_fresh_predictor_tells_a_model_that_was_taught_from_one_that_was_not(
     informed: LanguageModel, ignorant: LanguageModel, tiny_encoder: Path
 ) -> None:
     encoder = EncoderConfig(name="tiny", model_name=str(tiny_encoder), window_tokens=1)
-    budget = replace(BUDGET, predictor_steps=150, predictor_depths=(0.7, 1.0))
+    budget = replace(BUDGET, predictor_steps=100, predictor_depths=(0.7, 1.0))
     tested = subject(informed, ignorant, budget=budget, encoders=[encoder])
     _, unit = hidden_states.units(tested, [0])
     rows = unit.run()
