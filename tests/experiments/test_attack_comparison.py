@@ -1,0 +1,96 @@
+"""The table of all methods' attacks, from the files of their models."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from atu.records import AttackRow, Score
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))  # its scripts share one another's parts
+    module = importlib.import_module("attack_comparison")
+    chosen = [
+        module.Attacked(method, tmp_path / "runs" / name, ()) for method, name in (("ours", "one"), ("other", "two"))
+    ]
+    monkeypatch.setattr(module, "OUT", tmp_path / "attacks")
+    monkeypatch.setattr(module, "RESULTS", tmp_path / "attacks.json")
+    monkeypatch.setattr(module, "models", lambda: chosen)
+    monkeypatch.setattr("sys.argv", ["attack_comparison.py", "--collect"])
+    return module
+
+
+def write(root: Path, name: str, *rows: AttackRow) -> None:
+    """A run that took forget from 70 to 20 in two stages, and the rows of its attacks."""
+    for stage, value in (("00-before", 70.0), ("01-unlearn", 30.0), ("02-unlearn", 20.0)):
+        folder = root / "runs" / name / "stages" / stage
+        folder.mkdir(parents=True)
+        (folder / "scores.json").write_text(json.dumps({"corrected": {"forget/all": {"value": value}}}))
+    (root / "attacks" / name).mkdir(parents=True)
+    (root / "attacks" / name / "attacks.json").write_text(json.dumps([asdict(row) for row in rows]))
+
+
+def row(attack: str, recovered: float | None, model: str = "unlearned") -> AttackRow:
+    return AttackRow(
+        attack=attack,
+        setting="x",
+        model=model,
+        seed=0,
+        step=3,
+        group="forget/all",
+        score=Score(value=40.0, n=10, low=30.0, high=50.0),
+        degenerate=0.0,
+        recovered=recovered,
+        recovered_low=None if recovered is None else recovered - 0.1,
+        recovered_high=None if recovered is None else recovered + 0.1,
+    )
+
+
+def test_a_line_for_each_attack_and_a_column_for_each_method(
+    comparison: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, "one", row("relearn", 0.2), row("relearn", 0.4), row("relearn", 0.9, "original"))
+    write(tmp_path, "two", row("relearn", 0.7), row("quantize", None))
+    with pytest.raises(SystemExit) as end:
+        comparison.main()
+    assert end.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "| attack | ours | other |"
+    assert lines[2] == "| forget, before → after | 70 → 20 | 70 → 20 |"
+    assert "| relearn | 40% (30 to 50); 90% | 70% (60 to 80) |" in lines
+    assert "| quantize |  | – |" in lines
+    kept = json.loads((tmp_path / "attacks.json").read_text())
+    assert [(one["method"], one["attack"]) for one in kept] == [
+        ("ours", None),
+        ("ours", "relearn"),
+        ("other", None),
+        ("other", "relearn"),
+        ("other", "quantize"),
+    ]
+
+
+def test_a_model_that_was_not_attacked_has_no_column(comparison: ModuleType, tmp_path: Path) -> None:
+    write(tmp_path, "two", row("relearn", 0.7))
+    with pytest.raises(SystemExit):
+        comparison.main()
+    assert {one["method"] for one in json.loads((tmp_path / "attacks.json").read_text())} == {"other"}
+
+
+def test_the_models_are_those_of_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    chosen = importlib.import_module("attack_comparison").models()
+    assert [model.folder.name for model in chosen] == [
+        "unlearning_atu-William_Shakespeare-seed0",
+        "unlearning_ga-William_Shakespeare-seed0",
+        "unlearning_npo-William_Shakespeare-seed0",
+        "released-lr10",
+    ]
