@@ -55,6 +55,11 @@ def test_an_interval_that_holds_0_leaves_it_open() -> None:
     assert verdicts([open_row])[0].sentence.startswith("Open")
 
 
+def test_a_small_share_of_which_half_cannot_be_excluded_is_not_held() -> None:
+    wide = replace(row(-0.2), recovered_low=-4.0, recovered_high=0.6)
+    assert verdicts([wide])[0].sentence.startswith("Open: little")
+
+
 def test_a_share_that_cannot_be_measured_is_a_gap_and_no_0() -> None:
     found = verdicts([row(None)])
     assert found[0].recovered is None

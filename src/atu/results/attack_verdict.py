@@ -67,7 +67,7 @@ def _verdict(attack: str, rows: Sequence[AttackRow]) -> Verdict:
         setting=_where(strongest),
         ceiling=_mean_best(rows, attack, "original"),
         floor=_mean_best(rows, attack, "gold"),
-        sentence=_sentence(attack, recovered, low),
+        sentence=_sentence(attack, recovered, low, high),
     )
 
 
@@ -98,15 +98,17 @@ def _where(row: AttackRow | None) -> str:
     return row.setting if row.step is None else f"{row.setting}, at {row.step}"
 
 
-def _sentence(attack: str, recovered: float | None, low: float | None) -> str:
+def _sentence(attack: str, recovered: float | None, low: float | None, high: float | None) -> str:
     if attack in _NO_RECOVERY:
         return "Nothing is recovered here: the table below says what else changed."
-    if recovered is None or low is None:
+    if recovered is None or low is None or high is None:
         return "Not measurable: too little was lost, or the questions are too few to tell."
     if low >= _STRONG:
         return "Undone: at least half of what was lost is back."
-    if recovered < _WEAK:
+    if recovered < _WEAK and high < _STRONG:
         return "Held: less than a fifth of what was lost is back."
+    if recovered < _WEAK:
+        return "Open: little of it seems back, but the questions are too few to exclude half."
     if low <= 0:
         return "Open: some of it seems back, but the questions are too few to exclude chance."
     return "Partly undone: a clear part of what was lost is back."
