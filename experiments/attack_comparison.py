@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,10 +19,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from builtin_comparison import ROOT, Job
+from builtin_comparison import ROOT, Job, in_own_process
 
 from atu.attacks.config import ATTACKS
 from atu.results.attack_rows import read_attack_rows
+from atu.results.attack_table import interval, percent
 from atu.results.attack_verdict import verdicts
 from atu.results.files import write_json_atomic
 
@@ -55,8 +54,7 @@ class Attacked:
 
     def attack(self) -> str | None:
         """Do what is missing, each in a process of its own; the last line of its errors when one fails."""
-        train = ["launch_training.py", *self.overrides]
-        attack = [
+        attack = (
             "-m",
             "atu",
             "attack",
@@ -66,15 +64,8 @@ class Attacked:
             "--quick",
             "--out",
             str(self.out),
-        ]
-        for command in (train, attack):
-            done = subprocess.run(
-                [sys.executable, *command],
-                cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
-            )  # fmt: skip
-            if done.returncode:
-                return (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return None
+        )
+        return in_own_process("launch_training.py", *self.overrides) or in_own_process(*attack)
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each attack that is finished, after one of what was forgotten."""
@@ -82,11 +73,12 @@ class Attacked:
         if not found:
             return []
         head = {"method": self.method, "concept": CONCEPT, "seed": SEED}
-        before, *_, after = [json.loads(path.read_text()) for path in sorted(self.folder.glob("stages/*/scores.json"))]
-        scores = {
-            name: found["corrected"]["forget/all"]["value"] for name, found in (("before", before), ("after", after))
-        }
-        return [{**head, "attack": None, **scores}, *({**head, **asdict(verdict)} for verdict in found)]
+        stages = [json.loads(path.read_text()) for path in sorted(self.folder.glob("stages/*/scores.json"))]
+        before, after = (stage["corrected"]["forget/all"]["value"] for stage in (stages[0], stages[-1]))
+        return [
+            {**head, "attack": None, "before": before, "after": after},
+            *({**head, **asdict(verdict)} for verdict in found),
+        ]
 
 
 def models() -> list[Attacked]:
@@ -113,10 +105,8 @@ def _cell(row: Mapping[str, Any] | None) -> str:
         return ""
     if row["attack"] is None:
         return f"{row['before']:.0f} → {row['after']:.0f}"
-    if row["recovered"] is None:
-        return "–"
-    ceiling = "" if row["ceiling"] is None else f"; {100 * row['ceiling']:.0f}%"
-    return f"{100 * row['recovered']:.0f}% ({100 * row['low']:.0f} to {100 * row['high']:.0f}){ceiling}"
+    ceiling = "" if row["ceiling"] is None else f"; {percent(row['ceiling'])}"
+    return interval(row["recovered"], row["low"], row["high"]) + ceiling
 
 
 def main() -> None:

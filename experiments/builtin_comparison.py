@@ -104,10 +104,7 @@ class Job:
         """Run it in a process of its own; the last line of its errors when it fails."""
         if self.is_done():
             return None
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "launch_training.py", *self.overrides]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-        return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return in_own_process("launch_training.py", *self.overrides)
 
     def summary(self) -> dict[str, Any]:
         """Scores and minutes of training after each unlearn stage, and what it takes to know the run again."""
@@ -131,6 +128,14 @@ class Job:
             "before": scored[0],
             "curve": scored[1:],
         }
+
+
+def in_own_process(*arguments: str) -> str | None:
+    """Run Python with these arguments on one thread; the last line of its errors when it fails."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no message"])[-1]
 
 
 def known_rows() -> dict[Job, dict[str, Any]]:

@@ -70,7 +70,6 @@ def test_prompts_are_read_once(tiny_llm: LanguageModel) -> None:
 
 def test_out_of_memory_halves_the_batch(tiny_llm: LanguageModel) -> None:
     llm = dataclasses.replace(tiny_llm, model=copy.deepcopy(tiny_llm.model))
-
     times = 0
 
     def run_out(module: object, args: object, kwargs: dict[str, torch.Tensor]) -> None:

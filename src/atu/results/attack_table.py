@@ -57,23 +57,25 @@ def _row(row: AttackRow) -> str:
             row.group,
             f"{score.value:.1f} ({score.low:.1f} to {score.high:.1f})",
             str(score.n),
-            _percent(row.degenerate),
-            _interval(row.recovered, row.recovered_low, row.recovered_high),
+            percent(row.degenerate),
+            interval(row.recovered, row.recovered_low, row.recovered_high),
         ]
     )
 
 
 def _shares(verdict: Verdict) -> list[str]:
-    return [_interval(verdict.recovered, verdict.low, verdict.high), _percent(verdict.ceiling), _percent(verdict.floor)]
+    return [interval(verdict.recovered, verdict.low, verdict.high), percent(verdict.ceiling), percent(verdict.floor)]
 
 
-def _interval(value: float | None, low: float | None, high: float | None) -> str:
+def interval(value: float | None, low: float | None, high: float | None) -> str:
+    """A share with both ends of its interval, in percent; a gap where it is not measurable."""
     if value is None or low is None or high is None:
         return _GAP
     return f"{100 * value:.0f}% ({100 * low:.0f} to {100 * high:.0f})"
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """A share in percent; a gap where there is none."""
     return _GAP if value is None else f"{100 * value:.0f}%"
 
 
