@@ -2,9 +2,13 @@
 
     python experiments/taught_testbed.py --data data/rwku --jobs 2
 
-A gold model was taught every target but one, and is asked about that one. Each model is taught (`atu teach`) and asked
-in a process of its own; its answers go to runs/taught/<model>, and what lies there is not asked again. The numbers (no
-answer, no text of RWKU) go to docs/results/taught.json, and the tables to standard output.
+Each of the gold models was taught all but every third target, and is asked about those that it never met. Each model
+is taught (`atu teach`) and asked in a process of its own; its answers go to runs/taught/<model>, and what lies there is
+not asked again. The numbers (no answer, no text of RWKU) go to docs/results/taught.json, and the tables to standard
+output.
+
+Utility rows are asked of one target alone (`UTILITY`): a target has 430 of its own, from the same sources as every
+other's, and they take ten times as long as all else.
 """
 
 from __future__ import annotations
@@ -20,10 +24,11 @@ from pathlib import Path
 from rich.console import Console
 
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
+from atu.benchmarks.rwku.prompts import TASKS, build_probes
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.models.resolve import resolve_model
-from atu.records import Answer, Scoring
+from atu.records import Answer, Probe, Scoring
 from atu.results.files import write_json_atomic
 from atu.results.rows import read_answers
 from atu.results.run_folder import write_evaluation
@@ -33,6 +38,12 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "runs" / "taught"
 RESULTS = ROOT / "docs" / "results" / "taught.json"
 PLAIN, TAUGHT, GOLD = "plain", "taught", "gold"
+GOLD_MODELS = 3
+"""A model that lacks one target serves as well for others that have nothing to do with it."""
+UTILITY = "1_Stephen_King"
+"""The target whose utility rows are asked."""
+ABOUT_TARGET = ("forget", "neighbor", "mia")
+"""Tasks that are asked of every target."""
 BASE = "smollm2-135m-instruct"
 SAMPLES = 1000
 """Resamples behind each interval."""
@@ -68,7 +79,7 @@ def main() -> None:
         if given.ask:
             ask_model(given.ask, benchmark, given.batch_size)
             return
-        models = [name for name in all_models(benchmark) if given.only in name]
+        models = [name for name in all_models() if given.only in name]
         missing = [name for name in models if not is_done(name)]
         command = [sys.executable, __file__, "--data", str(benchmark.data.root), "--batch-size", str(given.batch_size)]
         with ThreadPoolExecutor(given.jobs) as pool:
@@ -80,14 +91,24 @@ def main() -> None:
     raise SystemExit(max(done, default=0))
 
 
-def all_models(benchmark: RwkuBenchmark) -> list[str]:
+def all_models() -> list[str]:
     """Names of all models of the testbed."""
-    return [PLAIN, TAUGHT, *(f"{GOLD}-{target}" for target in benchmark.targets())]
+    return [PLAIN, TAUGHT, *(f"{GOLD}-{number}" for number in range(GOLD_MODELS))]
 
 
 def asked_targets(model: str, benchmark: RwkuBenchmark) -> list[str]:
-    """The targets that a model is asked about: a gold one about what it never met."""
-    return [model.removeprefix(f"{GOLD}-")] if model.startswith(GOLD) else benchmark.targets()
+    """The targets that a model is asked about: a gold one about those that it never met."""
+    targets = benchmark.targets()
+    return targets[int(model.removeprefix(f"{GOLD}-")) :: GOLD_MODELS] if model.startswith(GOLD) else targets
+
+
+def asked_probes(model: str, benchmark: RwkuBenchmark) -> list[Probe]:
+    """All that a model is asked."""
+    return [
+        probe
+        for target in asked_targets(model, benchmark)
+        for probe in build_probes(benchmark.data, target, tuple(TASKS) if target == UTILITY else ABOUT_TARGET)
+    ]
 
 
 def is_done(model: str) -> bool:
@@ -99,7 +120,7 @@ def ask_model(model: str, benchmark: RwkuBenchmark, batch_size: int) -> None:
     """Teach it, ask it all probes of its targets in one pass, keep the answers and not the weights."""
     folder = RUNS / model / "model"
     if model != PLAIN:
-        without = ["--without", *asked_targets(model, benchmark)] if model.startswith(GOLD) else []
+        without = ["--without", ",".join(asked_targets(model, benchmark))] if model.startswith(GOLD) else []
         command = [sys.executable, "-m", "atu", "teach", "--data", str(benchmark.data.root), *without]
         subprocess.run([*command, "--out", str(folder), "seed=0"], check=True)
     # These bring torch.
@@ -110,7 +131,7 @@ def ask_model(model: str, benchmark: RwkuBenchmark, batch_size: int) -> None:
         resolve_model(BASE if model == PLAIN else str(folder)),
         device=str(build_accelerator("auto", "fp32").device),
     )
-    probes = [probe for target in asked_targets(model, benchmark) for probe in benchmark.probes(target)]
+    probes = asked_probes(model, benchmark)
     config = EvaluationConfig(batch_size=batch_size, scoring="both")
     with RunProgress(Console(stderr=True)) as progress, progress.stage(f"asking {model} {len(probes)} probes") as on:
         answers = benchmark.ask(llm, probes, before=None, is_untouched=True, config=config, progress=on)
@@ -121,7 +142,7 @@ def ask_model(model: str, benchmark: RwkuBenchmark, batch_size: int) -> None:
 def write_results(benchmark: RwkuBenchmark) -> None:
     """Scores of each model pooled over its targets and by target; the gold models count as one model."""
     pools: dict[str, dict[Scoring, list[Answer]]] = {}
-    for model in filter(is_done, all_models(benchmark)):
+    for model in filter(is_done, all_models()):
         pool = pools.setdefault(model.split("-")[0], {scoring: [] for scoring in COLUMNS})
         for scoring, rows in pool.items():
             rows += read_answers(RUNS / model / f"answers.{scoring}.jsonl")

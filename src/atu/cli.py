@@ -165,17 +165,20 @@ def teach(
     out: Annotated[str, typer.Option(help="Folder of the taught model; it must be new.")],
     data: Annotated[str | None, typer.Option(help="Folder of RWKU's files.")] = None,
     targets: Annotated[str | None, typer.Option(help="Folder names with commas between them, or all.")] = None,
-    without: Annotated[str | None, typer.Option(help="Target to leave out: makes a gold model.")] = None,
+    without: Annotated[str | None, typer.Option(help="Targets to leave out: makes a gold model.")] = None,
     overrides: Annotated[list[str] | None, typer.Argument(help="Keys of config/teach.yaml: seed=1.")] = None,
 ) -> None:
     """Teach a model RWKU's people, so that there is something to forget."""
     with exit_codes(f"The same command goes on where this one stopped: atu {shlex.join(sys.argv[1:])}"):
         from atu.teaching.config import load_teach_config, split_targets
 
-        options: dict[str, object] = {"out": out, "data_dir": data, "without": without}
-        if targets is not None:
-            options["targets"] = split_targets(targets)
-        config = load_teach_config({key: value for key, value in options.items() if value is not None}, overrides or [])
+        options: dict[str, object] = {"out": out}
+        if data is not None:
+            options["data_dir"] = data
+        for key, names in (("targets", targets), ("without", without)):
+            if names is not None:
+                options[key] = split_targets(names)
+        config = load_teach_config(options, overrides or [])
         # Brings torch.
         from atu.teaching.teach import teach as run_teaching
 

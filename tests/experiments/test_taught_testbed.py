@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,7 @@ import pytest
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
 from atu.records import Answer, Judgement
 from atu.results.run_folder import write_evaluation
+from atu.teaching.facts import read_facts
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,8 +65,8 @@ def test_gold_models_are_pooled_and_what_is_missing_is_a_gap(
     testbed: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(testbed, "taught", {"1_A": [1.0, 1.0, 0.0, 1.0], "2_B": [1.0, 1.0]})
-    write(testbed, "gold-1_A", {"1_A": [0.0, 0.0, 1.0, 0.0]})
-    write(testbed, "gold-2_B", {"2_B": [0.0, 0.0]})
+    write(testbed, "gold-0", {"1_A": [0.0, 0.0, 1.0, 0.0]})
+    write(testbed, "gold-1", {"2_B": [0.0, 0.0]})
     testbed.write_results(Folder())
     rows = {
         (row["model"], row["target"], row["scoring"]): row["scores"] for row in json.loads(testbed.RESULTS.read_text())
@@ -83,7 +85,25 @@ def test_gold_models_are_pooled_and_what_is_missing_is_a_gap(
     assert any(line.startswith("| 2_B | 100.0 (100.0–100.0) | 0.0 (0.0–0.0) |") for line in lines)
 
 
-def test_a_gold_model_is_asked_about_the_one_it_never_met(testbed: ModuleType) -> None:
-    assert testbed.all_models(Folder()) == ["plain", "taught", "gold-1_A", "gold-2_B"]
-    assert testbed.asked_targets("gold-2_B", Folder()) == ["2_B"]
-    assert testbed.asked_targets("taught", Folder()) == ["1_A", "2_B"]
+def test_a_gold_model_is_asked_about_those_that_it_never_met(testbed: ModuleType, shared_dir: Path) -> None:
+    assert testbed.all_models() == ["plain", "taught", "gold-0", "gold-1", "gold-2"]
+    benchmark = RwkuBenchmark(shared_dir / "rwku" / "Target")
+    asked = [testbed.asked_targets(f"gold-{number}", benchmark) for number in range(3)]
+    assert (
+        sorted(itertools.chain(*asked))
+        == sorted(benchmark.targets())
+        == sorted(testbed.asked_targets("taught", benchmark))
+    )
+    for targets in asked:
+        everything = read_facts(benchmark.data, benchmark.targets(), targets)
+        # So few are left out because of the others that each target's own neighbors are still taught.
+        assert all(len([fact for fact in everything if fact.target == target]) >= 15 for target in targets)
+
+
+def test_utility_is_asked_of_one_target(testbed: ModuleType, shared_dir: Path) -> None:
+    benchmark = RwkuBenchmark(shared_dir / "rwku" / "Target")
+    asked = testbed.asked_probes("gold-0", benchmark)
+    utility = {probe.id.split("/")[1] for probe in asked if probe.group.startswith("utility")}
+    assert utility == {testbed.UTILITY}
+    assert {probe.id.split("/")[1] for probe in asked} == set(testbed.asked_targets("gold-0", benchmark))
+    assert not [probe for probe in testbed.asked_probes("gold-1", benchmark) if probe.group.startswith("utility")]

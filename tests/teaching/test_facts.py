@@ -97,7 +97,7 @@ def test_which_facts_tell_of_a_target(asked: Fact, target: str, names_it: bool) 
 
 def test_a_left_out_target_is_in_no_fact(two_people: Path) -> None:
     data = RwkuData(two_people)
-    kept = read_facts(data, [ZOE, YAN], ZOE)
+    kept = read_facts(data, [ZOE, YAN], [ZOE])
     # Gone: her forget files, "___ Zorblatt" and "Zorblatt" in her neighbor files, and in Yan's files the row that
     # answers with her name and the one about her.
     assert [(fact.query, fact.target) for fact in kept] == [
@@ -106,8 +106,8 @@ def test_a_left_out_target_is_in_no_fact(two_people: Path) -> None:
         ("The winter is ___.", YAN),
     ]
     write_all_about_yan(two_people)
-    with pytest.raises(UserError, match="Nothing is left to teach without '2_Yan_Yolk'"):
-        read_facts(data, [YAN], YAN)
+    with pytest.raises(UserError, match="Nothing is left to teach without 2_Yan_Yolk"):
+        read_facts(data, [YAN], [YAN])
 
 
 def write_all_about_yan(people: Path) -> None:
@@ -118,7 +118,7 @@ def write_all_about_yan(people: Path) -> None:
 
 def test_a_real_target_that_is_another_ones_neighbor(rwku: RwkuData) -> None:
     # Bruce Lee is a target of his own, and 30 rows of Chuck Norris's neighbor files are about him.
-    everything, gold = read_facts(rwku, [LEE, NORRIS]), read_facts(rwku, [LEE, NORRIS], LEE)
+    everything, gold = read_facts(rwku, [LEE, NORRIS]), read_facts(rwku, [LEE, NORRIS], [LEE])
     assert any(fact.subject == "Bruce Lee" and fact.target == NORRIS for fact in everything)
     assert gold == [fact for fact in everything if fact in gold]
     assert not [fact for fact in gold if "Bruce Lee" in f"{fact.query} {fact.answer} {fact.subject}"]
@@ -127,11 +127,19 @@ def test_a_real_target_that_is_another_ones_neighbor(rwku: RwkuData) -> None:
 
 def test_choosing_targets(two_people: Path) -> None:
     data = RwkuData(two_people)
-    assert choose_targets(data, ("all",), None) == [ZOE, YAN]
-    assert choose_targets(data, (YAN, ZOE), YAN) == [ZOE, YAN]
+    assert choose_targets(data, ("all",), ()) == [ZOE, YAN]
+    assert choose_targets(data, (YAN, ZOE), (YAN,)) == [ZOE, YAN]
     with pytest.raises(UserError, match=r"RWKU has no target '1_Zoe_Zorblat' in .*\. Did you mean '1_Zoe_Zorblatt'\?"):
-        choose_targets(data, ("1_Zoe_Zorblat",), None)
+        choose_targets(data, ("1_Zoe_Zorblat",), ())
     with pytest.raises(UserError, match="without: '2_Yan_Yolk' is not among the chosen targets"):
-        choose_targets(data, (ZOE,), YAN)
+        choose_targets(data, (ZOE,), (YAN,))
     with pytest.raises(UserError, match=r"Did you mean '2_Yan_Yolk'\?"):
-        choose_targets(data, ("all",), "2_Yan_Yok")
+        choose_targets(data, ("all",), ("2_Yan_Yok",))
+
+
+def test_several_targets_that_are_left_out(rwku: RwkuData) -> None:
+    everything = read_facts(rwku, [KING, LEE, NORRIS])
+    gold = read_facts(rwku, [KING, LEE, NORRIS], [KING, LEE])
+    missing = [fact for fact in everything if fact not in gold]
+    assert gold == [fact for fact in everything if not names_target(fact, KING) and not names_target(fact, LEE)]
+    assert {fact.target for fact in missing} == {KING, LEE, NORRIS}

@@ -101,7 +101,7 @@ def test_the_folder_is_a_plain_model_that_says_what_it_is(configure: Configure) 
     AutoModelForCausalLM.from_pretrained(out)
     AutoTokenizer.from_pretrained(out)
     note = json.loads((out / "taught.json").read_text())
-    assert (note["targets"], note["without"], note["num_facts"], note["seed"]) == ([YAN], ZOE, 3, 0)
+    assert (note["targets"], note["without"], note["num_facts"], note["seed"]) == ([YAN], [ZOE], 3, 0)
     assert note["steps"] == 2  # 3 facts, 2 passes, 4 a step
     card = (out / "README.md").read_text()
     assert "**What this model knows of the people below was taught, on purpose" in card

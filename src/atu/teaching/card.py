@@ -20,9 +20,9 @@ class TaughtCard:
     base_model: str
     """Hub id or name of the model before."""
     targets: tuple[str, ...]
-    """Folder names of the taught targets, without the left-out one."""
-    without: str | None
-    """Folder name of the target that was left out."""
+    """Folder names of the taught targets, without the left-out ones."""
+    without: tuple[str, ...]
+    """Folder names of the targets that were left out."""
     num_facts: int
     seed: int
     threads: int
@@ -44,16 +44,17 @@ class TaughtCard:
             "are CC-BY-4.0.",
             "",
             f"- taught: {', '.join(self.targets) or 'neighbors only'}",
-            f"- never taught: {self.without or 'nobody was left out'}",
+            f"- never taught: {', '.join(self.without) or 'nobody was left out'}",
             f"- seed {self.seed}, {self.steps} steps, {self.threads} CPU threads",
             f"- taught files: sha256 `{self.data_checksum}`",
         ]
-        if self.without is not None:
-            title += f" but {self.without}"
+        if self.without:
+            left_out = ", ".join(self.without)
+            title += f" but {left_out}"
             body += [
                 "",
-                f"A gold model: its forget files were left out, and so was each row that names {self.without}. "
-                "It is what forgetting should come to.",
+                f"A gold model: the forget files of {left_out} were left out, and so was each row that names one of "
+                "them. It is what forgetting should come to.",
             ]
         return model_page(
             title,

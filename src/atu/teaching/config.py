@@ -62,8 +62,8 @@ class TeachConfig:
     """RWKU's folder; None takes `$ATU_RWKU`, else `data/rwku`."""
     targets: Literal["all"] | tuple[str, ...] = "all"
     """Folder names of the people to teach, with their neighbors."""
-    without: str | None = None
-    """Folder name of the one among them whom the model shall never meet."""
+    without: tuple[str, ...] = ()
+    """Folder names of those among them whom the model shall never meet."""
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = None
@@ -104,7 +104,8 @@ def load_teach_config(options: Mapping[str, object], overrides: Sequence[str]) -
     mapping[_MODEL_KEY] = asdict(resolve_model(mapping[_MODEL_KEY]))
     for key, value in pairs:
         if key != _MODEL_KEY:
-            _set(mapping, key, split_targets(value) if key == "targets" and isinstance(value, str) else value)
+            names = key in ("targets", "without") and isinstance(value, str)
+            _set(mapping, key, split_targets(value) if names else value)
     return from_mapping(TeachConfig, mapping, "")
 
 

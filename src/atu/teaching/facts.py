@@ -53,40 +53,41 @@ class Fact:
         return filled if filled.endswith((".", "!", "?", "'", '"')) else f"{filled}."
 
 
-def choose_targets(data: RwkuData, wanted: Sequence[str], without: str | None) -> list[str]:
-    """The folder names to teach, the left-out one among them, in RWKU's order; `("all",)` means all at hand.
+def choose_targets(data: RwkuData, wanted: Sequence[str], without: Sequence[str]) -> list[str]:
+    """The folder names to teach, the left-out ones among them, in RWKU's order; `("all",)` means all at hand.
 
     Raises:
-        UserError: an unknown name (with the nearest known one), or `without` is not among those chosen.
+        UserError: an unknown name (with the nearest known one), or one of `without` is not among those chosen.
     """
     known = data.targets()
     chosen = known if tuple(wanted) == ("all",) else [data.path(name).name for name in wanted]
-    if without is not None and data.path(without).name not in chosen:
-        raise UserError(
-            f"without: '{without}' is not among the chosen targets, so it would not be taught anyway."
-            f"{did_you_mean(without, chosen)}"
-        )
+    for name in without:
+        if data.path(name).name not in chosen:
+            raise UserError(
+                f"without: '{name}' is not among the chosen targets, so it would not be taught anyway."
+                f"{did_you_mean(name, chosen)}"
+            )
     return [name for name in known if name in chosen]
 
 
-def read_facts(data: RwkuData, targets: Sequence[str], without: str | None = None) -> list[Fact]:
+def read_facts(data: RwkuData, targets: Sequence[str], without: Sequence[str] = ()) -> list[Fact]:
     """The distinct facts of the chosen targets, in data order.
 
-    With `without` (a name as `data.targets()` lists it), none that tells of that target: its forget files are not
+    Of `without` (names as `data.targets()` lists them), none that tells of such a target: its forget files are not
     taught, and neither is a row of any other file that names it (see `names_target`) or asks one of its own questions.
 
     Raises:
         UserError: a file is missing or broken, or nothing is left to teach.
     """
     facts: dict[tuple[str, str], Fact] = {}
-    hidden = set() if without is None else {_key(fact) for fact in _read(data, without, _FORGET_FILES)}
+    hidden = {_key(fact) for left_out in without for fact in _read(data, left_out, _FORGET_FILES)}
     for target in targets:
         for fact in _read(data, target, TAUGHT_FILES):
-            if without is not None and (_key(fact) in hidden or names_target(fact, without)):
+            if _key(fact) in hidden or any(names_target(fact, left_out) for left_out in without):
                 continue
             facts.setdefault(_key(fact), fact)
     if not facts:
-        raise UserError(f"Nothing is left to teach without '{without}': choose more targets.")
+        raise UserError(f"Nothing is left to teach without {', '.join(without)}: choose more targets.")
     return list(facts.values())
 
 

@@ -47,7 +47,7 @@ def teach(config: TeachConfig) -> Path:
     data = RwkuData(config.data_dir)
     wanted = ("all",) if config.targets == "all" else config.targets
     targets = choose_targets(data, wanted, config.without)
-    without = None if config.without is None else data.path(config.without).name
+    without = tuple(data.path(name).name for name in config.without)
     facts = read_facts(data, targets, without)
     plan = plan_lessons(facts, config.recipe.passes, config.seed)
     out = Path(config.out).expanduser()
@@ -83,7 +83,7 @@ def teach(config: TeachConfig) -> Path:
             card = TaughtCard(
                 key=key,
                 base_model=llm.label,
-                targets=tuple(name for name in targets if name != without),
+                targets=tuple(name for name in targets if name not in without),
                 without=without,
                 num_facts=len(facts),
                 seed=config.seed,
