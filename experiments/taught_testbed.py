@@ -2,7 +2,7 @@
 
     python experiments/taught_testbed.py --data data/rwku --jobs 2
 
-Each of the gold models was taught all but every third target, and is asked about those that it never met. Each model
+Each of the gold models was taught all but every second target, and is asked about those that it never met. Each model
 is taught (`atu teach`) and asked in a process of its own; its answers go to runs/taught/<model>, and what lies there is
 not asked again. The numbers (no answer, no text of RWKU) go to docs/results/taught.json, and the tables to standard
 output.
@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "runs" / "taught"
 RESULTS = ROOT / "docs" / "results" / "taught.json"
 PLAIN, TAUGHT, GOLD = "plain", "taught", "gold"
-GOLD_MODELS = 3
+GOLD_MODELS = 2
 """A model that lacks one target serves as well for others that have nothing to do with it."""
 UTILITY = "1_Stephen_King"
 """The target whose utility rows are asked."""

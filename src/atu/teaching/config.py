@@ -18,6 +18,8 @@ from atu.typed import from_mapping
 
 NOT_DEFINING = ("out", "data_dir", "device", "threads", "checkpoint_seconds")
 _MODEL_KEY = "pre_trained_llm"
+_NAMES = ("targets", "without")
+"""Keys that hold names of targets; on the command line with commas between them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +106,7 @@ def load_teach_config(options: Mapping[str, object], overrides: Sequence[str]) -
     mapping[_MODEL_KEY] = asdict(resolve_model(mapping[_MODEL_KEY]))
     for key, value in pairs:
         if key != _MODEL_KEY:
-            names = key in ("targets", "without") and isinstance(value, str)
-            _set(mapping, key, split_targets(value) if names else value)
+            _set(mapping, key, split_targets(value) if key in _NAMES and isinstance(value, str) else value)
     return from_mapping(TeachConfig, mapping, "")
 
 
