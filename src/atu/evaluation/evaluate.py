@@ -14,14 +14,11 @@ from atu.evaluation.batching import Progress
 from atu.evaluation.collapse import is_degenerate
 from atu.evaluation.config import EvaluationConfig
 from atu.evaluation.generate import Generation, Prompt
+from atu.evaluation.known import KNOWN, compare_known, completion_of
 from atu.evaluation.likelihood import Completion, completion_nll, token_logprobs
-from atu.evaluation.reading import common_length
 from atu.evaluation.scorers import recall_lcs, score_generate, token_f1
 from atu.models.language_model import LanguageModel
 from atu.records import Answer, Probe
-
-KNOWN = 0.5
-"""Row score from which the untouched model counts as knowing the answer."""
 
 
 def evaluate(
@@ -52,7 +49,15 @@ def evaluate(
             report = _part_of(progress, first=len(answers), size=len(asked), total=len(probes))
             answers |= {answer.probe_id: answer for answer in ask(llm, asked, config.batch_size, report)}
     found = [answers[probe.id] for probe in probes]
-    return _compare(llm, probes, found, answers if earlier is None else earlier, config.batch_size)
+    return compare_known(
+        llm,
+        probes,
+        found,
+        answers if earlier is None else earlier,
+        can_be_known=lambda probe: probe.kind != "likelihood",
+        behind=partial(_completion, llm),
+        batch_size=config.batch_size,
+    )
 
 
 def _ask_generate(
@@ -133,41 +138,12 @@ def _ask_likelihood(
     ]
 
 
-def _compare(
-    llm: LanguageModel,
-    probes: Sequence[Probe],
-    answers: Sequence[Answer],
-    earlier: Mapping[str, Answer],
-    batch_size: int,
-) -> list[Answer]:
-    """Adds what the untouched model knew, and how likely this one finds the right answers of that one."""
-    known = [probe.kind != "likelihood" and earlier[probe.id].score >= KNOWN for probe in probes]
-    is_left = [knew and "nll" not in answer.values for answer, knew in zip(answers, known, strict=True)]
-    completions = [
-        _completion(llm, probe, earlier[probe.id].text) for probe, left in zip(probes, is_left, strict=True) if left
-    ]
-    losses = iter(completion_nll(llm, completions, batch_size=batch_size))
-    return [
-        replace(
-            answer,
-            known_before=None if probe.kind == "likelihood" else knew,
-            values={**answer.values, "nll": next(losses)} if left else answer.values,
-        )
-        for probe, answer, knew, left in zip(probes, answers, known, is_left, strict=True)
-    ]
-
-
 def _completion(llm: LanguageModel, probe: Probe, answer: str) -> Completion:
-    """The answer's tokens as they stand in the whole text; a token that spans the border belongs to it.
-
-    A choice begins with a space unless the text before it ends in white space.
-    """
+    """An answer behind its probe; a choice begins with a space unless the text before it ends in white space."""
     prompt = llm.render(probe.prompt, probe.answer_prefix)
     if probe.kind == "choose" and not prompt[-1:].isspace():
         answer = " " + answer
-    alone, whole = llm.encode(prompt), llm.encode(prompt + answer)
-    border = common_length(alone, whole)
-    return Completion(prompt=tuple(whole[:border]), ids=tuple(whole[border:]))
+    return completion_of(llm, prompt, answer)
 
 
 def decode_answer(llm: LanguageModel, prompt: Sequence[int], new: Sequence[int]) -> str:

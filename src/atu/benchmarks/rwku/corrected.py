@@ -7,7 +7,6 @@ guesses for knowledge, BBH against the whole answer, Min-K of short texts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from atu.benchmarks.rwku import answers
 from atu.benchmarks.rwku.asking import Observation, Request
@@ -27,9 +26,9 @@ from atu.benchmarks.rwku.released import letter_ids
 from atu.benchmarks.rwku.released_scorers import truthful_mc1
 from atu.benchmarks.rwku.rows import TruthfulRow
 from atu.errors import UserError
-from atu.evaluation.evaluate import KNOWN, decode_answer
+from atu.evaluation.evaluate import decode_answer
 from atu.evaluation.generate import until
-from atu.evaluation.likelihood import Completion, completion_nll
+from atu.evaluation.known import compare_known, completion_of
 from atu.evaluation.reading import common_length
 from atu.evaluation.scorers import settled_answer
 from atu.models.language_model import LanguageModel
@@ -82,30 +81,19 @@ def compare(
     On questions that are known or not: about the target, its neighbors and facts. A choice among four is right by
     chance too often, and the other tasks have no right answer to hold on to.
     """
-    known = [_can_be_known(probe) and earlier[probe.id].score >= KNOWN for probe in probes]
-    completions = [
-        _completion(llm, probe, earlier[probe.id].text) for probe, knew in zip(probes, known, strict=True) if knew
-    ]
-    losses = iter(completion_nll(llm, completions, batch_size=batch_size))
-    return [
-        replace(
-            answer,
-            known_before=knew if _can_be_known(probe) else None,
-            values={**answer.values, "nll": next(losses)} if knew else answer.values,
-        )
-        for probe, answer, knew in zip(probes, found, known, strict=True)
-    ]
+    return compare_known(
+        llm,
+        probes,
+        found,
+        earlier,
+        can_be_known=_can_be_known,
+        behind=lambda probe, text: completion_of(llm, _text(llm, probe), text),
+        batch_size=batch_size,
+    )
 
 
 def _can_be_known(probe: Probe) -> bool:
     return probe.group.startswith(("forget/", "neighbor/")) or probe.group == FACTUALITY
-
-
-def _completion(llm: LanguageModel, probe: Probe, text: str) -> Completion:
-    before = _text(llm, probe)
-    alone, whole = llm.encode(before), llm.encode(before + text)
-    border = common_length(alone, whole)
-    return Completion(prompt=tuple(whole[:border]), ids=tuple(whole[border:]))
 
 
 def _text(llm: LanguageModel, probe: Probe) -> str:
