@@ -1,13 +1,16 @@
 """How much faster RWKU is asked here than by the released evaluator's loop: both in one run, on the same rows.
 
-    python perf/rwku_speed.py --data data/rwku --target 1_Stephen_King [--rows 8] [--threads 1]
+    python perf/rwku_speed.py --data data/rwku --target 1_Stephen_King [--every 4] [--rows 8] [--threads 1]
 
 The loop is re-stated from what the released evaluator does: one call a batch in file order with its batch sizes, a
 batch padded on the left and generated until its last row ends, MMLU one row at a time with logits of every position,
 every TruthfulQA choice with its whole prompt, every membership text by itself. Ours is `asking.ask`, a task at a
-time and without its cache. Seconds are CPU seconds of this process, on a GPU those of the clock. `--rows` cuts every
-data file; the last line weighs each task by the rows that the target has of it, so fewer rows (smaller batches of ours)
-understate the ratio.
+time and without its cache. Seconds are CPU seconds of this process, on a GPU those of the clock.
+
+`--every N` runs every Nth batch of each file of the released loop and multiplies its seconds; ours does all. `--rows`
+cuts every data file for both: smaller batches of ours, so that it understates the ratio. The last columns are
+arithmetic: the tokens that the released loop computes, padding included, over those that anybody must (each distinct
+beginning once, each new token once). Where tokens are what takes the time, no evaluator gets further than that.
 """
 
 from __future__ import annotations
@@ -16,17 +19,20 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch.nn.functional import log_softmax
 
 from atu.benchmarks.rwku import released
-from atu.benchmarks.rwku.asking import ask
+from atu.benchmarks.rwku.asking import Observation, Request, ask
 from atu.benchmarks.rwku.prompts import TASKS, build_probes, join_answer_prefix, truthful_completion
 from atu.benchmarks.rwku.reader import RwkuData
 from atu.errors import UserError
+from atu.evaluation.reading import common_length
 from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
 from atu.models.resolve import resolve_model
@@ -44,6 +50,7 @@ BATCH_SIZES = {
     "fluency": 8,
 }
 """Of the released scripts."""
+Item = TypeVar("Item")
 
 
 def main() -> None:
@@ -53,7 +60,8 @@ def main() -> None:
     parser.add_argument("--target", default="1_Stephen_King")
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--tasks", default=",".join(TASKS), help="joined by commas")
-    parser.add_argument("--rows", type=int, default=8, help="most rows of a data file; 0 = all")
+    parser.add_argument("--rows", type=int, default=0, help="most rows of a data file; 0 = all")
+    parser.add_argument("--every", type=int, default=1, help="of the released loop's batches; ours does all")
     parser.add_argument("--batch-size", type=int, default=96, help="of ours")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -62,25 +70,39 @@ def main() -> None:
     try:
         device = str(build_accelerator(given.device, "fp32").device)
         llm = load_language_model(resolve_model(given.model), device=device)
+        llm.tokenizer.padding_side = "left"
         data = RwkuData(given.data)
         where = torch.cuda.get_device_name() if device.startswith("cuda") else f"{given.threads} thread(s)"
-        print(f"{llm.label}, float32, {where}, {given.target}, rows a file: {given.rows or 'all'}")
-        print(f"{'task':10}{'rows':>6}{'released s':>12}{'ours s':>9}{'ratio':>7}")
-        whole = [0.0, 0.0]
+        rows = given.rows or "all"
+        print(f"{llm.label}, float32, {where}, {given.target}, rows a file: {rows}, every {given.every}. batch")
+        print(f"{'task':10}{'rows':>6}{'released s':>12}{'ours s':>9}{'ratio':>7}{'tokens':>17}{'ratio':>7}")
+        whole = [0.0] * 4
         for task in given.tasks.split(","):
             probes = build_probes(data, given.target, [task])
             cut = _first_rows(probes, given.rows)
-            seconds = [_seconds(work, llm, task, cut, given.batch_size) for work in (_released_loop, _ours)]
-            print(f"{task:10}{len(cut):6}{seconds[0]:12.1f}{seconds[1]:9.1f}{seconds[0] / seconds[1]:7.1f}", flush=True)
-            whole = [sum(pair) for pair in zip(whole, (s * len(probes) / len(cut) for s in seconds), strict=True)]
+            ours, found = _time_ours(llm, cut, given.batch_size)
+            theirs = _time_released(llm, task, cut, given.every)
+            numbers = [
+                theirs,
+                ours,
+                *_tokens(task, [(released.request(llm, probe), probe.group) for probe in cut], found),
+            ]
+            print(_line(task, str(len(cut)), numbers), flush=True)
+            whole = [sum(pair) for pair in zip(whole, (n * len(probes) / len(cut) for n in numbers), strict=True)]
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    print(f"{'target':10}{'':6}{whole[0]:12.0f}{whole[1]:9.0f}{whole[0] / whole[1]:7.1f}   (weighted by its rows)")
+    print(_line("target", "", whole), "(weighted by its rows)" if given.rows else "")
+
+
+def _line(task: str, rows: str, numbers: Sequence[float]) -> str:
+    theirs, ours, computed, least = numbers
+    tokens = f"{computed:.0f}/{least:.0f}"
+    return f"{task:10}{rows:>6}{theirs:12.1f}{ours:9.1f}{theirs / ours:7.1f}{tokens:>17}{computed / least:7.1f}"
 
 
 def _first_rows(probes: Sequence[Probe], most: int) -> list[Probe]:
-    """The first `most` probes of each data file."""
+    """The first `most` probes of each data file; 0 = all."""
     seen: Counter[str] = Counter()
     kept = []
     for probe in probes:
@@ -91,54 +113,61 @@ def _first_rows(probes: Sequence[Probe], most: int) -> list[Probe]:
     return kept
 
 
-Work = Callable[[LanguageModel, str, Sequence[Probe], int], None]
+def _clock(llm: LanguageModel) -> float:
+    if llm.device.type == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
-def _seconds(work: Work, llm: LanguageModel, task: str, probes: Sequence[Probe], batch_size: int) -> float:
-    clock = time.process_time if llm.device.type == "cpu" else time.perf_counter
-    start = clock()
+def _time_ours(
+    llm: LanguageModel, probes: Sequence[Probe], batch_size: int
+) -> tuple[float, Mapping[Request, Observation]]:
+    start = _clock(llm)
+    found = ask(llm, [released.request(llm, probe) for probe in probes], batch_size=batch_size, cache=None)
+    return _clock(llm) - start, found
+
+
+def _time_released(llm: LanguageModel, task: str, probes: Sequence[Probe], every: int) -> float:
+    """Seconds of the loop over one task; of every Nth batch, multiplied."""
+    seconds = 0.0
     with torch.no_grad():
-        work(llm, task, probes, batch_size)
-    if llm.device.type == "cuda":
-        torch.cuda.synchronize()
-    return clock() - start
+        for _, group, _ in TASKS[task]:  # the files of a task are asked one after the other
+            rows = [probe for probe in probes if probe.group == group]
+            pairs = [(probe, choice) for probe in rows for choice in (probe.references if task == "truthful" else [""])]
+            batches = list(_batches(pairs, BATCH_SIZES[task]))
+            start = _clock(llm)
+            for batch in batches[::every]:
+                _ask_released(llm, task, batch)
+            seconds += (_clock(llm) - start) * len(batches) / max(1, len(batches[::every]))
+    return seconds
 
 
-def _ours(llm: LanguageModel, _task: str, probes: Sequence[Probe], batch_size: int) -> None:
-    ask(llm, [released.request(llm, probe) for probe in probes], batch_size=batch_size, cache=None)
-
-
-def _released_loop(llm: LanguageModel, task: str, probes: Sequence[Probe], _batch_size: int) -> None:
-    llm.tokenizer.padding_side = "left"
+def _ask_released(llm: LanguageModel, task: str, batch: Sequence[tuple[Probe, str]]) -> None:
+    """One batch of probes, each with the choice that is scored (TruthfulQA)."""
     if task == "mia":
-        for probe in probes:
+        for probe, _ in batch:
             _membership(llm, probe.prompt)
         return
-    for _, group, _ in TASKS[task]:  # the files of a task are asked one after the other
-        rows = [probe for probe in probes if probe.group == group]
-        texts = [join_answer_prefix(probe, llm.render(probe.prompt)) for probe in rows]
-        if task == "truthful":
-            pairs = [(text, choice) for text, probe in zip(texts, rows, strict=True) for choice in probe.references]
-            for batch in _batches(pairs, BATCH_SIZES[task]):
-                _score_choices(llm, batch)
-            continue
-        for batch in _batches(list(zip(texts, rows, strict=True)), BATCH_SIZES[task]):
-            encoded = llm.tokenizer([text for text, _ in batch], padding=True, return_tensors="pt").to(llm.device)
-            if task == "mmlu":
-                llm.model(**encoded).logits[:, -1].softmax(-1)
-            else:
-                eos = llm.tokenizer.eos_token_id
-                limit = batch[0][1].max_new_tokens
-                llm.model.generate(**encoded, max_new_tokens=limit, do_sample=False, eos_token_id=eos, pad_token_id=eos)
+    texts = [join_answer_prefix(probe, llm.render(probe.prompt)) for probe, _ in batch]
+    if task == "truthful":
+        _score_choices(llm, texts, [choice for _, choice in batch])
+        return
+    encoded = llm.tokenizer(texts, padding=True, return_tensors="pt").to(llm.device)
+    if task == "mmlu":
+        llm.model(**encoded).logits[:, -1].softmax(-1)
+        return
+    eos, limit = llm.tokenizer.eos_token_id, batch[0][0].max_new_tokens
+    llm.model.generate(**encoded, max_new_tokens=limit, do_sample=False, eos_token_id=eos, pad_token_id=eos)
 
 
-def _score_choices(llm: LanguageModel, pairs: Sequence[tuple[str, str]]) -> None:
-    texts = [text + truthful_completion(choice) for text, choice in pairs]
+def _score_choices(llm: LanguageModel, prompts: Sequence[str], choices: Sequence[str]) -> None:
+    texts = [prompt + truthful_completion(choice) for prompt, choice in zip(prompts, choices, strict=True)]
     encoded = llm.tokenizer(texts, padding=True, return_tensors="pt").to(llm.device)
     logprobs = log_softmax(llm.model(**encoded).logits[:, :-1].float(), dim=-1)
     picked = logprobs.gather(-1, encoded["input_ids"][:, 1:, None])
-    for row, (text, _), ids in zip(picked, pairs, encoded["attention_mask"].sum(-1).tolist(), strict=True):
-        row[-(ids - len(llm.tokenizer(text)["input_ids"])) :].sum().item()
+    for row, prompt, ids in zip(picked, prompts, encoded["attention_mask"].sum(-1).tolist(), strict=True):
+        row[-(ids - len(llm.tokenizer(prompt)["input_ids"])) :].sum().item()
 
 
 def _membership(llm: LanguageModel, text: str) -> None:
@@ -150,7 +179,26 @@ def _membership(llm: LanguageModel, text: str) -> None:
     ((logprobs.gather(-1, ids[0, 1:, None])[:, 0] - mean) / spread.sqrt()).sort()
 
 
-def _batches(items: Sequence[tuple[str, Probe]] | Sequence[tuple[str, str]], size: int) -> Iterator[Sequence]:  # type: ignore[type-arg]
+def _tokens(task: str, asked: Sequence[tuple[Request, str]], found: Mapping[Request, Observation]) -> tuple[int, int]:
+    """Tokens that the released loop computes, and those that anybody must; `asked`: requests with their group."""
+    computed = 0
+    for _, group, _ in TASKS[task]:
+        rows = [text for request, of in asked if of == group for text in _texts(request, found)]
+        for batch in _batches(rows, BATCH_SIZES[task]):
+            computed += len(batch) * (max(read for _, read in batch) + max(len(ids) - read for ids, read in batch))
+    texts = sorted({ids for request, _ in asked for ids, _ in _texts(request, found)})
+    least = sum(len(ids) - common_length(before, ids) for before, ids in pairwise([(), *texts]))
+    return computed, least
+
+
+def _texts(request: Request, found: Mapping[Request, Observation]) -> list[tuple[tuple[int, ...], int]]:
+    """What a request comes to: whole texts, each with the number of its tokens that are read, not written."""
+    if request.kind == "choices":
+        return [((*request.ids, *option), len(request.ids) + len(option)) for option in request.options]
+    return [((*request.ids, *found[request].ids), len(request.ids))]
+
+
+def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     for first in range(0, len(items), size):
         yield items[first : first + size]
 
