@@ -26,6 +26,7 @@ from atu.methods.config import StageConfig
 from atu.methods.losses import alignment_loss, push_loss
 from atu.methods.materials import Materials, RowSet
 from atu.methods.objective import ObjectiveConfig
+from atu.methods.references import reference_states
 from atu.methods.unlearning import Unlearning
 from atu.models.hook import resolve_hook_layer
 from atu.models.language_model import LanguageModel
@@ -148,6 +149,30 @@ class Bench:
             return float(torch.cat([self.encoder.embed_ids([window], form=form) for window in windows]).sum())
 
         return Pair(ours, reference)
+
+    def read_references(self, num_texts: int) -> Work:
+        """The untouched model's reading of some texts, with no cache."""
+        materials, rows = self.materials, self.materials.forget.rows[:num_texts]
+        unknown = replace(self.llm, provenance={})
+
+        def work() -> float:
+            states = reference_states(
+                unknown,
+                rows,
+                hook_layer=materials.hook_layer,
+                lower_block=materials.forget.states.lower_block,
+                packed=materials.can_pack,
+            )
+            return float(states.final[0][0, 0])
+
+        return work
+
+    def num_texts(self) -> tuple[int, int]:
+        """Texts in all, and how often the untouched model reads one: forget texts also with the concept hidden."""
+        materials = self.materials
+        sets = (materials.forget, materials.retain, materials.held_out_forget, materials.held_out_retain)
+        count = sum(len(rows.rows) for rows in sets)
+        return count, count + (len(materials.forget.rows) if materials.forget.blind is not None else 0)
 
     def _texts(self) -> list[int]:
         return batch_indices(len(self.materials.forget.rows), TEXTS, 0, self.config.seed)

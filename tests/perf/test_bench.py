@@ -30,11 +30,18 @@ def test_measures_each_row_twice(workplace: Workplace, tmp_path: Path) -> None:
         "unlearn step, hook 0.5",
         "unlearn step, default task",
         "window embeddings",
+        "schedule to equal forgetting",
     ]
     for name, row in rows.items():
         assert row["spread"][0] <= row["ratio"] <= row["spread"][1]
         assert row["ours"] > 0, name
         assert name in done.stdout
+    # The released schedule has 240 align and 24 unlearn steps; ours, here, 6 and 4 until its first unlearn stage ends,
+    # and windows and references come before them.
+    schedule = rows["schedule to equal forgetting"]
+    released = 240 * rows["align step"]["reference"] + 24 * rows["unlearn step, hook 0.9"]["reference"]
+    assert schedule["reference"] == pytest.approx(released)  # two repeats: each median is a mean
+    assert schedule["ours"] > 6 * rows["align step"]["ours"] + 4 * rows["unlearn step, default task"]["ours"]
 
 
 def test_a_wrong_key_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
