@@ -16,12 +16,14 @@ its end, at any rate of its grid. Neither counts the writing of the corpus.
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -29,8 +31,10 @@ import torch
 from pairs import Bench, Pair, Work
 from rich.console import Console
 from rich.table import Table
+from rwku_speed import evaluation
 from torch.utils.flop_counter import FlopCounterMode
 
+from atu.benchmarks.rwku.reader import RwkuData
 from atu.compose import compose_run
 from atu.errors import UserError
 from atu.methods.config import StageConfig
@@ -40,6 +44,8 @@ from atu.training.device import build_accelerator, set_threads
 
 _READ = 16
 """Texts whose windows and whose reading are timed."""
+_TASKS, _ROWS = ("forget", "mmlu", "truthful", "mia"), 3
+"""What is asked of RWKU: a few rows a file; the long free texts take too long for a bench (perf/rwku_speed.py)."""
 _WIDTH = 110
 """Of the table, also where nobody watches."""
 _AGREE = 1e-3
@@ -95,6 +101,7 @@ def main() -> None:
         ("unlearn step, hook 0.5", 3.0, lambda: bench.push_step(0.5)),
         ("unlearn step, default task", None, bench.default_step),
         ("window embeddings", 5.0, lambda: bench.embed_windows(_READ)),
+        *rwku_row(bench, console),
     ):
         if given.only in name:
             times[name], operations = compare(name, build(), given.repeats)
@@ -110,6 +117,20 @@ def main() -> None:
         "torch": torch.__version__,
     }
     write_json_atomic(given.out, {"machine": machine, "rows": [asdict(row) for row in rows]})
+
+
+def rwku_row(bench: Bench, console: Console) -> list[tuple[str, float, Callable[[], Pair]]]:
+    """The evaluator's row; none where no data are at hand."""
+    shared = Path(os.environ.get("ATU_SHARED") or Path(__file__).resolve().parents[2] / "shared")
+    for folder in (None, shared / "rwku"):
+        try:
+            data = RwkuData(folder)
+        except UserError as error:
+            missing = error
+        else:
+            return [("rwku evaluation", 5.0, partial(evaluation, bench.llm, data, _TASKS, _ROWS))]
+    console.print(f"rwku evaluation: left out. {missing}", highlight=False)
+    return []
 
 
 def compare(name: str, pair: Pair, repeats: int) -> tuple[Times, int]:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from pairs import Pair
 from torch.nn.functional import log_softmax
 
 from atu.benchmarks.rwku import released
@@ -50,6 +51,7 @@ BATCH_SIZES = {
     "fluency": 8,
 }
 """Of the released scripts."""
+_BATCH_SIZE = 96
 Item = TypeVar("Item")
 
 
@@ -62,7 +64,7 @@ def main() -> None:
     parser.add_argument("--tasks", default=",".join(TASKS), help="joined by commas")
     parser.add_argument("--rows", type=int, default=0, help="most rows of a data file; 0 = all")
     parser.add_argument("--every", type=int, default=1, help="of the released loop's batches; ours does all")
-    parser.add_argument("--batch-size", type=int, default=96, help="of ours")
+    parser.add_argument("--batch-size", type=int, default=_BATCH_SIZE, help="of ours")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     given = parser.parse_args()
@@ -70,7 +72,6 @@ def main() -> None:
     try:
         device = str(build_accelerator(given.device, "fp32").device)
         llm = load_language_model(resolve_model(given.model), device=device)
-        llm.tokenizer.padding_side = "left"
         data = RwkuData(given.data)
         where = torch.cuda.get_device_name() if device.startswith("cuda") else f"{given.threads} thread(s)"
         rows = given.rows or "all"
@@ -120,6 +121,29 @@ def _clock(llm: LanguageModel) -> float:
     return time.perf_counter()
 
 
+def evaluation(llm: LanguageModel, data: RwkuData, tasks: Sequence[str], rows: int) -> Pair:
+    """The first rows of the first target in both ways; the number is the sum of new tokens, probabilities and NLLs."""
+    probes = {task: _first_rows(build_probes(data, data.targets()[0], [task]), rows) for task in tasks}
+
+    def ours() -> float:
+        requests = [released.request(llm, probe) for of_task in probes.values() for probe in of_task]
+        found = ask(llm, requests, batch_size=_BATCH_SIZE, cache=None)
+        return sum(_number(found[request]) for request in requests)
+
+    def reference() -> float:
+        with torch.no_grad():
+            return sum(
+                _ask_released(llm, task, batch) for task in tasks for batch in _released_batches(task, probes[task])
+            )
+
+    return Pair(ours, reference)
+
+
+def _number(observation: Observation) -> float:
+    statistics = observation.statistics
+    return len(observation.ids) + sum(observation.numbers) - (sum(statistics.logprobs) if statistics else 0.0)
+
+
 def _time_ours(
     llm: LanguageModel, probes: Sequence[Probe], batch_size: int
 ) -> tuple[float, Mapping[Request, Observation]]:
@@ -130,53 +154,62 @@ def _time_ours(
 
 def _time_released(llm: LanguageModel, task: str, probes: Sequence[Probe], every: int) -> float:
     """Seconds of the loop over one task; of every Nth batch, multiplied."""
-    seconds = 0.0
+    batches = _released_batches(task, probes)
+    chosen = batches[::every]
+    start = _clock(llm)
     with torch.no_grad():
-        for _, group, _ in TASKS[task]:  # the files of a task are asked one after the other
-            rows = [probe for probe in probes if probe.group == group]
-            pairs = [(probe, choice) for probe in rows for choice in (probe.references if task == "truthful" else [""])]
-            batches = list(_batches(pairs, BATCH_SIZES[task]))
-            start = _clock(llm)
-            for batch in batches[::every]:
-                _ask_released(llm, task, batch)
-            seconds += (_clock(llm) - start) * len(batches) / max(1, len(batches[::every]))
-    return seconds
+        for batch in chosen:
+            _ask_released(llm, task, batch)
+    return (_clock(llm) - start) * len(batches) / len(chosen)
 
 
-def _ask_released(llm: LanguageModel, task: str, batch: Sequence[tuple[Probe, str]]) -> None:
-    """One batch of probes, each with the choice that is scored (TruthfulQA)."""
+def _released_batches(task: str, probes: Sequence[Probe]) -> list[Sequence[tuple[Probe, str]]]:
+    """Probes, each with the choice that is scored (TruthfulQA); the files of a task come one after the other."""
+    batches: list[Sequence[tuple[Probe, str]]] = []
+    for _, group, _ in TASKS[task]:
+        rows = [probe for probe in probes if probe.group == group]
+        pairs = [(probe, choice) for probe in rows for choice in (probe.references if task == "truthful" else [""])]
+        batches += _batches(pairs, BATCH_SIZES[task])
+    return batches
+
+
+def _ask_released(llm: LanguageModel, task: str, batch: Sequence[tuple[Probe, str]]) -> float:
+    """One batch; what `_number` makes of its answers."""
     if task == "mia":
-        for probe, _ in batch:
-            _membership(llm, probe.prompt)
-        return
+        return sum(_membership(llm, probe.prompt) for probe, _ in batch)
     texts = [join_answer_prefix(probe, llm.render(probe.prompt)) for probe, _ in batch]
     if task == "truthful":
-        _score_choices(llm, texts, [choice for _, choice in batch])
-        return
-    encoded = llm.tokenizer(texts, padding=True, return_tensors="pt").to(llm.device)
+        return _score_choices(llm, texts, [choice for _, choice in batch])
+    encoded = llm.tokenizer(texts, padding=True, padding_side="left", return_tensors="pt").to(llm.device)
     if task == "mmlu":
-        llm.model(**encoded).logits[:, -1].softmax(-1)
-        return
+        letters = [letter for (letter,) in released.letter_ids(llm)]
+        return float(llm.model(**encoded).logits[:, -1].softmax(-1)[:, letters].sum())
     eos, limit = llm.tokenizer.eos_token_id, batch[0][0].max_new_tokens
-    llm.model.generate(**encoded, max_new_tokens=limit, do_sample=False, eos_token_id=eos, pad_token_id=eos)
+    given = llm.model.generate(**encoded, max_new_tokens=limit, do_sample=False, eos_token_id=eos, pad_token_id=eos)
+    return float((given[:, encoded["input_ids"].shape[1] :] != eos).cumprod(-1).sum())
 
 
-def _score_choices(llm: LanguageModel, prompts: Sequence[str], choices: Sequence[str]) -> None:
+def _score_choices(llm: LanguageModel, prompts: Sequence[str], choices: Sequence[str]) -> float:
     texts = [prompt + truthful_completion(choice) for prompt, choice in zip(prompts, choices, strict=True)]
-    encoded = llm.tokenizer(texts, padding=True, return_tensors="pt").to(llm.device)
+    encoded = llm.tokenizer(texts, padding=True, padding_side="left", return_tensors="pt").to(llm.device)
     logprobs = log_softmax(llm.model(**encoded).logits[:, :-1].float(), dim=-1)
     picked = logprobs.gather(-1, encoded["input_ids"][:, 1:, None])
-    for row, prompt, ids in zip(picked, prompts, encoded["attention_mask"].sum(-1).tolist(), strict=True):
-        row[-(ids - len(llm.tokenizer(prompt)["input_ids"])) :].sum().item()
+    return sum(
+        float(row[-(ids - len(llm.tokenizer(prompt)["input_ids"])) :].sum())
+        for row, prompt, ids in zip(picked, prompts, encoded["attention_mask"].sum(-1).tolist(), strict=True)
+    )
 
 
-def _membership(llm: LanguageModel, text: str) -> None:
+def _membership(llm: LanguageModel, text: str) -> float:
+    """NLL of the text; and, for their time, the statistics of Min-K++."""
     ids = llm.tokenizer(text, return_tensors="pt")["input_ids"].to(llm.device)
-    logits = llm.model(ids, labels=ids).logits[0, :-1]
+    output = llm.model(ids, labels=ids)
+    logits = output.logits[0, :-1]
     probabilities, logprobs = logits.softmax(-1), logits.log_softmax(-1)
     mean = (probabilities * logprobs).sum(-1)
     spread = (probabilities * logprobs.square()).sum(-1) - mean.square()
     ((logprobs.gather(-1, ids[0, 1:, None])[:, 0] - mean) / spread.sqrt()).sort()
+    return float(output.loss) * len(logits)
 
 
 def _tokens(task: str, asked: Sequence[tuple[Request, str]], found: Mapping[Request, Observation]) -> tuple[int, int]:

@@ -19,10 +19,13 @@ def bench(*arguments: str, script: str = "bench.py") -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_measures_each_row_twice(workplace: Workplace, tmp_path: Path) -> None:
+def test_measures_each_row_twice(workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "latest.json"
+    monkeypatch.delenv("ATU_RWKU", raising=False)
+    monkeypatch.setenv("ATU_SHARED", str(tmp_path))
     done = bench("--repeats", "2", "--out", str(out), *workplace.overrides())
     assert done.returncode == 0, done.stderr  # a row whose ways come to different losses ends it
+    assert "rwku evaluation: left out." in done.stdout
     rows = {row["name"]: row for row in json.loads(out.read_text())["rows"]}
     assert list(rows) == [
         "align step",
