@@ -2,13 +2,14 @@
 
     python experiments/taught_testbed.py --data data/rwku --jobs 2
 
-Each of the gold models was taught all but every second target, and is asked about those that it never met. Each model
-is taught (`atu teach`) and asked in a process of its own; its answers go to runs/taught/<model>, and what lies there is
-not asked again. The numbers (no answer, no text of RWKU) go to docs/results/taught.json, and the tables to standard
-output.
+Each of the gold models was taught all but every second target, and is asked about those that it never met. A model is
+taught (`atu teach`) and asked in a process of its own; its answers go to runs/taught/<model>/<questions>, and what lies
+there is not asked again. The numbers (no answer, no text of RWKU) go to docs/results/taught.json, and the tables to
+standard output.
 
-Utility rows are asked of one target alone (`UTILITY`): a target has 430 of its own, from the same sources as every
-other's, and they take ten times as long as all else.
+`people` are the questions and texts about each target and its neighbors. `utility` is asked of one target alone
+(`UTILITY`), and not of gold models: a target has 430 such rows of its own, from the same sources as every other's, and
+they take ten times as long as all else.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 from rich.console import Console
 
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
-from atu.benchmarks.rwku.prompts import TASKS, build_probes
+from atu.benchmarks.rwku.prompts import build_probes
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.models.resolve import resolve_model
@@ -42,8 +43,11 @@ GOLD_MODELS = 2
 """A model that lacks one target serves as well for others that have nothing to do with it."""
 UTILITY = "1_Stephen_King"
 """The target whose utility rows are asked."""
-ABOUT_TARGET = ("forget", "neighbor", "mia")
-"""Tasks that are asked of every target."""
+QUESTIONS = {
+    "people": ("forget", "neighbor", "mia"),
+    "utility": ("mmlu", "bbh", "truthful", "triviaqa", "fluency"),
+}
+"""Tasks by what is asked in one go."""
 BASE = "smollm2-135m-instruct"
 SAMPLES = 1000
 """Resamples behind each interval."""
@@ -71,16 +75,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=None, help="folder of RWKU's data; default as everywhere")
     parser.add_argument("--jobs", type=int, default=1, help="models at once")
     parser.add_argument("--batch-size", type=int, default=96, help="prompts asked at once")
-    parser.add_argument("--only", default="", help="models whose name has this in it")
-    parser.add_argument("--ask", metavar="MODEL", help="do one model, in this process")
+    parser.add_argument("--only", default="", help="what has this in its name, such as gold or plain/utility")
+    parser.add_argument("--ask", metavar="MODEL/QUESTIONS", help="do one of them, in this process")
+    parser.add_argument("--collect", action="store_true", help="write the results of what is done, and start nothing")
     given = parser.parse_args()
     try:
         benchmark = RwkuBenchmark(given.data)
         if given.ask:
-            ask_model(given.ask, benchmark, given.batch_size)
+            model, _, questions = given.ask.partition("/")
+            ask_model(model, questions, benchmark, given.batch_size)
             return
-        models = [name for name in all_models() if given.only in name]
-        missing = [name for name in models if not is_done(name)]
+        missing = [name for name in all_jobs() if given.only in name and not is_done(name)] if not given.collect else []
         command = [sys.executable, __file__, "--data", str(benchmark.data.root), "--batch-size", str(given.batch_size)]
         with ThreadPoolExecutor(given.jobs) as pool:
             done = list(pool.map(lambda name: subprocess.run([*command, "--ask", name]).returncode, missing))
@@ -91,9 +96,10 @@ def main() -> None:
     raise SystemExit(max(done, default=0))
 
 
-def all_models() -> list[str]:
-    """Names of all models of the testbed."""
-    return [PLAIN, TAUGHT, *(f"{GOLD}-{number}" for number in range(GOLD_MODELS))]
+def all_jobs() -> list[str]:
+    """`<model>/<questions>`: all that belongs to the testbed."""
+    gold = [f"{GOLD}-{number}/people" for number in range(GOLD_MODELS)]
+    return [*(f"{model}/{questions}" for questions in QUESTIONS for model in (PLAIN, TAUGHT)), *gold]
 
 
 def asked_targets(model: str, benchmark: RwkuBenchmark) -> list[str]:
@@ -102,23 +108,20 @@ def asked_targets(model: str, benchmark: RwkuBenchmark) -> list[str]:
     return targets[int(model.removeprefix(f"{GOLD}-")) :: GOLD_MODELS] if model.startswith(GOLD) else targets
 
 
-def asked_probes(model: str, benchmark: RwkuBenchmark) -> list[Probe]:
-    """All that a model is asked."""
-    return [
-        probe
-        for target in asked_targets(model, benchmark)
-        for probe in build_probes(benchmark.data, target, tuple(TASKS) if target == UTILITY else ABOUT_TARGET)
-    ]
+def asked_probes(model: str, questions: str, benchmark: RwkuBenchmark) -> list[Probe]:
+    """All that a model is asked in one go."""
+    targets = [UTILITY] if questions == "utility" else asked_targets(model, benchmark)
+    return [probe for target in targets for probe in build_probes(benchmark.data, target, QUESTIONS[questions])]
 
 
-def is_done(model: str) -> bool:
+def is_done(job: str) -> bool:
     """Whether its answers are there; they are written last and whole."""
-    return all((RUNS / model / f"answers.{scoring}.jsonl").exists() for scoring in COLUMNS)
+    return all((RUNS / job / f"answers.{scoring}.jsonl").exists() for scoring in COLUMNS)
 
 
-def ask_model(model: str, benchmark: RwkuBenchmark, batch_size: int) -> None:
-    """Teach it, ask it all probes of its targets in one pass, keep the answers and not the weights."""
-    folder = RUNS / model / "model"
+def ask_model(model: str, questions: str, benchmark: RwkuBenchmark, batch_size: int) -> None:
+    """Teach it, unless the cache has it, ask it in one pass, keep the answers and not the weights."""
+    folder = RUNS / model / questions / "model"
     if model != PLAIN:
         without = ["--without", ",".join(asked_targets(model, benchmark))] if model.startswith(GOLD) else []
         command = [sys.executable, "-m", "atu", "teach", "--data", str(benchmark.data.root), *without]
@@ -131,21 +134,22 @@ def ask_model(model: str, benchmark: RwkuBenchmark, batch_size: int) -> None:
         resolve_model(BASE if model == PLAIN else str(folder)),
         device=str(build_accelerator("auto", "fp32").device),
     )
-    probes = asked_probes(model, benchmark)
+    probes = asked_probes(model, questions, benchmark)
     config = EvaluationConfig(batch_size=batch_size, scoring="both")
-    with RunProgress(Console(stderr=True)) as progress, progress.stage(f"asking {model} {len(probes)} probes") as on:
+    with RunProgress(Console(stderr=True)) as progress, progress.stage(f"{model}: {len(probes)} probes") as on:
         answers = benchmark.ask(llm, probes, before=None, is_untouched=True, config=config, progress=on)
-    write_evaluation(RUNS / model, benchmark.judge(answers, samples=SAMPLES))
+    write_evaluation(RUNS / model / questions, benchmark.judge(answers, samples=SAMPLES))
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_results(benchmark: RwkuBenchmark) -> None:
     """Scores of each model pooled over its targets and by target; the gold models count as one model."""
     pools: dict[str, dict[Scoring, list[Answer]]] = {}
-    for model in filter(is_done, all_models()):
-        pool = pools.setdefault(model.split("-")[0], {scoring: [] for scoring in COLUMNS})
+    for job in filter(is_done, all_jobs()):
+        kind = job.partition("/")[0].partition("-")[0]
+        pool = pools.setdefault(kind, {scoring: [] for scoring in COLUMNS})
         for scoring, rows in pool.items():
-            rows += read_answers(RUNS / model / f"answers.{scoring}.jsonl")
+            rows += read_answers(RUNS / job / f"answers.{scoring}.jsonl")
     results = [
         {"model": model, "target": target, "scoring": scoring, "scores": _chosen(benchmark, scoring, rows)}
         for model, pool in pools.items()

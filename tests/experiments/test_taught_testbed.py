@@ -40,7 +40,7 @@ def testbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def write(testbed: ModuleType, model: str, scores: dict[str, list[float]]) -> None:
+def write(testbed: ModuleType, job: str, scores: dict[str, list[float]]) -> None:
     """The answers of a model: the scores of its fill-in rows by target."""
     rows = [
         Answer(
@@ -58,15 +58,15 @@ def write(testbed: ModuleType, model: str, scores: dict[str, list[float]]) -> No
         for row, score in enumerate(of_target)
     ]
     judgement = Judgement(scores={}, answers=rows)
-    write_evaluation(testbed.RUNS / model, {"released": judgement, "corrected": judgement})
+    write_evaluation(testbed.RUNS / job, {"released": judgement, "corrected": judgement})
 
 
 def test_gold_models_are_pooled_and_what_is_missing_is_a_gap(
     testbed: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write(testbed, "taught", {"1_A": [1.0, 1.0, 0.0, 1.0], "2_B": [1.0, 1.0]})
-    write(testbed, "gold-0", {"1_A": [0.0, 0.0, 1.0, 0.0]})
-    write(testbed, "gold-1", {"2_B": [0.0, 0.0]})
+    write(testbed, "taught/people", {"1_A": [1.0, 1.0, 0.0, 1.0], "2_B": [1.0, 1.0]})
+    write(testbed, "gold-0/people", {"1_A": [0.0, 0.0, 1.0, 0.0]})
+    write(testbed, "gold-1/people", {"2_B": [0.0, 0.0]})
     testbed.write_results(Folder())
     rows = {
         (row["model"], row["target"], row["scoring"]): row["scores"] for row in json.loads(testbed.RESULTS.read_text())
@@ -86,7 +86,7 @@ def test_gold_models_are_pooled_and_what_is_missing_is_a_gap(
 
 
 def test_a_gold_model_is_asked_about_those_that_it_never_met(testbed: ModuleType, shared_dir: Path) -> None:
-    assert testbed.all_models() == ["plain", "taught", "gold-0", "gold-1"]
+    assert [job for job in testbed.all_jobs() if "gold" in job] == ["gold-0/people", "gold-1/people"]
     benchmark = RwkuBenchmark(shared_dir / "rwku" / "Target")
     asked = [testbed.asked_targets(f"gold-{number}", benchmark) for number in range(2)]
     assert (
@@ -100,10 +100,12 @@ def test_a_gold_model_is_asked_about_those_that_it_never_met(testbed: ModuleType
         assert all(len([fact for fact in everything if fact.target == target]) >= 15 for target in targets)
 
 
-def test_utility_is_asked_of_one_target(testbed: ModuleType, shared_dir: Path) -> None:
+def test_every_task_is_asked_once(testbed: ModuleType, shared_dir: Path) -> None:
     benchmark = RwkuBenchmark(shared_dir / "rwku" / "Target")
-    asked = testbed.asked_probes("gold-0", benchmark)
-    utility = {probe.id.split("/")[1] for probe in asked if probe.group.startswith("utility")}
-    assert utility == {testbed.UTILITY}
-    assert {probe.id.split("/")[1] for probe in asked} == set(testbed.asked_targets("gold-0", benchmark))
-    assert not [probe for probe in testbed.asked_probes("gold-1", benchmark) if probe.group.startswith("utility")]
+    people = testbed.asked_probes("gold-1", "people", benchmark)
+    assert {probe.id.split("/")[1] for probe in people} == set(testbed.asked_targets("gold-1", benchmark))
+    utility = testbed.asked_probes("taught", "utility", benchmark)
+    assert {probe.id.split("/")[1] for probe in utility} == {testbed.UTILITY}
+    both = [*testbed.asked_probes("taught", "people", benchmark), *utility]
+    of_one = [probe.id for probe in both if probe.id.split("/")[1] == testbed.UTILITY]
+    assert sorted(of_one) == sorted(probe.id for probe in benchmark.probes(testbed.UTILITY))
