@@ -46,8 +46,6 @@ _READ = 16
 """Texts whose windows and whose reading are timed."""
 _TASKS, _ROWS = ("forget", "mmlu", "truthful", "mia"), 3
 """What is asked of RWKU: a few rows a file; the long free texts take too long for a bench (perf/rwku_speed.py)."""
-_WIDTH = 110
-"""Of the table, also where nobody watches."""
 _AGREE = 1e-3
 """Relative difference of the two ways' numbers from which they do not do the same work."""
 
@@ -80,8 +78,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "latest.json")
     parser.add_argument("overrides", nargs="*", help="keys of config/train.yaml, such as threads=1")
     given = parser.parse_args()
-    console = Console()
-    console.width = max(console.width, _WIDTH)
+    console = wide_console()
     try:
         config = compose_run(given.overrides)
         set_threads(config.threads)
@@ -195,6 +192,13 @@ def row_of(name: str, times: Times, goal: float | None, floor: float | None) -> 
         floor=floor,
         goal=goal,
     )
+
+
+def wide_console() -> Console:
+    """One that has room for a table, also where nobody watches."""
+    console = Console()
+    console.width = max(console.width, 110)
+    return console
 
 
 def seconds(work: Work) -> float:

@@ -1,0 +1,122 @@
+"""How the time of preparing grows with the corpus, and that of a step with the model and with the texts in it.
+
+    python perf/scaling.py threads=1         # the embedded model and its default corpus; minutes on one core
+
+A corpus is prepared once: the untouched model reads every text, and the encoder every window; both without a cache. A
+step is that of the default task (`perf/gpu.py`) with random weights in the shape of the embedded model, of which fewer
+blocks are taken. All should be linear: the last column is what stays the same then. Times are medians. Memory is the
+matter of perf/memory.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+import torch
+from bench import matmul_rate, wide_console
+from bench import seconds as seconds_of
+from gpu import MODELS, Measured, Precision, Way, measure
+from pairs import Bench
+from rich.console import Console
+from rich.table import Table
+
+from atu.compose import compose_run
+from atu.errors import UserError
+from atu.results.terminal import RunProgress
+from atu.training.device import build_accelerator, set_threads
+from atu.training.memory import Shape
+
+TEXTS = (16, 32, 64, 128)
+BLOCKS = (8, 15, 30)
+BATCHES = (1, 2, 4)
+"""Default batches in a step."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One size and what it takes."""
+
+    what: str
+    size: str
+    seconds: float
+    each: str
+    """Seconds for one unit of the size."""
+
+
+def main() -> None:
+    """Measure and print all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", choices=("corpus", "step"), help="one of both")
+    parser.add_argument("overrides", nargs="*", help="keys of config/train.yaml, such as threads=1")
+    given = parser.parse_args()
+    console = wide_console()
+    try:
+        config = compose_run(given.overrides)
+        set_threads(config.threads)
+        rows: list[Row] = []
+        if given.only != "step":
+            with RunProgress(Console(stderr=True)) as progress:
+                bench = Bench.prepare(config, build_accelerator("cpu", "fp32"), progress)
+            rows += corpus_rows(bench, given.repeats)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    if given.only != "corpus":
+        rows += step_rows(given.repeats)
+    console.print(f"{torch.get_num_threads()} thread(s)", highlight=False)
+    console.print(table(rows))
+
+
+def corpus_rows(bench: Bench, repeats: int) -> Iterator[Row]:
+    """Preparing more and more of the forget texts."""
+    texts = bench.materials.forget.rows
+    for count in sorted({min(count, len(texts)) for count in TEXTS}):
+        tokens = sum(len(row.ids) for row in texts[:count])
+        for what, work in (
+            ("the model reads a corpus", bench.read_references(count)),
+            ("windows of a corpus", bench.embed_windows(count).ours),
+        ):
+            seconds = median(seconds_of(work) for _ in range(repeats))
+            yield Row(
+                what, f"{count} texts, {tokens:,} tokens", seconds, f"{1e6 * seconds / tokens:.0f} s / 1 M tokens"
+            )
+
+
+def step_rows(repeats: int) -> Iterator[Row]:
+    """A step of a deeper and deeper model, and of more and more texts."""
+    shape = MODELS["135M"]
+    for blocks in BLOCKS:
+        less = replace(shape, blocks=blocks)
+        (row,) = _steps(less, repeats, [1])
+        weights = less.parameters / 1e6
+        each = f"{1e3 * row.seconds / weights:.1f} s / 1 G weights"
+        yield Row("a step by depth", f"{blocks} blocks, {weights:.0f} M weights", row.seconds, each)
+    for row in _steps(shape, repeats, BATCHES):
+        yield Row(
+            "a step by texts", f"{row.batches} x (8 + 12)", row.seconds, f"{row.seconds / row.batches:.2f} s / batch"
+        )
+
+
+def _steps(shape: Shape, repeats: int, batches: Sequence[int]) -> Iterator[Measured]:
+    device = torch.device("cpu")
+    rates: dict[Precision, float] = {"fp32": matmul_rate((1024, 1024, 1024), device)}
+    return measure("135M", shape, device, rates, repeats, [Way("fp32", False, count) for count in batches])
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """All rows, for the terminal."""
+    shown = Table(box=None, header_style="bold")
+    for column in ("", "size", "seconds", "each"):
+        shown.add_column(column, justify="left" if column in ("", "size") else "right", no_wrap=True)
+    for row in rows:
+        shown.add_row(row.what, row.size, f"{row.seconds:.2f}", row.each)
+    return shown
+
+
+if __name__ == "__main__":
+    main()
