@@ -66,6 +66,13 @@ def in_batches(
     return results
 
 
+def part_of(progress: Progress | None, *, first: int, size: int, total: int) -> Progress | None:
+    """Progress of one part (in whatever items it counts) as progress over everything, of which `first` came before."""
+    if progress is None:
+        return None
+    return lambda done, items: progress(first + size * done // items, total)
+
+
 def check_length(llm: LanguageModel, ids: Sequence[int], new_tokens: int) -> None:
     """Raises UserError when a prompt and its answer leave the positions that the model was built for."""
     limit = getattr(llm.model.config.get_text_config(), "max_position_embeddings", None)

@@ -10,7 +10,7 @@ from statistics import fmean
 
 from atu.errors import UserError
 from atu.evaluation.answering import answer_and_score
-from atu.evaluation.batching import Progress
+from atu.evaluation.batching import Progress, part_of
 from atu.evaluation.collapse import is_degenerate
 from atu.evaluation.config import EvaluationConfig
 from atu.evaluation.generate import Generation, Prompt
@@ -46,7 +46,7 @@ def evaluate(
     for kind, ask in (("generate", ask_generate), ("choose", _ask_choose), ("likelihood", _ask_likelihood)):
         asked = [probe for probe in probes if probe.kind == kind]
         if asked:
-            report = _part_of(progress, first=len(answers), size=len(asked), total=len(probes))
+            report = part_of(progress, first=len(answers), size=len(asked), total=len(probes))
             answers |= {answer.probe_id: answer for answer in ask(llm, asked, config.batch_size, report)}
     found = [answers[probe.id] for probe in probes]
     return compare_known(
@@ -186,10 +186,3 @@ def check_ids(probes: Sequence[Probe], earlier: Mapping[str, Answer] | None) -> 
             f"The untouched model was never asked '{missing[0]}' ({len(missing)} such probes): "
             "evaluate it with the same benchmark first."
         )
-
-
-def _part_of(progress: Progress | None, *, first: int, size: int, total: int) -> Progress | None:
-    """Progress of one kind of probes (in whatever items it counts) as progress over all probes."""
-    if progress is None:
-        return None
-    return lambda done, items: progress(first + size * done // items, total)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from filelock import FileLock
 
 from atu import __version__
-from atu.evaluation.batching import Progress
+from atu.evaluation.batching import Progress, part_of
 from atu.evaluation.generate import Prompt, generate
 from atu.evaluation.likelihood import (
     Completion,
@@ -96,7 +96,7 @@ def ask(
         asked = _sorted([request for request in distinct if request.kind == kind and request not in found])
         for first in range(0, len(asked), _PART * batch_size):
             part = asked[first : first + _PART * batch_size]
-            report = _shifted(progress, first=len(found), size=len(part), total=len(distinct))
+            report = part_of(progress, first=len(found), size=len(part), total=len(distinct))
             given = dict(zip(part, work(llm, part, batch_size, report), strict=True))
             if cache is not None:
                 cache.keep(given)
@@ -152,12 +152,6 @@ def _texts(
 _Asker = Callable[[LanguageModel, Sequence[Request], int, Progress | None], list[Observation]]
 _ASKERS: dict[Kind, _Asker] = {"text": _texts, "choices": _choices, "letters": _letters, "write": _write}
 """How each kind is asked; the quick ones first."""
-
-
-def _shifted(progress: Progress | None, *, first: int, size: int, total: int) -> Progress | None:
-    if progress is None:
-        return None
-    return lambda done, items: progress(first + size * done // items, total)
 
 
 def _key(request: Request) -> str:
