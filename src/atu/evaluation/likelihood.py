@@ -78,16 +78,10 @@ def token_logprobs(
         return []
     for completion in completions:
         check_length(llm, completion.prompt, len(completion.ids))
-    longest = max(len(completion.ids) for completion in completions)
     groups = _by_prompt(completions)
-    most = max(len(group) for group in groups)
-    fitting = LOGITS_BUDGET // (longest * most * llm.model.config.get_text_config().vocab_size)
     with judged(llm.model):
         found = in_batches(
-            groups,
-            lambda batch: _score_groups(llm, completions, batch),
-            batch_size=max(1, min(batch_size, fitting)),
-            progress=progress,
+            groups, lambda batch: _score_groups(llm, completions, batch), batch_size=batch_size, progress=progress
         )
     rows = dict(zip(itertools.chain(*groups), itertools.chain(*found), strict=True))
     return [rows[i] for i in range(len(completions))]
