@@ -26,6 +26,7 @@ from rich.console import Console
 
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
 from atu.benchmarks.rwku.prompts import build_probes
+from atu.benchmarks.rwku.reader import target_order
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.models.resolve import resolve_model
@@ -181,7 +182,7 @@ def tables(results: Sequence[Mapping[str, object]]) -> str:
     """Markdown: every column pooled, a column a model; and the scores of `PER_TARGET` by target."""
     found = {(row["model"], row["target"], row["scoring"]): row["scores"] for row in results}
     models = [model for model in (PLAIN, TAUGHT, GOLD) if any(key[0] == model for key in found)]
-    targets = sorted({str(row["target"]) for row in results} - {"all"})
+    targets = sorted({str(row["target"]) for row in results} - {"all"}, key=target_order)
     parts = []
     for scoring, columns in COLUMNS.items():
         lines = [f"| {scoring} | n | " + " | ".join(models) + " |", "| --- |" + " --- |" * (len(models) + 1)]
