@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,7 +27,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from pairs import Bench, Pair, Work
+from pairs import Bench, Pair, Work, one_line_errors
 from rich.console import Console
 from rich.table import Table
 from rwku_speed import evaluation
@@ -39,7 +38,6 @@ from atu.compose import compose_run
 from atu.errors import UserError
 from atu.methods.config import StageConfig
 from atu.results.files import write_json_atomic
-from atu.results.terminal import RunProgress
 from atu.training.device import build_accelerator, set_threads
 
 _READ = 16
@@ -79,15 +77,10 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="keys of config/train.yaml, such as threads=1")
     given = parser.parse_args()
     console = wide_console()
-    try:
+    with one_line_errors():
         config = compose_run(given.overrides)
         set_threads(config.threads)
-        accelerator = build_accelerator(config.device, "fp32")
-        with RunProgress(Console(stderr=True)) as progress:
-            bench = Bench.prepare(config, accelerator, progress)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        bench = Bench.prepare(config, build_accelerator(config.device, "fp32"))
     width = bench.llm.model.config.get_text_config().hidden_size
     rate = matmul_rate((2048, width, 4 * width), bench.llm.device)
     rows: list[Row] = []

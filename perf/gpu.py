@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import gc
 import platform
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import count
@@ -27,7 +26,7 @@ import torch
 from bench import matmul_rate
 from bench import seconds as seconds_of
 from memory import GIB, SHAPES, llama_config
-from pairs import Work, whole_step
+from pairs import Work, one_line_errors, whole_step
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -36,7 +35,6 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 from atu.compose import compose_run
 from atu.embedding.predictor import build_predictor
-from atu.errors import UserError
 from atu.methods.config import TaskConfig
 from atu.methods.materials import Concept, Materials, RowSet
 from atu.methods.references import original_head, reference_states
@@ -113,7 +111,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "gpu.json")
     given = parser.parse_args()
     console = Console()
-    try:
+    with one_line_errors():
         device = build_accelerator(given.device, "fp32").device
         size = 8192 if device.type == "cuda" else 1024
         rates = {name: matmul_rate((size, size, size), device, dtype) for name, dtype in DTYPES.items()}
@@ -130,9 +128,6 @@ def main() -> None:
                     console.print(row)  # a later one may not come: compiling a large model takes minutes
                     rows.append(row)
                     write_json_atomic(given.out, {"machine": machine, "rows": [asdict(row) for row in rows]})
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
     console.print(table(rows))
 
 

@@ -6,11 +6,14 @@ moving parameters, so that they differ in the way alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
 from accelerate import Accelerator
+from rich.console import Console
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, AdamW, Optimizer
@@ -21,6 +24,7 @@ from atu.embedding.encoder import TextEncoder, load_encoder
 from atu.embedding.predictor import Predictor, build_predictor
 from atu.embedding.target import center
 from atu.embedding.windows import window_starts
+from atu.errors import UserError
 from atu.methods.align import AlignData, align_losses
 from atu.methods.config import StageConfig
 from atu.methods.losses import alignment_loss, push_loss
@@ -46,6 +50,16 @@ _TAU = -1.0
 """No cosine is below it, so the hinge gives every position a gradient."""
 
 
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """What the user can mend ends the program with one line."""
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
 @dataclass(frozen=True)
 class Pair:
     """The same work in two ways."""
@@ -64,11 +78,12 @@ class Bench:
     materials: Materials
 
     @classmethod
-    def prepare(cls, config: RunConfig, accelerator: Accelerator, progress: RunProgress) -> Bench:
+    def prepare(cls, config: RunConfig, accelerator: Accelerator) -> Bench:
         """As a run prepares itself: corpus, references and windows that are in the cache are not made again."""
         target = build_benchmark(config.data).target(config.unlearning_target)
         llm = load_language_model(config.pre_trained_llm, device=str(accelerator.device))
-        materials = prepare(config, llm, target, accelerator, progress)
+        with RunProgress(Console(stderr=True)) as progress:
+            materials = prepare(config, llm, target, accelerator, progress)
         return cls(config, llm, load_encoder(config.text_encoder, device=str(llm.device)), materials)
 
     def align_step(self) -> Pair:

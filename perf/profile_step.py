@@ -14,17 +14,15 @@ from __future__ import annotations
 import argparse
 import cProfile
 import pstats
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pairs import Bench
+from pairs import Bench, one_line_errors
 from rich.console import Console
 
 from atu.compose import compose_run
-from atu.errors import UserError
 from atu.results.terminal import RunProgress
 from atu.results.tracking import MetricLog
 from atu.training.device import build_accelerator, set_threads
@@ -49,15 +47,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("overrides", nargs="*", help="keys of config/train.yaml, such as threads=1")
     given = parser.parse_args()
-    try:
+    with one_line_errors():
         config = compose_run(given.overrides)
         set_threads(config.threads)
         accelerator = build_accelerator(config.device, config.training.precision)
-        with RunProgress(Console(stderr=True)) as progress:
-            bench = Bench.prepare(config, accelerator, progress)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        bench = Bench.prepare(config, accelerator)
     stage = replace(next(stage for stage in config.task.stages if stage.type == "unlearning"), steps=given.steps)
     with tempfile.TemporaryDirectory() as folder, RunProgress(Console(stderr=True)) as progress:
         trainer = Trainer(

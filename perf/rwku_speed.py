@@ -16,7 +16,6 @@ beginning once, each new token once). Where tokens are what takes the time, no e
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,14 +24,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from pairs import Pair
+from pairs import Pair, one_line_errors
 from torch.nn.functional import log_softmax
 
 from atu.benchmarks.rwku import released
 from atu.benchmarks.rwku.asking import Observation, Request, ask
 from atu.benchmarks.rwku.prompts import TASKS, build_probes, join_answer_prefix, truthful_completion
 from atu.benchmarks.rwku.reader import RwkuData
-from atu.errors import UserError
 from atu.evaluation.reading import common_length
 from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
@@ -69,7 +67,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    try:
+    with one_line_errors():
         device = str(build_accelerator(given.device, "fp32").device)
         llm = load_language_model(resolve_model(given.model), device=device)
         data = RwkuData(given.data)
@@ -90,9 +88,6 @@ def main() -> None:
             ]
             print(_line(task, str(len(cut)), numbers), flush=True)
             whole = [sum(pair) for pair in zip(whole, (n * len(probes) / len(cut) for n in numbers), strict=True)]
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
     print(_line("target", "", whole), "(weighted by its rows)" if given.rows else "")
 
 

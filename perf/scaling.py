@@ -11,7 +11,6 @@ matter of perf/memory.py.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
@@ -20,13 +19,10 @@ import torch
 from bench import matmul_rate, wide_console
 from bench import seconds as seconds_of
 from gpu import MODELS, Measured, Precision, Way, measure
-from pairs import Bench
-from rich.console import Console
+from pairs import Bench, one_line_errors
 from rich.table import Table
 
 from atu.compose import compose_run
-from atu.errors import UserError
-from atu.results.terminal import RunProgress
 from atu.training.device import build_accelerator, set_threads
 from atu.training.memory import Shape
 
@@ -55,17 +51,12 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="keys of config/train.yaml, such as threads=1")
     given = parser.parse_args()
     console = wide_console()
-    try:
+    with one_line_errors():
         config = compose_run(given.overrides)
         set_threads(config.threads)
         rows: list[Row] = []
         if given.only != "step":
-            with RunProgress(Console(stderr=True)) as progress:
-                bench = Bench.prepare(config, build_accelerator("cpu", "fp32"), progress)
-            rows += corpus_rows(bench, given.repeats)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+            rows += corpus_rows(Bench.prepare(config, build_accelerator("cpu", "fp32")), given.repeats)
     if given.only != "corpus":
         rows += step_rows(given.repeats)
     console.print(f"{torch.get_num_threads()} thread(s)", highlight=False)
