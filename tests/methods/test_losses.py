@@ -243,6 +243,15 @@ def test_a_bounded_distribution_is_the_smaller_of_both_scaled_to_one() -> None:
     assert bounded_logits(p.log() + 3, q.log() - 2).softmax(-1)[0].tolist() == pytest.approx([0.2, 0.6, 0.2])
 
 
+def test_contrastive_loss_without_windows_is_zero_and_moves_nothing() -> None:
+    predicted = torch.zeros(0, 3, requires_grad=True)
+    loss = contrastive_loss(predicted, torch.zeros(0, 3))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert predicted.grad is not None
+    assert predicted.grad.shape == (0, 3)
+
+
 def test_contrastive_loss_of_two_orthogonal_pairs() -> None:
     pairs = torch.eye(2)
     # scores (1/t, 0) for both rows: log(1 + e^(-1/t))

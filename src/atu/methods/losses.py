@@ -29,10 +29,12 @@ def contrastive_loss(
     """InfoNCE: each prediction must pick its own true window among those of the batch.
 
     Args:
-        predicted, true: unit embeddings, row i of one belongs to row i of the other.
+        predicted, true: unit embeddings, row i of one belongs to row i of the other; without rows the loss is 0.
 
     Source: van den Oord et al. 2018 (arXiv 1807.03748), equation 4, with a cosine score.
     """
+    if len(predicted) == 0:  # a batch of texts too short to hold a window
+        return predicted.sum()
     scores = predicted @ true.T / temperature
     return cross_entropy(scores, torch.arange(len(scores), device=scores.device))
 
