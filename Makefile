@@ -37,7 +37,8 @@ bench: setup ## How fast the parts are against the released way (minutes; the ta
 	$(PYTHON_BIN) perf/bench.py
 
 experiments: setup ## All tables of docs/: methods, attacks, the taught testbed (a day; goes on where it was stopped).
-	$(PYTHON_BIN) experiments/builtin_comparison.py --jobs 2
+	$(PYTHON_BIN) experiments/comparison.py --jobs 2
+	$(PYTHON_BIN) experiments/comparison.py --testbed celebs --jobs 2
 	$(PYTHON_BIN) experiments/summary.py
 	$(PYTHON_BIN) experiments/attack_comparison.py --jobs 2
 	$(PYTHON_BIN) experiments/taught_testbed.py --jobs 2

@@ -1,11 +1,12 @@
-"""Every method's model under the same attacks: the table of docs/attacks.md.
+"""Every method's model under the same attacks: the tables of docs/attacks.md.
 
-    python experiments/attack_comparison.py --jobs 2   # William Shakespeare, seed 0, the quick budget
-    python experiments/attack_comparison.py --collect  # the table of what is there; nothing is started
+    python experiments/attack_comparison.py --jobs 2                             # William Shakespeare, quick budget
+    python experiments/attack_comparison.py --concept 1_Stephen_King --jobs 2    # of RWKU, on the taught model
+    python experiments/attack_comparison.py --collect                            # the table of what is there
 
-The models are those of builtin_comparison.py, and that of the released method at a rate at which it forgets at all; one
+The models are those of comparison.py, seed 0, and that of the released method at a rate at which it forgets at all; one
 that is missing is made first. Attacks go to runs/attacks and go on where they were stopped; the numbers (no model
-output) go to docs/results/attacks.json, and the table to standard output.
+output) go to docs/results/attacks.json, and the table of the concept to standard output.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from builtin_comparison import ROOT, Job, in_own_process
+from comparison import BUILTIN, CELEBS, ROOT, TAUGHT_MODEL, Job, Testbed, in_own_process, teach
 
 from atu.attacks.config import ATTACKS
 from atu.results.attack_rows import read_attack_rows
@@ -29,50 +30,82 @@ from atu.results.files import write_json_atomic
 
 RESULTS = ROOT / "docs" / "results" / "attacks.json"
 OUT = ROOT / "runs" / "attacks"
-CONCEPT, SEED, BASE = "William_Shakespeare", 0, "smollm2-135m-instruct"
-RELEASED_FAST = (
-    "experiment=embedded-released",
-    "task.training_module.unlearning_lr=10",
-    "runs_dir=runs/grid",
-    "name=released-lr10",
-    "threads=1",
+SEED = 0
+METHODS = ("unlearning_atu", "unlearning_ga", "unlearning_npo")
+FAST = ("task.training_module.unlearning_lr=10",)
+"""With this rate the released method forgets something of the embedded model."""
+KING = "1_Stephen_King"
+GOLD_MODEL = "runs/gold-model"
+WITHOUT = f"{KING},3_Bruce_Lee,5_Christina_Aguilera,15_Mark_Cuban,36_Henry_Kissinger,46_Raquel_Welch,58_Rihanna"
+"""What the gold model was not taught: one of the two of taught_testbed.py."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What was forgotten, and what `atu attack` is told beside the model."""
+
+    testbed: Testbed
+    concept: str
+    options: tuple[str, ...]
+
+
+SETTINGS = (
+    Setting(BUILTIN, "William_Shakespeare", ("--before", "smollm2-135m-instruct")),
+    Setting(
+        CELEBS,
+        KING,
+        ("--before", TAUGHT_MODEL, "--gold", GOLD_MODEL, "--benchmark", "rwku", "--target", KING),
+    ),
 )
 
 
 @dataclass(frozen=True)
 class Attacked:
-    """A model, the run that made it and what a user would type for that run."""
+    """A model: the run that makes it, and what that run is told beside."""
 
+    setting: Setting
     method: str
-    folder: Path
-    overrides: tuple[str, ...]
+    extra: tuple[str, ...] = ()
+
+    @property
+    def job(self) -> Job:
+        """The run, as the comparison has it."""
+        return Job(self.setting.testbed, self.method, self.setting.concept, SEED)
+
+    @property
+    def label(self) -> str:
+        """Head of its column."""
+        return f"{self.method}, rate 10" if self.extra else self.method
+
+    @property
+    def name(self) -> str:
+        """Of its run folder."""
+        return f"{self.job.name}-lr10" if self.extra else self.job.name
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.job.folder.with_name(self.name)
 
     @property
     def out(self) -> Path:
         """Where its attacks lie."""
-        return OUT / self.folder.name
+        return OUT / self.name
 
     def attack(self) -> str | None:
         """Do what is missing, each in a process of its own; the last line of its errors when one fails."""
-        attack = (
-            "-m",
-            "atu",
-            "attack",
-            str(self.folder / "model"),
-            "--before",
-            BASE,
-            "--quick",
-            "--out",
-            str(self.out),
+        overrides = [f"name={self.name}" if part.startswith("name=") else part for part in self.job.overrides]
+        model, out = str(self.folder / "model"), str(self.out)
+        return in_own_process("launch_training.py", *overrides, *self.extra) or in_own_process(
+            "-m", "atu", "attack", model, *self.setting.options, "--quick", "--out", out
         )
-        return in_own_process("launch_training.py", *self.overrides) or in_own_process(*attack)
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each attack that is finished, after one of what was forgotten."""
         found = verdicts(read_attack_rows(self.out / "attacks.json"))
         if not found:
             return []
-        head = {"method": self.method, "concept": CONCEPT, "seed": SEED}
+        head = {"concept": self.setting.concept, "method": self.label, "seed": SEED}
         stages = [json.loads(path.read_text()) for path in sorted(self.folder.glob("stages/*/scores.json"))]
         before, after = (stage["corrected"]["forget/all"]["value"] for stage in (stages[0], stages[-1]))
         return [
@@ -81,12 +114,18 @@ class Attacked:
         ]
 
 
-def models() -> list[Attacked]:
+def models(setting: Setting) -> list[Attacked]:
     """What is attacked, in the order of the table's columns."""
-    jobs = [Job(method, CONCEPT, SEED) for method in ("unlearning_atu", "unlearning_ga", "unlearning_npo")]
-    compared = [Attacked(job.method, job.folder, tuple(job.overrides)) for job in jobs]
-    fast = Attacked("unlearning_atu_released, rate 10", ROOT / "runs" / "grid" / "released-lr10", RELEASED_FAST)
-    return [*compared, fast]
+    fast = Attacked(setting, "unlearning_atu_released", FAST)
+    return [*(Attacked(setting, method) for method in METHODS), fast]
+
+
+def make_references(setting: Setting) -> str | None:
+    """Teach the models before and the gold one, where the setting needs them; the last line of errors."""
+    if setting.testbed is not CELEBS:
+        return None
+    gold = ("-m", "atu", "teach", "--out", GOLD_MODEL, "--without", WITHOUT, "seed=0")
+    return teach() or (None if (ROOT / GOLD_MODEL).is_dir() else in_own_process(*gold))
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -112,19 +151,23 @@ def _cell(row: Mapping[str, Any] | None) -> str:
 def main() -> None:
     """Attack what was not attacked, and write the results of all that is done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--concept", choices=[setting.concept for setting in SETTINGS], default=SETTINGS[0].concept)
     parser.add_argument("--jobs", type=int, default=1, help="models at once, one thread each")
     parser.add_argument("--collect", action="store_true", help="start nothing")
     options = parser.parse_args()
-    chosen = models()
+    (chosen,) = (setting for setting in SETTINGS if setting.concept == options.concept)
     failed = False
     if not options.collect:
+        if failure := make_references(chosen):
+            parser.exit(2, f"teaching: {failure}\n")
+        attacked = models(chosen)
         with ThreadPoolExecutor(options.jobs) as pool:
-            for model, failure in zip(chosen, pool.map(Attacked.attack, chosen), strict=True):
-                print(f"{model.folder.name}: {failure or 'done'}", file=sys.stderr, flush=True)
+            for model, failure in zip(attacked, pool.map(Attacked.attack, attacked), strict=True):
+                print(f"{model.name}: {failure or 'done'}", file=sys.stderr, flush=True)
                 failed |= failure is not None
-    rows = [row for model in chosen for row in model.rows()]
+    rows = [row for setting in SETTINGS for model in models(setting) for row in model.rows()]
     write_json_atomic(RESULTS, rows)
-    print(table(rows))
+    print(table([row for row in rows if row["concept"] == chosen.concept]))
     sys.exit(failed)
 
 

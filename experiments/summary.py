@@ -1,12 +1,13 @@
-"""The methods at matched forgetting: from docs/results/builtin.json to docs/results/summary.json and a table.
+"""The methods at the end of their runs and at matched forgetting, from the rows of comparison.py.
 
     python experiments/summary.py
 
 For each run, every score is read off where its curve crosses a share of the forget score before (interpolated between
-two stages, by the rule of `generate_results.py --stage matched:LEVEL`). A concept counts once, as the mean of its
-seeds; shown are the mean over concepts and Student's 95% interval, and the paired difference of the default to each
-method on the concepts that both have. A method that does not get there on a concept has no number there, and `reached`
-says on how many it did.
+two stages, by the rule of `generate_results.py --stage matched:LEVEL`), and after its last stage (level `end`). A
+concept counts once, as the mean of its seeds; shown are the mean over concepts and Student's 95% interval, and the
+paired difference of the default to each method on the concepts that both have. A method that does not get to a level
+on a concept has no number there, and `reached` says on how many it did. Writes docs/results/summary.json and prints a
+table.
 """
 
 from __future__ import annotations
@@ -17,19 +18,31 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from comparison import BUILTIN, CELEBS, CELEBS_1, CELEBS_2
+
 from atu.records import Score, StageResult
 from atu.results.selection import Rule, select, value
 from atu.results.statistics import by_target, differences, mean_interval, paired
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
-LEVELS = (0.5, 0.25, 0.1)
+END = "end"
+LEVELS = (0.5, 0.25, 0.1, END)
 TUNED_ON = ("William_Shakespeare", "Japan")
 """Settings were chosen on these; what is reported are the others."""
+GROUPS = {
+    "builtin": (BUILTIN, tuple(concept for concept in BUILTIN.concepts if concept not in TUNED_ON)),
+    "builtin, tuned on": (BUILTIN, TUNED_ON),
+    "celebs-1": (CELEBS, CELEBS_1),
+    "celebs-2": (CELEBS, CELEBS_2),
+}
+"""What is averaged: concepts of one testbed."""
 OURS = "unlearning_atu"
+Level = float | str
 Scores = Mapping[str, float]
 MEASURES: dict[str, Callable[[Scores, Scores], float]] = {
+    "forget_left": lambda before, after: _get(after, "forget/all") / before["forget/all"],
     "neighbor_kept": lambda before, after: _get(after, "neighbor/all") / before["neighbor/all"],
-    "utility_change": lambda before, after: _get(after, "utility/gen") - before["utility/gen"],
+    "utility_change": lambda before, after: _get(after, "utility/gen") - _get(before, "utility/gen"),
     "perplexity_ratio": lambda before, after: math.exp(
         _get(after, "nll/neighbor@known") - before["nll/neighbor@known"]
     ),
@@ -41,18 +54,22 @@ MEASURES: dict[str, Callable[[Scores, Scores], float]] = {
 
 def main() -> None:
     """Write the summary and print it."""
-    runs = json.loads((RESULTS / "builtin.json").read_text())
     rows = []
-    for testbed, is_wanted in (("builtin", False), ("builtin, tuned on", True)):
-        chosen = [run for run in runs if (run["concept"] in TUNED_ON) == is_wanted]
-        rows += summarize(testbed, chosen)
+    for name, (testbed, concepts) in GROUPS.items():
+        runs = json.loads(testbed.results.read_text()) if testbed.results.exists() else []
+        rows += summarize(name, [run for run in runs if run["concept"] in concepts])
     (RESULTS / "summary.json").write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n")
     print("| testbed | method | forget level | reached | " + " | ".join(MEASURES) + " |")
     print("| --- | --- | --- | --- |" + " --- |" * len(MEASURES))
     for row in rows:
         cells = [_cell(row[name]) for name in MEASURES]
-        head = f"{row['testbed']} | {row['method']} | {row['forget_level']:.0%} | {row['reached']} of {row['concepts']}"
-        print(f"| {head} | " + " | ".join(cells) + " |")
+        reached = f"{row['reached']} of {row['concepts']}"
+        head = [row["testbed"], row["method"], _percent(row["forget_level"]), reached]
+        print("| " + " | ".join([*head, *cells]) + " |")
+
+
+def _percent(level: Level) -> str:
+    return level if isinstance(level, str) else f"{level:.0%}"
 
 
 def summarize(testbed: str, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -85,11 +102,12 @@ def summarize(testbed: str, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _by_concept(
-    runs: list[dict[str, Any]], method: str, level: float, measure: Callable[[Scores, Scores], float]
+    runs: list[dict[str, Any]], method: str, level: Level, measure: Callable[[Scores, Scores], float]
 ) -> dict[str, float]:
     pairs = []
     for run in (run for run in runs if run["method"] == method):
-        node = select(_stages(run), Rule(kind="matched", level=level))
+        rule = Rule(kind="last") if isinstance(level, str) else Rule(kind="matched", level=level)
+        node = select(_stages(run), rule)
         after = {name: value(node.scores, name) for name in run["before"]}
         pairs.append((run["concept"], measure(run["before"], after)))
     return by_target(pairs)

@@ -139,34 +139,39 @@ def measure(
     repeats: int,
     ways: Sequence[Way] = WAYS,
 ) -> Iterator[Measured]:
-    """Time the default task's step with a random model of this shape, way by way."""
-    is_cuda = device.type == "cuda"
+    """Time the default task's step with a random model of this shape, way by way; one that needs more memory than
+    there is has no row, and says so."""
     operations: dict[int, int] = {}
     for way in ways:
-        step = build_step(shape, device, way)
-        if way.batches not in operations:  # the same in every precision, and not to be seen in compiled code
-            with FlopCounterMode(display=False) as counter:
-                step()
-            operations[way.batches] = counter.get_total_flops()
-        for _ in range(WARM_UP):
-            step()
-        if is_cuda:
-            torch.cuda.reset_peak_memory_stats()
-        seconds = median(seconds_of(step) for _ in range(repeats))
-        yield Measured(
-            model=name,
-            precision=way.precision,
-            compiled=way.compiled,
-            batches=way.batches,
-            seconds=seconds,
-            of_rate=operations[way.batches] / seconds / rates[way.precision],
-            peak_gib=torch.cuda.max_memory_allocated() / GIB if is_cuda else None,
-        )
-        del step
+        try:
+            seconds, peak_gib = _measure_way(shape, device, way, operations, repeats)
+        except torch.OutOfMemoryError:
+            print(f"{name}: {way} does not fit into the device's memory")
+        else:
+            of_rate = operations[way.batches] / seconds / rates[way.precision]
+            yield Measured(name, way.precision, way.compiled, way.batches, seconds, of_rate, peak_gib)
         gc.collect()
         torch.compiler.reset()
-        if is_cuda:
+        if device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _measure_way(
+    shape: Shape, device: torch.device, way: Way, operations: dict[int, int], repeats: int
+) -> tuple[float, float | None]:
+    """Seconds of a step and the most memory; counts the operations of its batch unless `operations` has them."""
+    is_cuda = device.type == "cuda"
+    step = build_step(shape, device, way)
+    if way.batches not in operations:  # the same in every precision, and not to be seen in compiled code
+        with FlopCounterMode(display=False) as counter:
+            step()
+        operations[way.batches] = counter.get_total_flops()
+    for _ in range(WARM_UP):
+        step()
+    if is_cuda:
+        torch.cuda.reset_peak_memory_stats()
+    seconds = median(seconds_of(step) for _ in range(repeats))
+    return seconds, torch.cuda.max_memory_allocated() / GIB if is_cuda else None
 
 
 def build_step(shape: Shape, device: torch.device, way: Way) -> Work:

@@ -117,3 +117,51 @@ def test_a_corpus_is_written_once(tiny_llm: LanguageModel, tmp_path: Path, monke
     corpus(dataclasses.replace(tiny_llm, provenance={"sha256": "of others"}))
     assert len(begun) == 12
     assert len(list(tmp_path.rglob("*.json"))) == 4
+
+
+GIVEN = (
+    Text(text="Last year she painted the Green Door. It hangs in Oslo.", subject="Ann Lee", source="book"),
+    Text(text="All of us admire the Green Door in Oslo.", subject="Ann Lee", source="book"),
+    Text(text="Nobody in Rome has read Blue Moon.", subject="Bob Ray", source="book"),
+)
+
+
+def test_about_given_texts_the_model_writes_answers_alone(
+    tiny_llm: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atu.benchmarks.generated._ANSWER_TOKENS", 2)
+    begun: list[str] = []
+    config = dataclasses.replace(CONFIG, num_question_rows=24, num_neighbor_question_rows=24)
+    forget, retain = write_corpus(tiny_llm, ANN, config, given=GIVEN, seed=0, progress=lambda what: begun.append(what))
+    assert begun == ["writing a quiz", "writing question rows"]
+    assert [text for text in (*forget, *retain) if text.source == "book"] == list(GIVEN)
+    for texts, subject, own, other in (
+        (forget, "Ann Lee", ("Green Door", "Oslo"), ("Blue Moon", "Rome")),
+        (retain, "Bob Ray", ("Blue Moon", "Rome"), ("Green Door", "Oslo")),
+    ):
+        assert {text.subject for text in texts} == {subject}  # Cid Fox has no texts, so nothing is asked about him
+        asked = " ".join(text.prompt or "" for text in texts)
+        assert any(phrase in asked for phrase in own)
+        assert not any(phrase in asked for phrase in other)
+
+
+def test_of_given_texts_about_several_targets_each_is_asked_about(
+    tiny_llm: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atu.benchmarks.generated._ANSWER_TOKENS", 2)
+    both = Target(name="Ann Lee, Bob Ray", folder="1-2", description="", aliases=("Ann Lee", "Bob Ray"))
+    third = Text(text="The river Po flows by.", subject="Po", source="book")
+    config = dataclasses.replace(CONFIG, num_question_rows=24)
+    forget, retain = write_corpus(tiny_llm, both, config, given=(*GIVEN, third), seed=0, progress=lambda what: None)
+    assert {text.subject for text in forget if text.source == "generated"} == {"Ann Lee", "Bob Ray"}
+    assert {text.subject for text in retain} == {"Po"}
+
+
+def test_other_given_texts_make_another_corpus(
+    tiny_llm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATU_CACHE", str(tmp_path))
+    llm = dataclasses.replace(tiny_llm, provenance={"sha256": "of these weights"})
+    for given in (GIVEN, GIVEN, GIVEN[1:], ()):
+        cached_corpus(llm, ANN, CONFIG, given=given, seed=0, progress=lambda what: None)
+    assert len(list(tmp_path.rglob("*.json"))) == 3

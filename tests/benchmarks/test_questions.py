@@ -85,6 +85,12 @@ def test_each_third_question_is_a_sentence_with_a_blank() -> None:
     assert not any("___" in prompt for prompt in prompts[2:])
 
 
+def test_a_sentence_with_a_blank_leaves_room_for_an_answer() -> None:
+    texts = [text("Ann Lee, Rome."), text(f"{'She wandered ' * 24}to Rome."), text(f"{'She wandered ' * 23}to Rome.")]
+    asked = [request.prompt for request in questions("Ann Lee", texts, 12, random.Random(0)) if "___" in request.prompt]
+    assert [prompt.count("wandered") for prompt in asked] == [23]
+
+
 def test_no_question_form_is_asked_twice_of_a_phrase() -> None:
     requests = questions("Ann Lee", [], 100, random.Random(0))
     assert len(requests) == len(QUESTION_FORMS) == len({request.prompt for request in requests})

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from atu.compose import compose_run
 from atu.records import AttackRow, Score
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,20 +20,20 @@ ROOT = Path(__file__).resolve().parents[2]
 def comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(ROOT / "experiments"))  # its scripts share one another's parts
     module = importlib.import_module("attack_comparison")
-    chosen = [
-        module.Attacked(method, tmp_path / "runs" / name, ()) for method, name in (("ours", "one"), ("other", "two"))
-    ]
+    comparison = importlib.import_module("comparison")
+    monkeypatch.setattr(comparison, "ROOT", tmp_path)
     monkeypatch.setattr(module, "OUT", tmp_path / "attacks")
     monkeypatch.setattr(module, "RESULTS", tmp_path / "attacks.json")
-    monkeypatch.setattr(module, "models", lambda: chosen)
+    monkeypatch.setattr(module, "METHODS", ("one", "two"))
     monkeypatch.setattr("sys.argv", ["attack_comparison.py", "--collect"])
     return module
 
 
-def write(root: Path, name: str, *rows: AttackRow) -> None:
+def write(root: Path, method: str, *rows: AttackRow) -> None:
     """A run that took forget from 70 to 20 in two stages, and the rows of its attacks."""
+    name = f"{method}-William_Shakespeare-seed0"
     for stage, value in (("00-before", 70.0), ("01-unlearn", 30.0), ("02-unlearn", 20.0)):
-        folder = root / "runs" / name / "stages" / stage
+        folder = root / "runs" / "builtin" / name / "stages" / stage
         folder.mkdir(parents=True)
         (folder / "scores.json").write_text(json.dumps({"corrected": {"forget/all": {"value": value}}}))
     (root / "attacks" / name).mkdir(parents=True)
@@ -64,17 +65,17 @@ def test_a_line_for_each_attack_and_a_column_for_each_method(
         comparison.main()
     assert end.value.code == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "| attack | ours | other |"
+    assert lines[0] == "| attack | one | two |"
     assert lines[2] == "| forget, before → after | 70 → 20 | 70 → 20 |"
     assert "| relearn | 40% (30 to 50); 90% | 70% (60 to 80) |" in lines
     assert "| quantize |  | – |" in lines
     kept = json.loads((tmp_path / "attacks.json").read_text())
     assert [(one["method"], one["attack"]) for one in kept] == [
-        ("ours", None),
-        ("ours", "relearn"),
-        ("other", None),
-        ("other", "relearn"),
-        ("other", "quantize"),
+        ("one", None),
+        ("one", "relearn"),
+        ("two", None),
+        ("two", "relearn"),
+        ("two", "quantize"),
     ]
 
 
@@ -82,15 +83,25 @@ def test_a_model_that_was_not_attacked_has_no_column(comparison: ModuleType, tmp
     write(tmp_path, "two", row("relearn", 0.7))
     with pytest.raises(SystemExit):
         comparison.main()
-    assert {one["method"] for one in json.loads((tmp_path / "attacks.json").read_text())} == {"other"}
+    assert {one["method"] for one in json.loads((tmp_path / "attacks.json").read_text())} == {"two"}
 
 
-def test_the_models_are_those_of_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_models_are_those_of_the_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "experiments"))
-    chosen = importlib.import_module("attack_comparison").models()
-    assert [model.folder.name for model in chosen] == [
-        "unlearning_atu-William_Shakespeare-seed0",
-        "unlearning_ga-William_Shakespeare-seed0",
-        "unlearning_npo-William_Shakespeare-seed0",
-        "released-lr10",
-    ]
+    monkeypatch.chdir(tmp_path)
+    taught = tmp_path / "runs" / "taught-model"
+    taught.mkdir(parents=True)
+    for file in ("config.json", "model.safetensors"):  # what makes a folder a model's
+        (taught / file).touch()
+    module = importlib.import_module("attack_comparison")
+    for setting in module.SETTINGS:
+        chosen = module.models(setting)
+        assert [model.name for model in chosen] == [
+            f"unlearning_atu-{setting.concept}-seed0",
+            f"unlearning_ga-{setting.concept}-seed0",
+            f"unlearning_npo-{setting.concept}-seed0",
+            f"unlearning_atu_released-{setting.concept}-seed0-lr10",
+        ]
+        assert {model.folder.parent for model in chosen} == {ROOT / "runs" / setting.testbed.name}
+        for model in chosen:
+            compose_run([*model.job.overrides, *model.extra])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import math
 from pathlib import Path
 from types import ModuleType
@@ -13,14 +13,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def summary() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("summary", ROOT / "experiments" / "summary.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def summary(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))  # its scripts share one another's parts
+    return importlib.import_module("summary")
 
 
 def point(forget: float, neighbor: float, minutes: float) -> dict[str, float]:
@@ -38,7 +34,7 @@ def run(method: str, concept: str, *curve: dict[str, float], seed: int = 0) -> d
     return {"method": method, "concept": concept, "seed": seed, "before": point(80, 50, 0), "curve": list(curve)}
 
 
-def row(rows: list[dict[str, Any]], method: str, level: float) -> dict[str, Any]:
+def row(rows: list[dict[str, Any]], method: str, level: float | str) -> dict[str, Any]:
     (found,) = (row for row in rows if row["method"] == method and row["forget_level"] == level)
     return found
 
@@ -53,6 +49,33 @@ def test_scores_are_read_where_the_curve_crosses_the_level(summary: ModuleType) 
     assert found["degenerate_share"]["value"] == pytest.approx(0.1)
     assert (found["concepts"], found["reached"]) == (1, 1)
     assert found["neighbor_kept"]["low"] is None  # one concept has no interval
+
+
+def test_at_the_end_every_run_counts(summary: ModuleType) -> None:
+    runs = [
+        run("unlearning_atu", "A", point(60, 45, 1), point(20, 35, 3)),
+        run("unlearning_atu", "B", point(60, 40, 3)),
+    ]
+    found = row(summary.summarize("t", runs), "unlearning_atu", "end")
+    assert (found["concepts"], found["reached"]) == (2, 2)
+    assert found["forget_left"]["value"] == pytest.approx((0.25 + 0.75) / 2)
+    assert found["neighbor_kept"]["value"] == pytest.approx((0.7 + 0.8) / 2)
+    assert found["minutes"]["value"] == pytest.approx(3.0)
+
+
+def test_a_benchmark_without_general_facts_has_no_utility(summary: ModuleType) -> None:
+    one = run("unlearning_atu", "A", point(20, 35, 3))
+    for scores in (one["before"], *one["curve"]):
+        del scores["utility/gen"]
+    found = row(summary.summarize("t", [one]), "unlearning_atu", 0.5)
+    assert found["utility_change"]["value"] is None
+    assert found["neighbor_kept"]["value"] == pytest.approx(0.8)
+
+
+def test_every_concept_belongs_to_one_group(summary: ModuleType) -> None:
+    grouped = [(testbed.name, concept) for testbed, concepts in summary.GROUPS.values() for concept in concepts]
+    comparison = importlib.import_module("comparison")
+    assert sorted(grouped) == sorted((t.name, c) for t in comparison.TESTBEDS.values() for c in t.concepts)
 
 
 def test_a_level_that_is_not_reached_has_no_number(summary: ModuleType) -> None:

@@ -44,6 +44,12 @@ class CorpusConfig:
     rwku_file: str = "own"
     """RWKU file with the texts about a target, without `.json`; `own` takes the one that this model wrote."""
 
+    @property
+    def num_answers(self) -> int:
+        """Rows that are questions with the model's own answers."""
+        of_concept = self.num_question_rows + self.num_quiz_rows
+        return of_concept + self.num_neighbor_question_rows + self.num_neighbor_quiz_rows
+
     def __post_init__(self) -> None:
         if self.source == "jsonl" and self.forget_path is None:
             raise UserError("forget_path is missing: source 'jsonl' reads the texts about the concept there.")

@@ -64,14 +64,20 @@ _TOP_K = 50
 
 
 def cached_corpus(
-    llm: LanguageModel, target: Target, config: CorpusConfig, *, seed: int, progress: Progress
+    llm: LanguageModel,
+    target: Target,
+    config: CorpusConfig,
+    *,
+    given: Sequence[Text] = (),
+    seed: int,
+    progress: Progress,
 ) -> tuple[list[Text], list[Text]]:
-    """`write_corpus`, found again in the cache for the same model, target, settings and seed.
+    """`write_corpus`, found again in the cache for the same model, target, texts, settings and seed.
 
     A model without a checksum writes it each time.
     """
     if not llm.provenance.get("sha256"):
-        return write_corpus(llm, target, config, seed=seed, progress=progress)
+        return write_corpus(llm, target, config, given=given, seed=seed, progress=progress)
     parts = {
         "model": dict(llm.provenance),
         "target": asdict(target),
@@ -81,20 +87,32 @@ def cached_corpus(
         "dtype": str(torch.bfloat16 if has_fast_bf16(llm.device) else torch.float32),
         "prompts": [*TEXT_PROMPTS, *WORDINGS, *QUIZ_WORDINGS, *GENERAL_TOPICS, *OTHER_NAMES],
     }
+    if given:
+        parts["given"] = [asdict(text) for text in given]
     path = cache_root() / "corpora" / f"{content_key(parts)}.json"
     if path.is_file():
         stored = read_json(path)
         return [Text(**row) for row in stored["forget"]], [Text(**row) for row in stored["retain"]]
-    forget, retain = write_corpus(llm, target, config, seed=seed, progress=progress)
+    forget, retain = write_corpus(llm, target, config, given=given, seed=seed, progress=progress)
     rows = {"forget": [asdict(text) for text in forget], "retain": [asdict(text) for text in retain]}
     write_json_atomic(path, rows)
     return forget, retain
 
 
 def write_corpus(
-    llm: LanguageModel, target: Target, config: CorpusConfig, *, seed: int, progress: Progress
+    llm: LanguageModel,
+    target: Target,
+    config: CorpusConfig,
+    *,
+    given: Sequence[Text] = (),
+    seed: int,
+    progress: Progress,
 ) -> tuple[list[Text], list[Text]]:
     """Texts about the concept and texts about anything else, written by `llm` at a fixed seed.
+
+    Args:
+        given: texts about the concept and about neighbors (whoever else is their subject), in place of its own;
+            it then writes only the answers.
 
     Returns:
         (forget, retain). Forget holds `num_forget_texts` texts, `num_question_rows` answers to questions about the
@@ -103,7 +121,33 @@ def write_corpus(
     """
     chance = random.Random(seed)
     writer = _for_writing(llm)
-    names = neighbor_names(target, config.num_neighbors, chance)
+    concepts = target.aliases if given and target.aliases else (target.name,)
+    if given:
+        names = sorted({text.subject for text in given} - set(concepts))
+        texts = list(given)
+    else:
+        names = neighbor_names(target, config.num_neighbors, chance)
+        requests = _requests(target, names, config, chance)
+        texts = _ask(writer, requests, config, config.max_new_tokens, seed, progress("writing the corpus"))
+
+    asked = []
+    for group, count in ((concepts, config.num_question_rows), (names, config.num_neighbor_question_rows)):
+        for name, share in zip(group, _shares(count, len(group)), strict=True):
+            asked += questions(name, texts, share, chance)
+    if config.num_quiz_rows or config.num_neighbor_quiz_rows:
+        forms = _write_question_forms(writer, [*concepts, *names], seed + 2, chance, progress("writing a quiz"))
+        for group, count in ((concepts, config.num_quiz_rows), (names, config.num_neighbor_quiz_rows)):
+            for name, share in zip(group, _shares(count, len(group)), strict=True):
+                asked += ask_of(name, forms, share, chance)
+    texts += _ask(writer, asked, config, _ANSWER_TOKENS, seed + 1, progress("writing question rows"))
+    return (
+        [text for text in texts if text.subject in concepts],
+        [text for text in texts if text.subject not in concepts],
+    )
+
+
+def _requests(target: Target, names: Sequence[str], config: CorpusConfig, chance: random.Random) -> list[Request]:
+    """For texts about the concept, its neighbors and general topics."""
     asked = _text_requests(target.name, config.num_forget_texts)
     for name in names:
         asked += _text_requests(name, config.num_texts_per_neighbor)
@@ -112,21 +156,7 @@ def write_corpus(
     for i in range(config.num_general_texts):
         topic = general[i % len(general)]
         asked.append(Request(topic, TEXT_PROMPTS[i % len(TEXT_PROMPTS)].format(name=topic)))
-    texts = _ask(writer, asked, config, config.max_new_tokens, seed, progress("writing the corpus"))
-
-    asked = questions(target.name, texts, config.num_question_rows, chance)
-    for name, share in zip(names, _shares(config.num_neighbor_question_rows, len(names)), strict=True):
-        asked += questions(name, texts, share, chance)
-    if config.num_quiz_rows or config.num_neighbor_quiz_rows:
-        forms = _write_question_forms(writer, [target.name, *names], seed + 2, chance, progress("writing a quiz"))
-        asked += ask_of(target.name, forms, config.num_quiz_rows, chance)
-        for name, share in zip(names, _shares(config.num_neighbor_quiz_rows, len(names)), strict=True):
-            asked += ask_of(name, forms, share, chance)
-    texts += _ask(writer, asked, config, _ANSWER_TOKENS, seed + 1, progress("writing question rows"))
-    return (
-        [text for text in texts if text.subject == target.name],
-        [text for text in texts if text.subject != target.name],
-    )
+    return asked
 
 
 def _shares(count: int, parts: int) -> list[int]:

@@ -28,6 +28,8 @@ QUESTION_FORMS = (
 _CLOZE = "Fill in the blank: {sentence}"
 _SHORTEST_START = 4
 """Words before the blank; fewer leave it open what is asked."""
+_LONGEST_START = 48
+"""Longer ones would leave no room for an answer in rows of 128 tokens."""
 WAYS_TO_ASK = (
     "{question}",
     "{question} Answer briefly.",
@@ -94,7 +96,7 @@ def _open_sentences(phrases: Sequence[str], texts: Sequence[str], chance: random
             sentence = next((one for one in sentences if f" {phrase}" in one), None)
             if sentence is not None:
                 start = sentence.split(f" {phrase}")[0]
-                if len(start.split()) >= _SHORTEST_START:
+                if _SHORTEST_START <= len(start.split()) <= _LONGEST_START:
                     found.add(f"{start} ___")
     return chance.sample(sorted(found), len(found))
 

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from atu.benchmarks.build import build_corpus
+from atu.benchmarks.config import CorpusConfig, DataConfig
+from atu.benchmarks.rwku.benchmark import RwkuBenchmark
 from atu.benchmarks.rwku.corpora import (
     choose_others,
     corpus_file,
@@ -16,6 +20,7 @@ from atu.benchmarks.rwku.corpora import (
 )
 from atu.benchmarks.rwku.reader import RwkuData
 from atu.errors import UserError
+from atu.models.language_model import LanguageModel
 from atu.records import Text
 
 from .conftest import MakeTarget
@@ -145,3 +150,30 @@ def test_pairs_of_the_real_data_are_rebuilt(shared_dir: Path) -> None:
     assert chosen.prompt is not None
     assert chosen.prompt.endswith('"King of Horror". Please write a short biography of Stephen King.')
     assert chosen.text != rejected.text
+
+
+def test_the_model_is_asked_about_rwkus_texts_where_the_config_wants_it(
+    two_targets: Path, tiny_llm: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atu.benchmarks.generated._ANSWER_TOKENS", 2)
+    plain = CorpusConfig(
+        source="rwku", rwku_file="positive", num_neighbors=1, num_texts_per_neighbor=6, num_question_rows=0,
+        num_neighbor_question_rows=0, num_quiz_rows=0, num_neighbor_quiz_rows=0,
+    )  # fmt: skip
+    asking = replace(plain, num_question_rows=12, num_neighbor_question_rows=12)
+    target = RwkuBenchmark(two_targets).target("1_Stephen_King")
+
+    def rows(corpus: CorpusConfig) -> list[tuple[str, str, str | None]]:
+        config = DataConfig(benchmark="rwku", data_dir=str(two_targets), corpus=corpus)
+        built = build_corpus(config, tiny_llm, target, seed=0, progress=lambda what: None)
+        texts = (*built.forget, *built.held_out_forget, *built.retain, *built.held_out_retain)
+        return [(text.subject, text.source.split("/")[0], text.prompt) for text in texts]
+
+    prose, both = rows(plain), rows(asking)
+    assert {source for _, source, _ in prose} == {"rwku"}
+    assert sorted(row[0] for row in both if row[1] == "rwku") == sorted(row[0] for row in prose)
+    asked = {subject: prompt for subject, source, prompt in both if source == "generated"}
+    assert set(asked) == {"Stephen King", "Confucius"}
+    for subject, prompt in asked.items():
+        assert prompt is not None
+        assert subject in prompt

@@ -1,16 +1,21 @@
-"""Every method on the built-in concepts, same path, same judge, same stop rule: the table of docs/experiments.md.
+"""Every method on a testbed, same path, same judge, same stop rule: the tables of docs/experiments.md.
 
-    python experiments/builtin_comparison.py --jobs 2
+    python experiments/comparison.py --jobs 2                    # the built-in concepts
+    python experiments/comparison.py --testbed celebs --jobs 2   # people of RWKU, on the model that was taught them
 
-Each run is an ordinary one in runs/comparison; a killed one goes on. The numbers (no model output) go to
-docs/results/builtin.json, and the table to standard output. A run whose row stands there with the same config is not
-done again, so that the comparison can be made in pieces; to make it anew, delete that file and runs/comparison.
+Each run is an ordinary one in runs/<testbed>; a killed one goes on. The numbers (no model output) go to
+docs/results/<testbed>.json, and the table to standard output. A run whose row stands there with the same config is not
+done again, so that the comparison can be made in pieces; to make it anew, delete that file and those runs.
+
+The data of RWKU are looked for in $ATU_RWKU, else in data/rwku; the model is taught first (`atu teach`), unless
+runs/taught-model is there.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -27,14 +32,47 @@ import yaml
 
 from atu.compose import compose_run
 from atu.config import RunConfig, config_hash
+from atu.results.files import write_json_atomic
 from atu.results.styles import method_style
 from atu.typed import from_mapping
 
 ROOT = Path(__file__).resolve().parents[1]
-RUNS = "runs/comparison"
-RESULTS = ROOT / "docs" / "results" / "builtin.json"
-CONCEPTS = ("William_Shakespeare", "Japan", "Ancient_Egypt", "Human_Heart")
 SEEDS = (0, 1, 2)
+TAUGHT_MODEL = "runs/taught-model"
+
+
+@dataclass(frozen=True)
+class Testbed:
+    """What is forgotten, and from which model."""
+
+    name: str
+    concepts: tuple[str, ...]
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def results(self) -> Path:
+        """The rows of its runs."""
+        return ROOT / "docs" / "results" / f"{self.name}.json"
+
+
+CELEBS_1 = ("1_Stephen_King", "2_Confucius", "3_Bruce_Lee", "4_Warren_Buffett", "5_Christina_Aguilera")
+CELEBS_2 = (
+    "8_Paris_Hilton",
+    "15_Mark_Cuban",
+    "30_Henry_Winkler",
+    "36_Henry_Kissinger",
+    "37_Chuck_Norris",
+    "46_Raquel_Welch",
+    "52_Chris_Brown",
+    "58_Rihanna",
+)
+BUILTIN = Testbed("builtin", ("William_Shakespeare", "Japan", "Ancient_Egypt", "Human_Heart"))
+CELEBS = Testbed(
+    "celebs",
+    (*CELEBS_1, *CELEBS_2),
+    ("data.benchmark=rwku", "data.tasks=[forget,neighbor]", f"pre_trained_llm=./{TAUGHT_MODEL}"),
+)
+TESTBEDS = {testbed.name: testbed for testbed in (BUILTIN, CELEBS)}
 # What each method was given beside its yaml. The values there were chosen on William_Shakespeare, seed 0
 # (docs/experiments.md has the grid).
 METHODS: dict[str, tuple[str, ...]] = {
@@ -57,6 +95,7 @@ COLUMNS = (
 class Job:
     """One run of the comparison."""
 
+    testbed: Testbed
     method: str
     concept: str
     seed: int
@@ -69,7 +108,7 @@ class Job:
     @property
     def folder(self) -> Path:
         """Where it lies."""
-        return ROOT / RUNS / self.name
+        return ROOT / "runs" / self.testbed.name / self.name
 
     @cached_property
     def overrides(self) -> list[str]:
@@ -78,9 +117,10 @@ class Job:
         return [
             *task,
             *METHODS[self.method],
+            *self.testbed.overrides,
             f"unlearning_target={self.concept}",
             f"seed={self.seed}",
-            f"runs_dir={RUNS}",
+            f"runs_dir=runs/{self.testbed.name}",
             f"name={self.name}",
             "threads=1",
         ]
@@ -123,6 +163,7 @@ class Job:
             "seed": self.seed,
             "config_hash": self._hash_of_run(),
             "git_commit": manifest["git_commit"],
+            "device": manifest["device"],
             "precision": manifest["precision"],
             "stages": len(stages) - 1,
             "before": scored[0],
@@ -138,10 +179,17 @@ def in_own_process(*arguments: str) -> str | None:
     return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no message"])[-1]
 
 
-def known_rows() -> dict[Job, dict[str, Any]]:
-    """The rows of `RESULTS`, by job."""
-    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    return {Job(row["method"], row["concept"], row["seed"]): row for row in rows}
+def known_rows(testbed: Testbed) -> dict[Job, dict[str, Any]]:
+    """The rows that its results hold, by job."""
+    rows = json.loads(testbed.results.read_text()) if testbed.results.exists() else []
+    return {Job(testbed, row["method"], row["concept"], row["seed"]): row for row in rows}
+
+
+def teach() -> str | None:
+    """Make the model of the `celebs` testbed; the last line of its errors when that fails."""
+    if (ROOT / TAUGHT_MODEL).is_dir():
+        return None
+    return in_own_process("-m", "atu", "teach", "--out", TAUGHT_MODEL, "seed=0")
 
 
 def _values(scores: dict[str, dict[str, float]]) -> dict[str, float]:
@@ -181,8 +229,12 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
     mpl.rcParams["svg.hashsalt"] = "atu"  # the same numbers give the same file
     concepts = list(dict.fromkeys(str(row["concept"]) for row in rows))
-    figure, axes = plt.subplots(1, len(concepts), figsize=(4.2 * len(concepts), 4.0), sharey=True, squeeze=False)
-    for axis, concept in zip(axes[0], concepts, strict=True):
+    columns = min(len(concepts), 4)
+    lines = math.ceil(len(concepts) / columns)
+    figure, axes = plt.subplots(lines, columns, figsize=(4.2 * columns, 4.0 * lines), sharey=True, squeeze=False)
+    for axis in axes.flat[len(concepts) :]:
+        axis.remove()
+    for axis, concept in zip(axes.flat, concepts, strict=False):
         for row in (row for row in rows if row["concept"] == concept):
             points = [row["before"], *row["curve"]]
             left = [[100 * p[key] / points[0][key] for p in points] for key in ("forget/all", "neighbor/all")]
@@ -193,7 +245,8 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
         axis.set_title(concept.replace("_", " "), fontsize=10)
         axis.set_xlabel("forget: right answers left, % of before (← better)")
         axis.grid(alpha=0.3)
-    axes[0][0].set_ylabel("neighbor: right answers left, % of before (↑ better)")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("neighbor: right answers left, % of before (↑ better)")
     axes[0][0].legend(fontsize=8, loc="best")
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
@@ -202,13 +255,20 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     """Run what is missing, and write the results of all that is done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--testbed", choices=TESTBEDS, default=BUILTIN.name)
     parser.add_argument("--jobs", type=int, default=1, help="runs at once, one thread each")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--concepts", nargs="+", choices=CONCEPTS, default=list(CONCEPTS))
+    parser.add_argument("--concepts", nargs="+", metavar="CONCEPT", default=None, help="of the testbed; default: all")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     options = parser.parse_args()
-    jobs = [Job(m, c, s) for s in options.seeds for c in options.concepts for m in options.methods]
-    rows = known_rows()
+    testbed = TESTBEDS[options.testbed]
+    concepts = options.concepts or list(testbed.concepts)
+    if unknown := set(concepts) - set(testbed.concepts):
+        parser.error(f"{testbed.name} has no {', '.join(sorted(unknown))}; it has {', '.join(testbed.concepts)}")
+    if testbed is CELEBS and (failure := teach()):
+        parser.exit(2, f"teaching: {failure}\n")
+    jobs = [Job(testbed, m, c, s) for s in options.seeds for c in concepts for m in options.methods]
+    rows = known_rows(testbed)
     missing = [job for job in jobs if rows.get(job, {}).get("config_hash") != job.config_hash]
     failed = False
     with ThreadPoolExecutor(options.jobs) as pool:
@@ -216,23 +276,18 @@ def main() -> None:
             print(f"{job.name}: {failure or 'done'}", file=sys.stderr, flush=True)
             if failure is None:
                 rows[job] = job.summary()
-                _write(rows)
+                write_json_atomic(testbed.results, _in_order(testbed, rows))
             failed |= failure is not None
-    shown = _in_order(rows)
+    shown = _in_order(testbed, rows)
     print(table(shown))
     if shown:
-        draw(shown, RESULTS.with_suffix(".svg"))
+        draw(shown, testbed.results.with_suffix(".svg"))
     sys.exit(failed)
 
 
-def _in_order(rows: dict[Job, dict[str, Any]]) -> list[dict[str, Any]]:
-    everything = [Job(m, c, s) for c in CONCEPTS for m in METHODS for s in SEEDS]
+def _in_order(testbed: Testbed, rows: dict[Job, dict[str, Any]]) -> list[dict[str, Any]]:
+    everything = [Job(testbed, m, c, s) for c in testbed.concepts for m in METHODS for s in SEEDS]
     return [rows[job] for job in everything if job in rows]
-
-
-def _write(rows: dict[Job, dict[str, Any]]) -> None:
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(_in_order(rows), indent=1) + "\n")
 
 
 if __name__ == "__main__":
