@@ -112,7 +112,7 @@ def write_corpus(
 
     Args:
         given: texts about the concept and about neighbors (whoever else is their subject), in place of its own;
-            it then writes only the answers.
+            it then writes only answers, and only to questions that these texts do not answer.
 
     Returns:
         (forget, retain). Forget holds `num_forget_texts` texts, `num_question_rows` answers to questions about the
@@ -139,6 +139,9 @@ def write_corpus(
         for group, count in ((concepts, config.num_quiz_rows), (names, config.num_neighbor_quiz_rows)):
             for name, share in zip(group, _shares(count, len(group)), strict=True):
                 asked += ask_of(name, forms, share, chance)
+    if given:  # these say what is true; of its own texts, the model is asked what it holds true
+        texts += [Text(text=r.answer, subject=r.subject, source="given", prompt=r.prompt) for r in asked if r.answer]
+        asked = [request for request in asked if not request.answer]
     texts += _ask(writer, asked, config, _ANSWER_TOKENS, seed + 1, progress("writing question rows"))
     return (
         [text for text in texts if text.subject in concepts],

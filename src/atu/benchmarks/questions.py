@@ -56,6 +56,8 @@ class Request:
     """What the row says was asked."""
     context: str = ""
     """Put before the prompt when the model is asked, and left out of the row."""
+    answer: str = ""
+    """What the text itself says; empty where it says nothing."""
 
 
 def questions(subject: str, texts: Sequence[Text], count: int, chance: random.Random) -> list[Request]:
@@ -75,7 +77,10 @@ def questions(subject: str, texts: Sequence[Text], count: int, chance: random.Ra
         for turn in _turns(phrases, chance)
         for phrase, form in turn
     ]
-    blanks = [Request(subject, _CLOZE.format(sentence=sentence)) for sentence in _open_sentences(phrases, own, chance)]
+    blanks = [
+        Request(subject, _CLOZE.format(sentence=sentence), answer=phrase)
+        for sentence, phrase in _open_sentences(phrases, own, chance)
+    ]
     num_blanks = min(len(blanks), count // 3)
     chosen = blanks[:num_blanks] + forms[: count - num_blanks]
     return [replace(request, prompt=chance.choice(WAYS_TO_ASK).format(question=request.prompt)) for request in chosen]
@@ -87,9 +92,12 @@ def _turns(phrases: Sequence[str], chance: random.Random) -> list[list[tuple[str
     return [list(zip(phrases, turn, strict=True)) for turn in zip(*orders, strict=True)]
 
 
-def _open_sentences(phrases: Sequence[str], texts: Sequence[str], chance: random.Random) -> list[str]:
-    """Sentences of the texts, each cut off before a phrase and ended by a blank; one for each text and phrase."""
-    found = set()
+def _open_sentences(phrases: Sequence[str], texts: Sequence[str], chance: random.Random) -> list[tuple[str, str]]:
+    """Sentences of the texts, each cut off before a phrase and ended by a blank, with the phrase.
+
+    One for each text and phrase; where two phrases begin alike (`New York` and `New York City`), the first counts.
+    """
+    found: dict[str, str] = {}
     for text in texts:
         sentences = re.split(r"(?<=[.!?])\s+", text)
         for phrase in phrases:
@@ -97,8 +105,8 @@ def _open_sentences(phrases: Sequence[str], texts: Sequence[str], chance: random
             if sentence is not None:
                 start = sentence.split(f" {phrase}")[0]
                 if _SHORTEST_START <= len(start.split()) <= _LONGEST_START:
-                    found.add(f"{start} ___")
-    return chance.sample(sorted(found), len(found))
+                    found.setdefault(f"{start} ___", phrase)
+    return chance.sample(sorted(found.items()), len(found))
 
 
 def frequent_phrases(texts: Sequence[str], others: Sequence[str]) -> list[str]:
