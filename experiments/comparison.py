@@ -70,7 +70,12 @@ BUILTIN = Testbed("builtin", ("William_Shakespeare", "Japan", "Ancient_Egypt", "
 CELEBS = Testbed(
     "celebs",
     (*CELEBS_1, *CELEBS_2),
-    ("data.benchmark=rwku", "data.tasks=[forget,neighbor]", f"pre_trained_llm=./{TAUGHT_MODEL}"),
+    (
+        "data=rwku-questions",
+        "data.data_dir=null",  # $ATU_RWKU, else data/rwku
+        "data.corpus.rwku_file=positive_phi",  # the texts that every target has
+        f"pre_trained_llm=./{TAUGHT_MODEL}",
+    ),
 )
 TESTBEDS = {testbed.name: testbed for testbed in (BUILTIN, CELEBS)}
 # What each method was given beside its yaml. The values there were chosen on William_Shakespeare, seed 0
