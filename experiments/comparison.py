@@ -135,45 +135,44 @@ class Job:
         """Of the config that the overrides give today."""
         return config_hash(compose_run(self.overrides))
 
-    def _hash_of_run(self) -> str:
-        """Of the config that the run had, as it reads today: a key that has come since takes its default."""
-        text = (self.folder / "config.yaml").read_text()
-        return config_hash(from_mapping(RunConfig, yaml.safe_load(text), ""))
-
-    def is_done(self) -> bool:
-        """Whether the run has ended by itself."""
-        status = self.folder / "status.json"
-        return status.exists() and json.loads(status.read_text())["state"] == "done"
-
     def run(self) -> str | None:
         """Run it in a process of its own; the last line of its errors when it fails."""
-        if self.is_done():
-            return None
-        return in_own_process("launch_training.py", *self.overrides)
+        return None if is_done(self.folder) else in_own_process("launch_training.py", *self.overrides)
 
     def summary(self) -> dict[str, Any]:
-        """Scores and minutes of training after each unlearn stage, and what it takes to know the run again."""
-        manifest = json.loads((self.folder / "manifest.json").read_text())
-        stages = [json.loads(path.read_text()) for path in sorted(self.folder.glob("stages/*/stage.json"))]
-        scores = [
-            json.loads(path.read_text())["corrected"] for path in sorted(self.folder.glob("stages/*/scores.json"))
-        ]
-        minutes = accumulate(stage["seconds"] / 60 for stage in stages)
-        scored = [
-            {**_values(found), "minutes": round(at, 2)} for found, at in zip(scores, minutes, strict=True) if found
-        ]
-        return {
-            "method": self.method,
-            "concept": self.concept,
-            "seed": self.seed,
-            "config_hash": self._hash_of_run(),
-            "git_commit": manifest["git_commit"],
-            "device": manifest["device"],
-            "precision": manifest["precision"],
-            "stages": len(stages) - 1,
-            "before": scored[0],
-            "curve": scored[1:],
-        }
+        """Its row."""
+        row = {"method": self.method, "concept": self.concept, "seed": self.seed}
+        return row | run_summary(self.folder)
+
+
+def is_done(folder: Path) -> bool:
+    """Whether the run there has ended by itself."""
+    status = folder / "status.json"
+    return status.exists() and json.loads(status.read_text())["state"] == "done"
+
+
+def run_summary(folder: Path) -> dict[str, Any]:
+    """Scores and minutes of training after each unlearn stage, and what it takes to know the run again."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    stages = [json.loads(path.read_text()) for path in sorted(folder.glob("stages/*/stage.json"))]
+    scores = [json.loads(path.read_text())["corrected"] for path in sorted(folder.glob("stages/*/scores.json"))]
+    minutes = accumulate(stage["seconds"] / 60 for stage in stages)
+    scored = [{**_values(found), "minutes": round(at, 2)} for found, at in zip(scores, minutes, strict=True) if found]
+    return {
+        "config_hash": _hash_of_run(folder),
+        "git_commit": manifest["git_commit"],
+        "device": manifest["device"],
+        "precision": manifest["precision"],
+        "stages": len(stages) - 1,
+        "before": scored[0],
+        "curve": scored[1:],
+    }
+
+
+def _hash_of_run(folder: Path) -> str:
+    """Of the config that a run had, as it reads today: a key that has come since takes its default."""
+    text = (folder / "config.yaml").read_text()
+    return config_hash(from_mapping(RunConfig, yaml.safe_load(text), ""))
 
 
 def in_own_process(*arguments: str) -> str | None:
