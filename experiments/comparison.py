@@ -19,7 +19,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,13 +41,16 @@ SEEDS = (0, 1, 2)
 TAUGHT_MODEL = "runs/taught-model"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Testbed:
     """What is forgotten, and from which model."""
 
     name: str
     concepts: tuple[str, ...]
+    methods: Mapping[str, tuple[str, ...]]
+    """What each method is given beside its yaml."""
     overrides: tuple[str, ...] = ()
+    """What all are given."""
 
     @property
     def results(self) -> Path:
@@ -66,11 +69,35 @@ CELEBS_2 = (
     "52_Chris_Brown",
     "58_Rihanna",
 )
-BUILTIN = Testbed("builtin", ("William_Shakespeare", "Japan", "Ancient_Egypt", "Human_Heart"))
+_RELEASED = ("experiment=embedded-released",)
+_FASTER = "task.training_module.unlearning_lr=3e-4"
+_LONGER = "task.stages=[{type: unlearning, steps: 16}, {type: unlearning, steps: 16}]"
+_LONGER_WITH_ALIGN = (
+    "task.stages=[{type: training, steps: 150}, {type: unlearning, steps: 16}, "
+    "{type: training, steps: 40}, {type: unlearning, steps: 16}]"
+)
+# The yaml's values were chosen on William_Shakespeare, seed 0 (docs/experiments.md has the grid).
+BUILTIN = Testbed(
+    "builtin",
+    ("William_Shakespeare", "Japan", "Ancient_Egypt", "Human_Heart"),
+    methods={
+        "unlearning_atu": (),
+        "unlearning_ga": (),
+        "unlearning_npo": (),
+        "unlearning_atu_released": _RELEASED,
+    },
+)
+# What was taught needs larger and more steps; chosen on the first and the third of celebs-1.
 CELEBS = Testbed(
     "celebs",
     (*CELEBS_1, *CELEBS_2),
-    (
+    methods={
+        "unlearning_atu": (_FASTER, _LONGER_WITH_ALIGN),
+        "unlearning_ga": (_FASTER, _LONGER),
+        "unlearning_npo": (_FASTER, _LONGER),
+        "unlearning_atu_released": _RELEASED,
+    },
+    overrides=(
         "data=rwku-questions",
         "data.data_dir=null",  # $ATU_RWKU, else data/rwku
         "data.corpus.rwku_file=positive_phi",  # the texts that every target has
@@ -78,14 +105,7 @@ CELEBS = Testbed(
     ),
 )
 TESTBEDS = {testbed.name: testbed for testbed in (BUILTIN, CELEBS)}
-# What each method was given beside its yaml. The values there were chosen on William_Shakespeare, seed 0
-# (docs/experiments.md has the grid).
-METHODS: dict[str, tuple[str, ...]] = {
-    "unlearning_atu": (),
-    "unlearning_ga": (),
-    "unlearning_npo": (),
-    "unlearning_atu_released": ("experiment=embedded-released",),
-}
+METHODS = tuple(BUILTIN.methods)
 COLUMNS = (
     ("forget/all", "forget"),
     ("neighbor/all", "neighbor"),
@@ -118,10 +138,11 @@ class Job:
     @cached_property
     def overrides(self) -> list[str]:
         """What a user would type behind `python launch_training.py`."""
-        task = [] if any(part.startswith("experiment=") for part in METHODS[self.method]) else [f"task={self.method}"]
+        given = self.testbed.methods[self.method]
+        task = [] if given == _RELEASED else [f"task={self.method}"]
         return [
             *task,
-            *METHODS[self.method],
+            *given,
             *self.testbed.overrides,
             f"unlearning_target={self.concept}",
             f"seed={self.seed}",
@@ -261,7 +282,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--testbed", choices=TESTBEDS, default=BUILTIN.name)
     parser.add_argument("--jobs", type=int, default=1, help="runs at once, one thread each")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--concepts", nargs="+", metavar="CONCEPT", default=None, help="of the testbed; default: all")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     options = parser.parse_args()
