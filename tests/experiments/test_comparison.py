@@ -1,0 +1,120 @@
+"""What the comparison and the ablations start, and what they make of finished runs."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+from atu.compose import compose_run
+from atu.config import config_hash, to_mapping
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Its runs and results lie in an empty folder, which has a model folder where the taught one is looked for."""
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    monkeypatch.chdir(tmp_path)
+    taught = tmp_path / "runs" / "taught-model"
+    taught.mkdir(parents=True)
+    for file in ("config.json", "model.safetensors"):  # what makes a folder a model's
+        (taught / file).touch()
+    module = importlib.import_module("comparison")
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    return module
+
+
+def finished_run(folder: Path, *overrides: str) -> None:
+    """A run that took forget from 80 to 20 in an align stage of 30 s and an unlearn stage of 90 s."""
+    for number, (stage, forget, seconds) in enumerate(
+        (("before", 80.0, 0), ("align", None, 30), ("unlearn", 20.0, 90))
+    ):
+        place = folder / "stages" / f"{number:02d}-{stage}"
+        place.mkdir(parents=True)
+        scores = {} if forget is None else {"forget/all": {"value": forget}, "neighbor/all": {"value": 70.0}}
+        (place / "scores.json").write_text(json.dumps({"corrected": scores}))
+        (place / "stage.json").write_text(json.dumps({"seconds": seconds}))
+    manifest = {"git_commit": "abc", "device": "cpu", "precision": "fp32"}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "status.json").write_text(json.dumps({"state": "done"}))
+    (folder / "config.yaml").write_text(yaml.safe_dump(to_mapping(compose_run([*overrides]))))
+
+
+def test_every_job_is_a_run_that_can_be_started(comparison: ModuleType) -> None:
+    names = set()
+    for testbed in comparison.TESTBEDS.values():
+        for method in comparison.METHODS:
+            for concept in testbed.concepts:
+                job = comparison.Job(testbed, method, concept, 1)
+                config = compose_run(job.overrides)
+                assert (config.task.name, config.unlearning_target, config.seed) == (method, concept, 1)
+                assert Path(config.runs_dir, config.name) == job.folder.relative_to(comparison.ROOT)
+                names.add(job.folder)
+    assert len(names) == 4 * (4 + 13)
+
+
+def test_a_finished_run_is_not_done_again_and_gives_its_row(
+    comparison: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = comparison.Job(comparison.BUILTIN, "unlearning_ga", "Japan", 0)
+    finished_run(job.folder, *job.overrides)
+    monkeypatch.setattr(comparison, "in_own_process", lambda *arguments: "must not be started")
+    monkeypatch.setattr("sys.argv", ["x", "--methods", "unlearning_ga", "--concepts", "Japan", "--seeds", "0"])
+    with pytest.raises(SystemExit) as end:
+        comparison.main()
+    assert end.value.code == 0
+    (row,) = json.loads(comparison.BUILTIN.results.read_text())
+    assert row["config_hash"] == job.config_hash == config_hash(compose_run(job.overrides))
+    assert (row["before"]["forget/all"], row["device"]) == (80.0, "cpu")
+    assert row["curve"] == [{"forget/all": 20.0, "neighbor/all": 70.0, "minutes": 2.0}]
+    assert capsys.readouterr().out.splitlines()[2].startswith("| Japan | unlearning_ga | 1 | 80 → 20 | 70 → 70 | – |")
+
+
+def test_a_failed_run_is_told_and_has_no_row(
+    comparison: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(comparison, "in_own_process", lambda *arguments: "error: no such thing")
+    monkeypatch.setattr("sys.argv", ["x", "--methods", "unlearning_ga", "--concepts", "Japan", "--seeds", "0"])
+    with pytest.raises(SystemExit) as end:
+        comparison.main()
+    assert end.value.code == 1
+    assert "unlearning_ga-Japan-seed0: error: no such thing" in capsys.readouterr().err
+    assert not comparison.BUILTIN.results.exists()
+
+
+def test_a_concept_of_another_testbed_is_refused(comparison: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["x", "--testbed", "celebs", "--concepts", "Japan"])
+    with pytest.raises(SystemExit) as end:
+        comparison.main()
+    assert end.value.code == 2
+
+
+def test_each_ablation_changes_the_default_and_takes_its_steps(comparison: ModuleType) -> None:
+    ablation = importlib.import_module("ablation")
+    configs = {name: compose_run(list(changes)) for name, changes in ablation.CHANGES.items()}
+    assert len({config_hash(config) for config in configs.values()}) == len(configs)
+    for config in configs.values():
+        assert config.task.unlearning_steps == configs["default"].task.unlearning_steps
+    alone = configs["token term alone"].task
+    assert not alone.needs_predictor
+    assert configs["embedding term alone"].task.objective.token == "none"
+
+
+def test_the_ablations_table_has_a_line_for_each_change(comparison: ModuleType) -> None:
+    ablation = importlib.import_module("ablation")
+    scores = dict.fromkeys((*ablation.SCORES, *ablation.NLLS, "degenerate/forget"), 50.0)
+    rows = [
+        {"concept": "Japan", "change": name, "before": scores, "curve": [{**scores, "forget/all": after}]}
+        for name, after in (("default", 20.0), ("no retain term", 10.0))
+    ]
+    assert ablation.table(rows).splitlines()[2:] == [
+        "| Japan | before | 50 / 50 / 50 | 50 | 50.00 / 50.00 / 50.00 |",
+        "| Japan | default | 20 / 50 / 50 | 50 | 50.00 / 50.00 / 50.00 |",
+        "| Japan | no retain term | 10 / 50 / 50 | 50 | 50.00 / 50.00 / 50.00 |",
+    ]
