@@ -45,7 +45,7 @@ def build_corpus(config: DataConfig, llm: LanguageModel, target: Target, *, seed
         forget, retain = _read_own(corpus, target)
     else:
         forget, retain = _read_rwku(config, llm, target, seed)
-        if corpus.num_answers:
+        if corpus.has_questions:
             given = [*forget, *retain]
             forget, retain = cached_corpus(llm, target, corpus, given=given, seed=seed, progress=progress)
     return split_corpus(forget, retain, share=corpus.held_out_share, seed=seed)

@@ -45,10 +45,10 @@ class CorpusConfig:
     """RWKU file with the texts about a target, without `.json`; `own` takes the one that this model wrote."""
 
     @property
-    def num_answers(self) -> int:
-        """Rows that are questions with the model's own answers."""
-        of_concept = self.num_question_rows + self.num_quiz_rows
-        return of_concept + self.num_neighbor_question_rows + self.num_neighbor_quiz_rows
+    def has_questions(self) -> bool:
+        """Whether the texts have questions beside them."""
+        of_concept, of_neighbors = self.num_question_rows, self.num_neighbor_question_rows
+        return of_concept + of_neighbors + self.num_quiz_rows + self.num_neighbor_quiz_rows > 0
 
     def __post_init__(self) -> None:
         if self.source == "jsonl" and self.forget_path is None:

@@ -121,8 +121,9 @@ def write_corpus(
     """
     chance = random.Random(seed)
     writer = _for_writing(llm)
-    concepts = target.aliases if given and target.aliases else (target.name,)
+    concepts: tuple[str, ...] = (target.name,)
     if given:
+        concepts = target.aliases or concepts  # each target of a batch has texts of its own
         names = sorted({text.subject for text in given} - set(concepts))
         texts = list(given)
     else:
@@ -132,12 +133,12 @@ def write_corpus(
 
     asked = []
     for group, count in ((concepts, config.num_question_rows), (names, config.num_neighbor_question_rows)):
-        for name, share in zip(group, _shares(count, len(group)), strict=True):
+        for name, share in _shares(group, count):
             asked += questions(name, texts, share, chance)
     if config.num_quiz_rows or config.num_neighbor_quiz_rows:
         forms = _write_question_forms(writer, [*concepts, *names], seed + 2, chance, progress("writing a quiz"))
         for group, count in ((concepts, config.num_quiz_rows), (names, config.num_neighbor_quiz_rows)):
-            for name, share in zip(group, _shares(count, len(group)), strict=True):
+            for name, share in _shares(group, count):
                 asked += ask_of(name, forms, share, chance)
     if given:  # these say what is true; of its own texts, the model is asked what it holds true
         texts += [Text(text=r.answer, subject=r.subject, source="given", prompt=r.prompt) for r in asked if r.answer]
@@ -162,9 +163,10 @@ def _requests(target: Target, names: Sequence[str], config: CorpusConfig, chance
     return asked
 
 
-def _shares(count: int, parts: int) -> list[int]:
-    """`count` in `parts` whole numbers that differ by at most one."""
-    return [count * (i + 1) // parts - count * i // parts for i in range(parts)]
+def _shares(names: Sequence[str], count: int) -> list[tuple[str, int]]:
+    """Each name with its share of `count`: whole numbers that differ by at most one."""
+    parts = len(names)
+    return [(name, count * (i + 1) // parts - count * i // parts) for i, name in enumerate(names)]
 
 
 def _write_question_forms(
