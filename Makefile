@@ -36,11 +36,13 @@ golden: setup ## Every row of the released RWKU evaluator's reference results (m
 bench: setup ## How fast the parts are against the released way (minutes; the table also goes to perf/latest.json).
 	$(PYTHON_BIN) perf/bench.py
 
-experiments: setup ## All tables of docs/: methods, attacks, the taught testbed (a day; goes on where it was stopped).
+experiments: setup ## All tables of docs/: methods, ablations, attacks, the taught testbed (days; goes on where it was stopped).
 	$(PYTHON_BIN) experiments/comparison.py --jobs 2
 	$(PYTHON_BIN) experiments/comparison.py --testbed celebs --jobs 2
 	$(PYTHON_BIN) experiments/summary.py
+	$(PYTHON_BIN) experiments/ablation.py --jobs 2
 	$(PYTHON_BIN) experiments/attack_comparison.py --jobs 2
+	$(PYTHON_BIN) experiments/attack_comparison.py --concept 1_Stephen_King --jobs 2
 	$(PYTHON_BIN) experiments/taught_testbed.py --jobs 2
 
 lock: setup ## Resolve the newest allowed versions into requirements.lock.
