@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from statistics import median
 
 import torch
@@ -54,12 +55,16 @@ def main() -> None:
     with one_line_errors():
         config = compose_run(given.overrides)
         set_threads(config.threads)
-        rows: list[Row] = []
+        parts: list[Iterator[Row]] = []
         if given.only != "step":
-            rows += corpus_rows(Bench.prepare(config, build_accelerator("cpu", "fp32")), given.repeats)
+            parts.append(corpus_rows(Bench.prepare(config, build_accelerator("cpu", "fp32")), given.repeats))
     if given.only != "corpus":
-        rows += step_rows(given.repeats)
+        parts.append(step_rows(given.repeats))
     console.print(f"{torch.get_num_threads()} thread(s)", highlight=False)
+    rows = []
+    for row in chain.from_iterable(parts):
+        console.print(row)  # the largest take minutes
+        rows.append(row)
     console.print(table(rows))
 
 
