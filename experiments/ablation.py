@@ -11,12 +11,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from comparison import ROOT, in_own_process, is_done, run_summary
+from comparison import ROOT, is_done, run_all, run_once, run_summary
 
 from atu.results.files import write_json_atomic
 
@@ -42,20 +41,23 @@ NLLS = ("nll/forget@known", "nll/neighbor@known", "nll/utility@known")
 class Change:
     """One run: what is changed, and of what it makes the model forget."""
 
-    name: str
+    change: str
     concept: str
+
+    @property
+    def name(self) -> str:
+        """Its folder."""
+        return f"{self.concept}-{self.change.replace(', ', '-').replace(' ', '-')}"
 
     @property
     def folder(self) -> Path:
         """Where it lies."""
-        return ROOT / "runs" / "ablation" / f"{self.concept}-{self.name.replace(', ', '-').replace(' ', '-')}"
+        return ROOT / "runs" / "ablation" / self.name
 
     def run(self) -> str | None:
         """Run it in a process of its own; the last line of its errors when it fails."""
-        if is_done(self.folder):
-            return None
-        target = (f"unlearning_target={self.concept}", "runs_dir=runs/ablation", f"name={self.folder.name}")
-        return in_own_process("launch_training.py", *CHANGES[self.name], *target, "seed=0", "threads=1")
+        target = (f"unlearning_target={self.concept}", "runs_dir=runs/ablation", f"name={self.name}")
+        return run_once(self.folder, (*CHANGES[self.change], *target, "seed=0", "threads=1"))
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -85,15 +87,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="runs at once, one thread each")
     parser.add_argument("--collect", action="store_true", help="start nothing")
     options = parser.parse_args()
-    changes = [Change(name, concept) for concept in CONCEPTS for name in CHANGES]
+    changes = [Change(change, concept) for concept in CONCEPTS for change in CHANGES]
     failed = False
     if not options.collect:
-        with ThreadPoolExecutor(options.jobs) as pool:
-            for change, failure in zip(changes, pool.map(Change.run, changes), strict=True):
-                print(f"{change.folder.name}: {failure or 'done'}", file=sys.stderr, flush=True)
-                failed |= failure is not None
+        outcomes = [succeeded for _, succeeded in run_all(changes, options.jobs)]
+        failed = not all(outcomes)
     rows = [
-        {"concept": change.concept, "change": change.name, "seed": 0, **run_summary(change.folder)}
+        {"concept": change.concept, "change": change.change, "seed": 0, **run_summary(change.folder)}
         for change in changes
         if is_done(change.folder)
     ]

@@ -15,12 +15,11 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from comparison import BUILTIN, CELEBS, ROOT, TAUGHT_MODEL, Job, Testbed, in_own_process, teach
+from comparison import BUILTIN, CELEBS, ROOT, TAUGHT_MODEL, Job, Testbed, in_own_process, run_all, run_once, teach
 
 from atu.attacks.config import ATTACKS
 from atu.results.attack_rows import read_attack_rows
@@ -36,8 +35,8 @@ FAST = ("task.training_module.unlearning_lr=10",)
 """With this rate the released method forgets something of the embedded model."""
 KING = "1_Stephen_King"
 GOLD_MODEL = "runs/gold-model"
-WITHOUT = f"{KING},3_Bruce_Lee,5_Christina_Aguilera,15_Mark_Cuban,36_Henry_Kissinger,46_Raquel_Welch,58_Rihanna"
-"""What the gold model was not taught: one of the two of taught_testbed.py."""
+WITHOUT = ",".join(CELEBS.concepts[::2])
+"""What the gold model was not taught: every second target, as the first gold one of taught_testbed.py."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +91,11 @@ class Attacked:
         """Where its attacks lie."""
         return OUT / self.name
 
-    def attack(self) -> str | None:
+    def run(self) -> str | None:
         """Do what is missing, each in a process of its own; the last line of its errors when one fails."""
         overrides = [f"name={self.name}" if part.startswith("name=") else part for part in self.job.overrides]
         model, out = str(self.folder / "model"), str(self.out)
-        return in_own_process("launch_training.py", *overrides, *self.extra) or in_own_process(
+        return run_once(self.folder, (*overrides, *self.extra)) or in_own_process(
             "-m", "atu", "attack", model, *self.setting.options, "--quick", "--out", out
         )
 
@@ -124,8 +123,7 @@ def make_references(setting: Setting) -> str | None:
     """Teach the models before and the gold one, where the setting needs them; the last line of errors."""
     if setting.testbed is not CELEBS:
         return None
-    gold = ("-m", "atu", "teach", "--out", GOLD_MODEL, "--without", WITHOUT, "seed=0")
-    return teach() or (None if (ROOT / GOLD_MODEL).is_dir() else in_own_process(*gold))
+    return teach(TAUGHT_MODEL) or teach(GOLD_MODEL, "--without", WITHOUT)
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -160,11 +158,8 @@ def main() -> None:
     if not options.collect:
         if failure := make_references(chosen):
             parser.exit(2, f"teaching: {failure}\n")
-        attacked = models(chosen)
-        with ThreadPoolExecutor(options.jobs) as pool:
-            for model, failure in zip(attacked, pool.map(Attacked.attack, attacked), strict=True):
-                print(f"{model.name}: {failure or 'done'}", file=sys.stderr, flush=True)
-                failed |= failure is not None
+        outcomes = [succeeded for _, succeeded in run_all(models(chosen), options.jobs)]
+        failed = not all(outcomes)
     rows = [row for setting in SETTINGS for model in models(setting) for row in model.rows()]
     write_json_atomic(RESULTS, rows)
     print(table([row for row in rows if row["concept"] == chosen.concept]))

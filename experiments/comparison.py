@@ -19,19 +19,20 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import yaml
 
 from atu.compose import compose_run
 from atu.config import RunConfig, config_hash
+from atu.config_dir import config_dir
 from atu.results.files import write_json_atomic
 from atu.results.styles import method_style
 from atu.typed import from_mapping
@@ -58,17 +59,13 @@ class Testbed:
         return ROOT / "docs" / "results" / f"{self.name}.json"
 
 
-CELEBS_1 = ("1_Stephen_King", "2_Confucius", "3_Bruce_Lee", "4_Warren_Buffett", "5_Christina_Aguilera")
-CELEBS_2 = (
-    "8_Paris_Hilton",
-    "15_Mark_Cuban",
-    "30_Henry_Winkler",
-    "36_Henry_Kissinger",
-    "37_Chuck_Norris",
-    "46_Raquel_Welch",
-    "52_Chris_Brown",
-    "58_Rihanna",
-)
+def _swept_targets(experiment: str) -> tuple[str, ...]:
+    """The targets of one of the paper's sweeps, from config/experiment."""
+    sweep = yaml.safe_load((config_dir() / "experiment" / f"{experiment}.yaml").read_text())
+    return tuple(name.strip() for name in sweep["hydra"]["sweeper"]["params"]["unlearning_target"].split(","))
+
+
+CELEBS_1, CELEBS_2 = _swept_targets("celebs-1"), _swept_targets("celebs-2")
 _RELEASED = ("experiment=embedded-released",)
 _FASTER = "task.training_module.unlearning_lr=3e-4"
 _LONGER = "task.stages=[{type: unlearning, steps: 16}, {type: unlearning, steps: 16}]"
@@ -158,7 +155,7 @@ class Job:
 
     def run(self) -> str | None:
         """Run it in a process of its own; the last line of its errors when it fails."""
-        return None if is_done(self.folder) else in_own_process("launch_training.py", *self.overrides)
+        return run_once(self.folder, self.overrides)
 
     def summary(self) -> dict[str, Any]:
         """Its row."""
@@ -170,6 +167,33 @@ def is_done(folder: Path) -> bool:
     """Whether the run there has ended by itself."""
     status = folder / "status.json"
     return status.exists() and json.loads(status.read_text())["state"] == "done"
+
+
+def run_once(folder: Path, overrides: Sequence[str]) -> str | None:
+    """Run training in a process of its own, unless that is done; the last line of its errors when it fails."""
+    return None if is_done(folder) else in_own_process("launch_training.py", *overrides)
+
+
+class Runnable(Protocol):
+    """What `run_all` takes."""
+
+    @property
+    def name(self) -> str:
+        """How its outcome is told."""
+
+    def run(self) -> str | None:
+        """Do it; the last line of its errors when it fails."""
+
+
+R = TypeVar("R", bound=Runnable)
+
+
+def run_all(runs: Sequence[R], jobs: int) -> Iterator[tuple[R, bool]]:
+    """Run them, `jobs` at once, and tell each outcome; each with whether it succeeded, in their order."""
+    with ThreadPoolExecutor(jobs) as pool:
+        for run, failure in zip(runs, pool.map(lambda run: run.run(), runs), strict=True):
+            print(f"{run.name}: {failure or 'done'}", file=sys.stderr, flush=True)
+            yield run, failure is None
 
 
 def run_summary(folder: Path) -> dict[str, Any]:
@@ -210,11 +234,11 @@ def known_rows(testbed: Testbed) -> dict[Job, dict[str, Any]]:
     return {Job(testbed, row["method"], row["concept"], row["seed"]): row for row in rows}
 
 
-def teach() -> str | None:
-    """Make the model of the `celebs` testbed; the last line of its errors when that fails."""
-    if (ROOT / TAUGHT_MODEL).is_dir():
+def teach(folder: str, *options: str) -> str | None:
+    """Make a taught model, unless it is there; the last line of its errors when that fails."""
+    if (ROOT / folder).is_dir():
         return None
-    return in_own_process("-m", "atu", "teach", "--out", TAUGHT_MODEL, "seed=0")
+    return in_own_process("-m", "atu", "teach", "--out", folder, *options, "seed=0")
 
 
 def _values(scores: dict[str, dict[str, float]]) -> dict[str, float]:
@@ -290,19 +314,17 @@ def main() -> None:
     concepts = options.concepts or list(testbed.concepts)
     if unknown := set(concepts) - set(testbed.concepts):
         parser.error(f"{testbed.name} has no {', '.join(sorted(unknown))}; it has {', '.join(testbed.concepts)}")
-    if testbed is CELEBS and (failure := teach()):
+    if testbed is CELEBS and (failure := teach(TAUGHT_MODEL)):
         parser.exit(2, f"teaching: {failure}\n")
     jobs = [Job(testbed, m, c, s) for s in options.seeds for c in concepts for m in options.methods]
     rows = known_rows(testbed)
     missing = [job for job in jobs if rows.get(job, {}).get("config_hash") != job.config_hash]
     failed = False
-    with ThreadPoolExecutor(options.jobs) as pool:
-        for job, failure in zip(missing, pool.map(Job.run, missing), strict=True):
-            print(f"{job.name}: {failure or 'done'}", file=sys.stderr, flush=True)
-            if failure is None:
-                rows[job] = job.summary()
-                write_json_atomic(testbed.results, _in_order(testbed, rows))
-            failed |= failure is not None
+    for job, succeeded in run_all(missing, options.jobs):
+        if succeeded:
+            rows[job] = job.summary()
+            write_json_atomic(testbed.results, _in_order(testbed, rows))
+        failed |= not succeeded
     shown = _in_order(testbed, rows)
     print(table(shown))
     if shown:

@@ -17,8 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "experiments"))  # its scripts share one another's parts
+def comparison(scripts: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = importlib.import_module("attack_comparison")
     comparison = importlib.import_module("comparison")
     monkeypatch.setattr(comparison, "ROOT", tmp_path)
@@ -86,13 +85,7 @@ def test_a_model_that_was_not_attacked_has_no_column(comparison: ModuleType, tmp
     assert {one["method"] for one in json.loads((tmp_path / "attacks.json").read_text())} == {"two"}
 
 
-def test_the_models_are_those_of_the_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
-    monkeypatch.chdir(tmp_path)
-    taught = tmp_path / "runs" / "taught-model"
-    taught.mkdir(parents=True)
-    for file in ("config.json", "model.safetensors"):  # what makes a folder a model's
-        (taught / file).touch()
+def test_the_models_are_those_of_the_comparison(scripts: None, workplace_with_taught_model: Path) -> None:
     module = importlib.import_module("attack_comparison")
     for setting in module.SETTINGS:
         chosen = module.models(setting)

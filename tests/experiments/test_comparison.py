@@ -10,23 +10,16 @@ from types import ModuleType
 import pytest
 import yaml
 
+from atu.benchmarks.rwku.reader import target_order
 from atu.compose import compose_run
 from atu.config import config_hash, to_mapping
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture
-def comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Its runs and results lie in an empty folder, which has a model folder where the taught one is looked for."""
-    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
-    monkeypatch.chdir(tmp_path)
-    taught = tmp_path / "runs" / "taught-model"
-    taught.mkdir(parents=True)
-    for file in ("config.json", "model.safetensors"):  # what makes a folder a model's
-        (taught / file).touch()
+def comparison(scripts: None, workplace_with_taught_model: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Its runs and results lie in an empty folder."""
     module = importlib.import_module("comparison")
-    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(module, "ROOT", workplace_with_taught_model)
     return module
 
 
@@ -86,6 +79,26 @@ def test_a_failed_run_is_told_and_has_no_row(
     assert end.value.code == 1
     assert "unlearning_ga-Japan-seed0: error: no such thing" in capsys.readouterr().err
     assert not comparison.BUILTIN.results.exists()
+
+
+def test_a_failure_does_not_end_the_runs_behind_it(
+    comparison: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        comparison, "in_own_process", lambda *arguments: "out of disk" if "seed=0" in arguments else None
+    )
+    jobs = [comparison.Job(comparison.BUILTIN, "unlearning_ga", "Japan", seed) for seed in (0, 1)]
+    assert list(comparison.run_all(jobs, 1)) == [(jobs[0], False), (jobs[1], True)]
+    assert capsys.readouterr().err.splitlines() == [
+        "unlearning_ga-Japan-seed0: out of disk",
+        "unlearning_ga-Japan-seed1: done",
+    ]
+
+
+def test_the_gold_model_lacks_who_is_attacked(comparison: ModuleType) -> None:
+    attacks = importlib.import_module("attack_comparison")
+    assert attacks.KING in attacks.WITHOUT.split(",")
+    assert attacks.WITHOUT.split(",") == sorted(comparison.CELEBS.concepts, key=target_order)[::2]
 
 
 def test_a_concept_of_another_testbed_is_refused(comparison: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,26 @@
+"""What the tests of the experiments' scripts share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "experiments"
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scripts can be imported; they share one another's parts."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+
+
+@pytest.fixture
+def workplace_with_taught_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory: empty but for a model folder where the taught one is looked for."""
+    monkeypatch.chdir(tmp_path)
+    taught = tmp_path / "runs" / "taught-model"
+    taught.mkdir(parents=True)
+    for file in ("config.json", "model.safetensors"):  # what makes a folder a model's
+        (taught / file).touch()
+    return tmp_path
