@@ -17,11 +17,10 @@ from itertools import chain
 from statistics import median
 
 import torch
-from bench import matmul_rate, wide_console
+from bench import matmul_rate
 from bench import seconds as seconds_of
 from gpu import MODELS, Measured, Precision, Way, measure
 from pairs import Bench, one_line_errors
-from rich.table import Table
 
 from atu.compose import compose_run
 from atu.training.device import build_accelerator, set_threads
@@ -45,13 +44,12 @@ class Row:
 
 
 def main() -> None:
-    """Measure and print all."""
+    """Measure all and print each row at once: the largest take minutes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", choices=("corpus", "step"), help="one of both")
     parser.add_argument("overrides", nargs="*", help="keys of config/train.yaml, such as threads=1")
     given = parser.parse_args()
-    console = wide_console()
     with one_line_errors():
         config = compose_run(given.overrides)
         set_threads(config.threads)
@@ -60,12 +58,9 @@ def main() -> None:
             parts.append(corpus_rows(Bench.prepare(config, build_accelerator("cpu", "fp32")), given.repeats))
     if given.only != "corpus":
         parts.append(step_rows(given.repeats))
-    console.print(f"{torch.get_num_threads()} thread(s)", highlight=False)
-    rows = []
+    print(f"{torch.get_num_threads()} thread(s)")
     for row in chain.from_iterable(parts):
-        console.print(row)  # the largest take minutes
-        rows.append(row)
-    console.print(table(rows))
+        print(f"{row.what:26}{row.size:28}{row.seconds:9.2f} s{row.each:>24}", flush=True)
 
 
 def corpus_rows(bench: Bench, repeats: int) -> Iterator[Row]:
@@ -102,16 +97,6 @@ def _steps(shape: Shape, repeats: int, batches: Sequence[int]) -> Iterator[Measu
     device = torch.device("cpu")
     rates: dict[Precision, float] = {"fp32": matmul_rate((1024, 1024, 1024), device)}
     return measure("135M", shape, device, rates, repeats, [Way("fp32", False, count) for count in batches])
-
-
-def table(rows: Sequence[Row]) -> Table:
-    """All rows, for the terminal."""
-    shown = Table(box=None, header_style="bold")
-    for column in ("", "size", "seconds", "each"):
-        shown.add_column(column, justify="left" if column in ("", "size") else "right", no_wrap=True)
-    for row in rows:
-        shown.add_row(row.what, row.size, f"{row.seconds:.2f}", row.each)
-    return shown
 
 
 if __name__ == "__main__":
