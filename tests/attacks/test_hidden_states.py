@@ -101,7 +101,22 @@ def test_the_last_layer_of_the_logit_lens_is_the_models_own_output(knowing: Lang
     assert float(found[0, 0]) < float(found[1, 0])
 
 
-def test_the_lens_compares_each_layer_with_the_outputs(informed: LanguageModel, tiny_folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("answer", "begun", "rest"),
+    [
+        ("Hamlet", "Answer:", "Hamlet"),
+        ("The Tempest", "Answer: The", "Tempest"),
+        ("Another", "Answer:", "Another"),
+        ("A", "Answer:", "A"),
+    ],
+)
+def test_the_lens_looks_for_the_first_word_behind_an_article(answer: str, begun: str, rest: str) -> None:
+    probe, expected = logit_lens.begun(replace(fact_probes()[0], references=(answer,)))
+    assert (probe.answer_prefix, expected) == (begun, rest)
+
+
+def test_the_lens_compares_each_layer_with_the_outputs(tiny_folder: Path) -> None:
+    informed = taught(tiny_folder, lambda probe: f"Answer: {probe.references[0]}")
     tested = subject(informed, own_llm(tiny_folder))
     original = next(unit for unit in logit_lens.units(tested, [0]) if "original" in unit.setting)
     rows = [row for row in original.run() if row.group == "lens/probability"]

@@ -111,6 +111,28 @@ def test_the_curve_begins_before_the_first_step_and_has_ceiling_and_floor(
     assert {row.model for row in ceiling} == {"original"}
 
 
+def test_the_original_is_tuned_once_for_all_models_made_from_it(
+    knowing: LanguageModel, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATU_CACHE", str(tmp_path))
+    original = replace(knowing, provenance={**knowing.provenance, "sha256": "taught"})
+    tested = subject(original, own_llm(tiny_folder))
+    ours, ceiling = relearn.units(tested, [0])[:2]
+    expected, mine = ceiling.run(), ours.run()
+    assert len(list(tmp_path.glob("relearned/*/*.jsonl"))) == len(tested.budget.relearn_steps)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("tuned again")
+
+    monkeypatch.setattr(relearn, "finetune", refuse)
+    # Another seed draws other halves; the unlearned model is what is attacked, and asked each time.
+    assert relearn.units(subject(original, own_llm(tiny_folder)), [0])[1].run() == expected
+    for other in (ours, relearn.units(tested, [1])[1]):
+        with pytest.raises(AssertionError, match="tuned again"):
+            other.run()
+    assert mine != expected
+
+
 def _spied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every text that fine-tuning and the fresh predictor turn into tokens; the real functions do their work."""
     read: list[str] = []

@@ -5,6 +5,7 @@ Source: nostalgebraist 2020, "interpreting GPT: the logit lens".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import torch
@@ -14,10 +15,13 @@ from torch import Tensor
 from atu.attacks.config import ModelName
 from atu.attacks.halves import is_plain
 from atu.attacks.states import answered_ids, last_states, spread_layers
-from atu.attacks.subject import Reporter, Subject, Unit, labelled
+from atu.attacks.subject import Reporter, Subject, Unit, altered, labelled
 from atu.models.hook import count_layers, final_norm, logits_from_hidden
 from atu.models.language_model import LanguageModel
-from atu.records import AttackRow
+from atu.records import AttackRow, Probe
+
+_BEGUN = "Answer:"
+_ARTICLE = re.compile(r"(?:the|an?)\s+", re.IGNORECASE)
 
 
 def units(subject: Subject, seeds: Sequence[int]) -> list[Unit]:
@@ -46,22 +50,36 @@ def read_through(
     return torch.stack(probabilities), torch.stack(ranks)
 
 
+def begun(probe: Probe) -> tuple[Probe, str]:
+    """The probe with its answer begun, as far as an article, and what then must come.
+
+    Behind the bare question a model would begin a sentence, and the first token of the answer be improbable to it
+    whatever it knows.
+    """
+    answer = probe.references[0]
+    article = _ARTICLE.match(answer)
+    words = article[0] if article and article.end() < len(answer) else ""
+    prefix = f"{probe.answer_prefix or _BEGUN} {words}".strip()
+    return altered(probe, "begun", answer_prefix=prefix), answer.removeprefix(words)
+
+
 def _measure(subject: Subject, report: Reporter) -> list[AttackRow]:
     probes = [probe for probe in subject.group("forget") if is_plain(probe)]
-    parts = [answered_ids(subject.original, probe, probe.references[0]) for probe in probes]
+    parts = [answered_ids(subject.original, *begun(probe)) for probe in probes]
     prompts, tokens = [before for before, _ in parts], torch.tensor([answer[0] for _, answer in parts])
     size = subject.evaluation.batch_size
 
-    def look(name: ModelName, layers: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def look(name: ModelName, layers: Sequence[int]) -> dict[str, Tensor]:
         llm = subject.models[name]
-        return read_through(llm, last_states(llm, prompts, layers, batch_size=size), tokens)
+        probabilities, ranks = read_through(llm, last_states(llm, prompts, layers, batch_size=size), tokens)
+        return {"lens/probability": probabilities, "lens/reciprocal-rank": 1 / ranks}
 
     depth = count_layers(subject.original.model)
-    before, after = (look(name, [depth])[0][0].tolist() for name in ("original", "unlearned"))
+    before, after = look("original", [depth]), look("unlearned", [depth])
     layers = spread_layers(subject.original, subject.budget.num_layers)
-    probabilities, ranks = look(report.model, layers)
     rows = []
-    for layer, probability, rank in zip(layers, probabilities, ranks, strict=True):
-        rows.append(report.measured("lens/probability", probability.tolist(), layer, before=before, after=after))
-        rows.append(report.measured("lens/reciprocal-rank", (1 / rank).tolist(), layer))
+    for group, by_layer in look(report.model, layers).items():
+        known, left = before[group][0].tolist(), after[group][0].tolist()
+        for layer, values in zip(layers, by_layer, strict=True):
+            rows.append(report.measured(group, values.tolist(), layer, before=known, after=left))
     return rows

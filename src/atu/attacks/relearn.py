@@ -6,12 +6,18 @@ Source: Deeb and Roger 2024 (arXiv 2410.08827). Fixed step budgets and the maxim
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
+import torch
+
+from atu import __version__
 from atu.attacks.config import AttackName, Kind, ModelName
 from atu.attacks.finetune import finetune
 from atu.attacks.halves import Halves, as_lesson
 from atu.attacks.subject import Reporter, Subject, Unit, labelled
-from atu.records import AttackRow, Text
+from atu.records import Answer, AttackRow, Probe, Text
+from atu.results.files import cache_root, content_key, write_jsonl_atomic
+from atu.results.rows import read_answers, to_row
 
 
 def units(subject: Subject, seeds: Sequence[int]) -> list[Unit]:
@@ -50,20 +56,65 @@ def relearning_unit(
     def run() -> list[AttackRow]:
         halves = subject.halves(seed)
         report = Reporter(subject, attack, setting, model, seed)
-        llm, budget = subject.models[model], subject.budget
         plain = subject.plain_answers(model)
-        rows = report.answered([plain[probe.id] for probe in halves.tested], 0)
+        by_step = {0: [plain[probe.id] for probe in halves.tested]}
+        by_step |= relearned_answers(
+            subject, model, texts(subject, halves), halves.tested, kind=kind, rate=rate, seed=seed
+        )
+        return [row for step, answers in by_step.items() for row in report.answered(answers, step)]
+
+    return Unit(attack, setting, seed, run)
+
+
+def relearned_answers(
+    subject: Subject,
+    model: ModelName,
+    lessons: Sequence[Text],
+    tested: Sequence[Probe],
+    *,
+    kind: Kind,
+    rate: float,
+    seed: int,
+) -> dict[int, list[Answer]]:
+    """What a model answers to `tested` at each stop of the budget, by step.
+
+    Those of the original and the gold model are kept in the cache by the checksum of their weights, since they stand
+    beside every model that was made from them.
+    """
+    llm, budget = subject.models[model], subject.budget
+
+    def answers() -> dict[int, list[Answer]]:
+        found: dict[int, list[Answer]] = {}
         finetune(
             llm,
-            texts(subject, halves),
+            lessons,
             kind=kind,
             rate=rate,
             stops=budget.relearn_steps,
             batch_size=budget.batch_size,
             seed=seed,
             autocast=subject.autocast,
-            at_stop=lambda step: rows.extend(report.answered(subject.ask(llm, halves.tested), step)),
+            at_stop=lambda step: found.update({step: subject.ask(llm, tested)}),
         )
-        return rows
+        return found
 
-    return Unit(attack, setting, seed, run)
+    if model == "unlearned" or not llm.weights_key:
+        return answers()
+    with subject.autocast():
+        has_autocast = torch.is_autocast_enabled(llm.device.type)
+    parts = {
+        "model": llm.weights_key,
+        "dtype": str(llm.model.dtype),
+        "autocast": has_autocast,
+        "end_ids": llm.end_ids,
+        "version": __version__,
+        "texts": [asdict(text) for text in lessons],
+        "tuning": [kind, rate, list(budget.relearn_steps), budget.batch_size, seed],
+        "probes": [asdict(probe) for probe in tested],
+    }
+    folder = cache_root() / "relearned" / content_key(parts)
+    paths = {step: folder / f"{step}.jsonl" for step in budget.relearn_steps}
+    if not all(path.is_file() for path in paths.values()):
+        for step, given in answers().items():
+            write_jsonl_atomic(paths[step], map(to_row, given))
+    return {step: read_answers(path) for step, path in paths.items()}
