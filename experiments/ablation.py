@@ -29,6 +29,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "one align stage": ("task.stages=[{type: training, steps: 150}, {type: unlearning, steps: 16}]",),
     "no contrastive part": ("task.contrastive_weight=0",),
     "masked teacher": ("task.objective.teacher=masked", "task.objective.margin=0"),
+    "names hidden too": ("task.objective.hide_names=true",),
     "no retain term": ("task.objective.retain_weight=0",),
     "all blocks trained": ("task.training_module.first_trained_layer=0",),
 }

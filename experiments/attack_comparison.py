@@ -31,8 +31,8 @@ RESULTS = ROOT / "docs" / "results" / "attacks.json"
 OUT = ROOT / "runs" / "attacks"
 SEED = 0
 METHODS = ("unlearning_atu", "unlearning_ga", "unlearning_npo")
-FAST = ("task.training_module.unlearning_lr=10",)
-"""With this rate the released method forgets something of the embedded model."""
+FAST = ("task.training_module.unlearning_lr=3",)
+"""The highest rate of the grid at which the released method forgets something and no model was destroyed."""
 KING = "1_Stephen_King"
 GOLD_MODEL = "runs/gold-model"
 WITHOUT = ",".join(CELEBS.concepts[::2])
@@ -74,12 +74,12 @@ class Attacked:
     @property
     def label(self) -> str:
         """Head of its column."""
-        return f"{self.method}, rate 10" if self.extra else self.method
+        return f"{self.method}, rate 3" if self.extra else self.method
 
     @property
     def name(self) -> str:
         """Of its run folder."""
-        return f"{self.job.name}-lr10" if self.extra else self.job.name
+        return f"{self.job.name}-lr3" if self.extra else self.job.name
 
     @property
     def folder(self) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from tokenizers import Tokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
@@ -10,7 +12,13 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast
 
-from atu.methods.concept_tokens import concept_positions, concept_tokens, find_concept_words
+from atu.methods.concept_tokens import (
+    concept_positions,
+    concept_tokens,
+    find_concept_words,
+    named_positions,
+    small_words,
+)
 from atu.models.rows import Row
 
 
@@ -82,6 +90,39 @@ def test_all_tokens_of_a_word_are_found_wherever_it_stands() -> None:
     assert concept_positions(split, ("Rome",)) == (1, 2, 3, 5, 6)
     assert concept_positions(split, ("Rom",)) == ()
     assert concept_positions(split, ()) == ()
+
+
+def words_of(text: str, prompt: str = "") -> Row:
+    """A text of one token a word, behind a prompt of one token."""
+    ends = [match.end() for match in re.finditer(r"\S+", prompt + text) if match.end() > len(prompt)]
+    return Row(
+        ids=tuple(range(len(ends) + 1)),
+        ends=(len(prompt), *ends),
+        string=prompt + text,
+        body_start=len(prompt),
+        subject="x",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("She saw Rome, and Émile.", ["Rome,", "Émile."]),
+        ("In 1973 or 12 times, 3 each.", ["1973", "12"]),
+        ("The Dream is over.", ["Dream"]),  # "the" is written small elsewhere, "dream" nowhere
+        ("Po is no word of three letters.", []),
+        ("nothing at all", []),
+    ],
+)
+def test_names_and_numbers_are_found_however_rare(text: str, named: list[str]) -> None:
+    found = named_positions(words_of(text, prompt="Where is Oslo? "), small_words([words_of("she saw the in")]))
+    assert [text.split()[place - 1] for place in found] == named
+
+
+def test_a_word_that_is_also_written_small_is_no_name() -> None:
+    assert named_positions(words_of("The Dream"), small_words([words_of("the dream")])) == ()
+    # What a prompt writes small is not looked at.
+    assert named_positions(words_of("The Dream"), small_words([words_of("the", prompt="dream ")])) == (2,)
 
 
 @pytest.fixture(scope="module")

@@ -77,6 +77,7 @@ def test_a_value_out_of_range(cls: type, values: dict[str, Any], message: str) -
         ({"token": "distill", "gamma": 1.0}, r"gamma=1.0 .* \(teacher=masked\): leave it at 0.0"),
         ({"token": "ga", "beta": 0.5}, "beta=0.5 has no effect with token=ga: leave it at 0.1"),
         ({"token": "npo", "gamma": 0.5}, "gamma=0.5 has no effect with token=npo"),
+        ({"token": "distill", "teacher": "undial", "gamma": 1.0, "hide_names": True}, "hide_names=True has no effect"),
         ({"token": "dpo", "teacher": "bounded"}, "teacher=bounded has no effect with token=dpo"),
         ({"token": "refusal", "beta": 1.0}, "beta=1.0 has no effect with token=refusal"),
         ({"token": "refusal", "steering": 1.0}, "steering=1.0 has no effect with token=refusal"),

@@ -13,6 +13,7 @@ from atu.methods.losses import (
     contrastive_loss,
     dpo_loss,
     enpo_loss,
+    exclude_labels,
     exclude_tokens,
     ga_loss,
     kl_to_reference,
@@ -230,6 +231,14 @@ def test_excluded_tokens_leave_their_share_to_the_others_in_proportion() -> None
     assert bool(logits.grad.isfinite().all())
     # softmax - reference: 1/3 - 0, 1/3 - 0.75, 1/3 - 0.25
     assert logits.grad[0].tolist() == pytest.approx([1 / 3, 1 / 3 - 0.75, 1 / 3 - 0.25], rel=1e-5)
+
+
+def test_an_excluded_label_goes_where_it_is_asked_for_alone() -> None:
+    logits = torch.tensor([[0.6, 0.3, 0.1]]).log().expand(3, 3)
+    found = exclude_labels(logits, torch.tensor([0, 0, 2]), torch.tensor([True, False, True])).softmax(-1)
+    assert found[0].tolist() == pytest.approx([0.0, 0.75, 0.25])
+    assert found[1].tolist() == pytest.approx([0.6, 0.3, 0.1])
+    assert found[2].tolist() == pytest.approx([2 / 3, 1 / 3, 0.0])
 
 
 def test_a_bounded_distribution_is_the_smaller_of_both_scaled_to_one() -> None:

@@ -190,6 +190,24 @@ def test_a_bounded_teacher_says_nothing_likelier_than_the_blind_model(llm: Langu
 
 
 @torch.no_grad()
+def test_a_teacher_that_hides_names_does_not_say_the_texts_own(llm: LanguageModel, tiny_encoder: Path) -> None:
+    unlearning = build(llm, tiny_encoder, token="distill", teacher="masked", hide_names=True)
+    batch, materials = first_batch(unlearning), unlearning.materials
+    labels, _ = scored_labels(batch)
+    p = materials.head(materials.forget.states.gather_final(batch)).softmax(-1)
+    places = [(b, t) for b, t in batch.is_scored.nonzero().tolist()]
+    is_named = torch.tensor([t in materials.forget.named[batch.indices[b]] for b, t in places])
+    assert 0 < int(is_named.sum()) < len(places)
+    gone = p[:, list(materials.concept_ids)].sum(-1)
+    own = p.gather(1, labels[:, None])[:, 0]
+    is_new = is_named & torch.tensor([label not in materials.concept_ids for label in labels.tolist()])
+    gone = gone + torch.where(is_new, own, 0.0)
+    torch.testing.assert_close(
+        unlearning.losses(STAGE, 0, 0)["train/token"], -(1 - gone).log().mean(), rtol=1e-4, atol=1e-5
+    )
+
+
+@torch.no_grad()
 def test_ga_and_npo_are_their_losses_on_the_texts_nll(llm: LanguageModel, tiny_encoder: Path) -> None:
     ga, npo = build(llm, tiny_encoder, token="ga"), build(llm, tiny_encoder, token="npo", beta=0.1)
     batch = first_batch(ga)

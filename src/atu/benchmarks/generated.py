@@ -52,6 +52,8 @@ OTHER_NAMES = (
     "The Lord of the Rings", "Greek mythology", "the Roman Empire", "the Titanic", "the Eiffel Tower", "New York City",
 )  # fmt: skip
 """Concepts to keep when the user names no neighbours."""
+_REVISION = 1
+"""To be raised with a change of the code that lets the same request give another corpus."""
 _BATCH_SIZE = 96
 _ANSWER_TOKENS = 32
 """Length of an answer to a question; the texts have `max_new_tokens`."""
@@ -79,6 +81,7 @@ def cached_corpus(
     if not llm.provenance.get("sha256"):
         return write_corpus(llm, target, config, given=given, seed=seed, progress=progress)
     parts = {
+        "revision": _REVISION,
         "model": dict(llm.provenance),
         "target": asdict(target),
         "config": asdict(config),

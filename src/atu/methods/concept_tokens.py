@@ -1,4 +1,7 @@
-"""Which words speak of the concept, those frequent in its texts and rare in all others, and where they stand."""
+"""Which words speak of the concept, those frequent in its texts and rare in all others, and where they stand.
+
+And where its texts name or count something, however rarely.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ MIN_RATIO = 8.0
 answers about a person, "delicious" in those about a country."""
 _WORD = re.compile(r"[^\W\d_]{3,}")
 """Shorter words are everybody's."""
+_WORD_OR_NUMBER = re.compile(r"[^\W\d_]{3,}|\d{2,}")
 
 
 def find_concept_words(forget: Sequence[Row], others: Sequence[Row]) -> tuple[str, ...]:
@@ -44,7 +48,30 @@ def find_concept_words(forget: Sequence[Row], others: Sequence[Row]) -> tuple[st
 def concept_positions(row: Row, words: Sequence[str]) -> tuple[int, ...]:
     """Positions of the tokens that hold a part of one of the words, in the prompt as in the text."""
     wanted = {word.casefold() for word in words}
-    spans = [match.span() for match in _WORD.finditer(row.string) if match[0].casefold() in wanted]
+    return _positions(row, [match.span() for match in _WORD.finditer(row.string) if match[0].casefold() in wanted])
+
+
+def small_words(rows: Iterable[Row]) -> frozenset[str]:
+    """Words that some text writes without a capital: they are no names."""
+    return frozenset(word for row in rows for word in _words(row) if word[0].islower())
+
+
+def named_positions(row: Row, small: frozenset[str]) -> tuple[int, ...]:
+    """Positions of the tokens that hold a part of a name or number of the text; those of the prompt do not count.
+
+    A name is a word with a capital that is not among the `small` ones, a number has two digits or more: single ones
+    count the lines of lists.
+    """
+    found = _WORD_OR_NUMBER.finditer(row.string, row.body_start)
+    return _positions(row, [match.span() for match in found if _names_something(match[0], small)])
+
+
+def _names_something(word: str, small: frozenset[str]) -> bool:
+    return word.isdecimal() or (word[0].isupper() and word.lower() not in small)
+
+
+def _positions(row: Row, spans: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    """Positions of the tokens that lie in one of the spans of characters, or reach into one."""
     starts = (0, *row.ends)
     return tuple(
         place

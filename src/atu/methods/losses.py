@@ -212,6 +212,15 @@ def exclude_tokens(logits: Float[Tensor, "n vocab"], token_ids: Int[Tensor, " k"
     return logits.index_fill(-1, token_ids, float("-inf"))
 
 
+def exclude_labels(
+    logits: Float[Tensor, "n vocab"], labels: Int[Tensor, " n"], where: Bool[Tensor, " n"]
+) -> Float[Tensor, "n vocab"]:
+    """`exclude_tokens` of one token a position: its label, at the positions of `where` alone."""
+    excluded = torch.zeros_like(logits, dtype=torch.bool)
+    excluded[where, labels[where]] = True
+    return logits.masked_fill(excluded, float("-inf"))
+
+
 def lowered_logits(
     logits: Float[Tensor, "n vocab"], labels: Int[Tensor, " n"], gamma: float
 ) -> Float[Tensor, "n vocab"]:

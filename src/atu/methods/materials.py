@@ -14,7 +14,13 @@ from atu.embedding.encoder import TextEncoder
 from atu.embedding.target import calibrated_threshold, center, concept_embedding
 from atu.embedding.windows import Windows, embed_windows
 from atu.errors import UserError
-from atu.methods.concept_tokens import concept_positions, concept_tokens, find_concept_words
+from atu.methods.concept_tokens import (
+    concept_positions,
+    concept_tokens,
+    find_concept_words,
+    named_positions,
+    small_words,
+)
 from atu.methods.config import TaskConfig
 from atu.methods.references import ReferenceStates, original_head, reference_states
 from atu.models.hook import can_begin_at
@@ -36,6 +42,8 @@ class RowSet:
     blind: ReferenceStates | None = None
     """The same with the concept's words hidden from the model; only for forget rows that need it."""
     windows: Windows | None = None
+    named: tuple[tuple[int, ...], ...] = ()
+    """Of each row the positions that hold a name or number; only for forget rows that need them."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +146,12 @@ def prepare_materials(
     blind = None
     if task.objective.needs_blind_states:
         blind = states(rows.forget, "concept hidden", [concept_positions(row, words) for row in rows.forget])
+    named: tuple[tuple[int, ...], ...] = ()
+    if task.objective.hide_names:
+        small = small_words((*rows.forget, *rows.retain))
+        named = tuple(named_positions(row, small) for row in rows.forget)
     return Materials(
-        forget=RowSet(rows.forget, states(rows.forget, "forget texts"), blind, windows[0]),
+        forget=RowSet(rows.forget, states(rows.forget, "forget texts"), blind, windows[0], named),
         retain=RowSet(rows.retain, states(rows.retain, "retain texts"), None, windows[1]),
         held_out_forget=RowSet(
             rows.held_out_forget, states(rows.held_out_forget, "held-out forget texts"), None, windows[2]

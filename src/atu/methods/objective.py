@@ -45,6 +45,8 @@ class ObjectiveConfig:
     model with the logit of each token of the text lowered."""
     margin: float = 0.0
     """Nats by which a token may be likelier to the teacher `bounded` than to the model that cannot see the words."""
+    hide_names: bool = False
+    """Of the teachers `masked` and `bounded`: nor may a name or number of a forget text be said in its place."""
     gamma: float = 0.0
     """Of `simnpo` the reward margin; of the teacher `undial` what the logit of a text's token is lowered by."""
     retain_weight: float = 1.0
@@ -78,6 +80,7 @@ class ObjectiveConfig:
             "token_weight": self.token != "none",
             "teacher": self.token == "distill",
             "margin": self.token == "distill" and self.teacher == "bounded",
+            "hide_names": self.token == "distill" and not self._lowers_labels,
             "gamma": self.token == "simnpo" or self._lowers_labels,
         }
         for option in dataclasses.fields(self):

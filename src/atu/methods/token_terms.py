@@ -10,6 +10,7 @@ from torch import Tensor
 from atu.methods.losses import (
     bounded_logits,
     dpo_loss,
+    exclude_labels,
     exclude_tokens,
     ga_loss,
     kl_to_reference,
@@ -23,7 +24,7 @@ from atu.methods.losses import (
 )
 from atu.methods.materials import Materials, RowSet
 from atu.methods.objective import ObjectiveConfig
-from atu.methods.references import scored_labels, scored_states
+from atu.methods.references import marked, scored_labels, scored_states
 from atu.models.hook import logits_from_hidden
 from atu.models.language_model import LanguageModel
 from atu.models.packing import read_batch
@@ -101,4 +102,7 @@ def _teacher_logits(objective: ObjectiveConfig, materials: Materials, batch: Bat
         assert forget.blind is not None
         blind = materials.head(forget.blind.gather_final(batch).to(device))
         logits = bounded_logits(logits, blind, objective.margin)
+    if forget.named:
+        is_named = marked(batch, forget.named)[batch.is_scored]
+        logits = exclude_labels(logits, scored_labels(batch)[0], is_named)
     return exclude_tokens(logits, torch.tensor(materials.concept_ids, dtype=torch.long, device=device))
