@@ -93,7 +93,7 @@ def test_the_models_are_those_of_the_comparison(scripts: None, workplace_with_ta
             f"unlearning_atu-{setting.concept}-seed0",
             f"unlearning_ga-{setting.concept}-seed0",
             f"unlearning_npo-{setting.concept}-seed0",
-            f"unlearning_atu_released-{setting.concept}-seed0-lr10",
+            f"unlearning_atu_released-{setting.concept}-seed0-lr3",
         ]
         assert {model.folder.parent for model in chosen} == {ROOT / "runs" / setting.testbed.name}
         for model in chosen:
