@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -27,7 +28,8 @@ from atu.evaluation.scorers import contains_any
 from atu.methods.align import AlignData, align_losses, hook_states
 from atu.models.hook import forward_to_hook
 from atu.models.language_model import LanguageModel
-from atu.models.rows import batch_indices, build_rows
+from atu.models.packing import can_pack
+from atu.models.rows import Row, batch_indices, build_rows
 from atu.records import Probe, Target, Text
 
 _MAX_TOKENS = 256
@@ -56,42 +58,50 @@ def readable_texts(target: Target, corpus: Sequence[Text], halves: Halves) -> li
 class FreshPredictor:
     """Trains a predictor for any layer of a model, and reads answers with it."""
 
+    llm: LanguageModel
     encoder: TextEncoder
     texts: Sequence[Text]
     steps: int
     seed: int
 
-    def read(self, llm: LanguageModel, layer: int, tested: Sequence[Probe], unknown: Sequence[Probe]) -> Readings:
+    def read(self, layer: int, tested: Sequence[Probe], unknown: Sequence[Probe]) -> Readings:
         """How often the answer is nearer to the prediction than the answers to the other tested questions are.
 
         `unknown`: the same questions about a name that nobody bears.
         """
-        predictor = self._train(llm, layer)
-        answers = [probe.references[0] for probe in tested]
-        true = self._embed(llm, answers)
-        target, nobody = (_predict(llm, predictor, layer, probes) @ true.T for probes in (tested, unknown))
+        predictor = self._train(layer)
+        true = self._embed([probe.references[0] for probe in tested])
+        target, nobody = (_predict(self.llm, predictor, layer, probes) @ true.T for probes in (tested, unknown))
         return Readings(
             [_rank(row, i, tested) for i, row in enumerate(target.tolist())],
             [_rank(row, i, tested) for i, row in enumerate(nobody.tolist())],
             target.diagonal().tolist(),
         )
 
-    def _windows(self, llm: LanguageModel) -> Windows:
-        return embed_windows(self.encoder, build_rows(llm, self.texts, max_tokens=_MAX_TOKENS))
+    @cached_property
+    def _rows(self) -> list[Row]:
+        return build_rows(self.llm, self.texts, max_tokens=_MAX_TOKENS)
 
-    def _mean(self, windows: Windows) -> Float[Tensor, " d_enc"]:
-        return windows.of_rows().mean(dim=0) if self.encoder.config.center else torch.zeros(self.encoder.dim)
+    @cached_property
+    def _windows(self) -> Windows:
+        return embed_windows(self.encoder, self._rows)
 
-    def _embed(self, llm: LanguageModel, answers: Sequence[str]) -> Float[Tensor, "answers d_enc"]:
+    @cached_property
+    def _mean(self) -> Float[Tensor, " d_enc"]:
+        if not self.encoder.config.center:
+            return torch.zeros(self.encoder.dim)
+        return self._windows.of_rows().mean(dim=0)
+
+    def _embed(self, answers: Sequence[str]) -> Float[Tensor, "answers d_enc"]:
         config = self.encoder.config
         ids = [self.encoder.token_offsets(answer)[0][: config.window_tokens] for answer in answers]
-        return center(self.encoder.embed_ids(ids, form=config.token_form), self._mean(self._windows(llm)))
+        return center(self.encoder.embed_ids(ids, form=config.token_form), self._mean)
 
-    def _train(self, llm: LanguageModel, layer: int) -> Predictor:
-        windows = self._windows(llm)
-        rows = build_rows(llm, self.texts, max_tokens=_MAX_TOKENS)
+    def _train(self, layer: int) -> Predictor:
+        llm = self.llm
         with judged(llm.model):
-            data = AlignData(hook_states(llm, rows, hook_layer=layer), windows, self._mean(windows))
+            states = hook_states(llm, self._rows, hook_layer=layer, packed=can_pack(llm, self._rows))
+        data = AlignData(states, self._windows, self._mean)
         width = llm.model.config.get_text_config().hidden_size
         predictor = build_predictor(
             PredictorConfig(name="fresh"), d_llm=width, d_enc=self.encoder.dim, seed=_FRESH + self.seed
@@ -100,7 +110,7 @@ class FreshPredictor:
         with torch.random.fork_rng():
             torch.manual_seed(_FRESH + self.seed)
             for step in range(self.steps):
-                chosen = batch_indices(len(rows), _BATCH, step, self.seed)
+                chosen = batch_indices(len(self._rows), _BATCH, step, self.seed)
                 losses = align_losses(predictor, data, chosen, contrastive_weight=_CONTRASTIVE, device=llm.device)
                 losses["total"].backward()
                 torch.nn.utils.clip_grad_norm_(predictor.parameters(), _CLIP)

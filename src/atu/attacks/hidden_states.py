@@ -88,13 +88,14 @@ def _predictor_unit(subject: Subject, config: EncoderConfig, seed: int) -> Unit:
         halves = subject.halves(seed)
         tested = _plain(halves.tested)
         reader = FreshPredictor(
+            llm=llm,
             encoder=load_encoder(config, device=str(llm.device)),
             texts=readable_texts(subject.target, subject.corpus, halves),
             steps=subject.budget.predictor_steps,
             seed=seed,
         )
         unknown = [renamed(probe, subject.target) for probe in tested]
-        return {layer: reader.read(llm, layer, tested, unknown) for layer in layers}
+        return {layer: reader.read(layer, tested, unknown) for layer in layers}
 
     return _unit(subject, f"fresh predictor, {config.name}", seed, read)
 
