@@ -45,7 +45,8 @@ OBJECTIVES: dict[str, tuple[float, dict[str, Any]]] = {
 }
 """Learning rate (of plain gradient descent, so that weights show the size of gradients) and terms."""
 STAGES = "task.stages=[{type: training, steps: 8}, {type: unlearning, steps: 8}]"
-RUN = (STAGES, "embedding_prediction_model.dropout=0", "training.checkpoint_seconds=0")
+# In bf16 a batch in two parts differs from the whole by more than the tests allow.
+RUN = (STAGES, "embedding_prediction_model.dropout=0", "training.checkpoint_seconds=0", "training.precision=fp32")
 
 
 def weights(trainer: Trainer) -> dict[str, torch.Tensor]:

@@ -20,7 +20,7 @@ from atu.models.gguf import convert_gguf
 from atu.models.hook import check_output_head
 from atu.models.language_model import LanguageModel, wrap
 from atu.models.packaged import build_once, check_sha256, fetch_packaged_file, file_sha256, slug
-from atu.models.quantization import quantization_config
+from atu.models.quantization import keep_gradients, quantization_config
 from atu.models.resolve import check_model_folder
 from atu.results.files import cache_root
 
@@ -168,6 +168,8 @@ def _load_model(folder: Path, config: ModelConfig, device: str) -> PreTrainedMod
             f"The weights of '{config.name}' in {folder} are incomplete: {len(missing)} tensors are missing, "
             f"such as {missing[0]}."
         )
+    if config.quantization == "nf4":
+        keep_gradients(model)
     return model.eval() if extra else model.to(device).eval()
 
 

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Literal
 
 import torch
+from torch import nn
 from transformers import BitsAndBytesConfig
 
 from atu.errors import UserError
@@ -37,3 +38,16 @@ def quantization_config(name: Literal["int8", "nf4"], *, dtype: torch.dtype) -> 
     if name == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+
+
+def keep_gradients(model: nn.Module) -> None:
+    """Keep 4-bit layers from the layout that bitsandbytes has for answers alone.
+
+    On a processor with AVX512-BF16 it lays out a layer's weights anew when that first answers without gradients; from
+    then on also training goes through a kernel that has no gradient, and what is below gets a wrong one.
+    """
+    from bitsandbytes.nn.modules import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
