@@ -195,7 +195,7 @@ def test_a_teacher_that_hides_names_does_not_say_the_texts_own(llm: LanguageMode
     batch, materials = first_batch(unlearning), unlearning.materials
     labels, _ = scored_labels(batch)
     p = materials.head(materials.forget.states.gather_final(batch)).softmax(-1)
-    places = [(b, t) for b, t in batch.is_scored.nonzero().tolist()]
+    places = batch.is_scored.nonzero().tolist()
     is_named = torch.tensor([t in materials.forget.named[batch.indices[b]] for b, t in places])
     assert 0 < int(is_named.sum()) < len(places)
     gone = p[:, list(materials.concept_ids)].sum(-1)
