@@ -75,10 +75,12 @@ def start(config: RunConfig) -> None:
 
 def _explain(config: RunConfig, folder: Path, failures: Mapping[int, ProcessFailure]) -> NoReturn:
     """Raise what ended the run."""
-    killed = [number for number, failure in failures.items() if failure.exitcode < 0]
+    # The launcher ends the others by SIGTERM, which kills one that is on its way out and answers no signal any more.
+    own = {number: failure for number, failure in failures.items() if failure.exitcode != -signal.SIGTERM} or failures
+    killed = [number for number, failure in own.items() if failure.exitcode < 0]
     if not killed and (folder / _ERROR).exists():
         raise UserError((folder / _ERROR).read_text(encoding="utf-8"))
-    first = min(killed or failures)
+    first = min(killed or own)
     how = f"failed with exit code {failures[first].exitcode}"
     if killed:
         how = f"was killed ({signal.Signals(-failures[first].exitcode).name})"

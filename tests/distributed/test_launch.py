@@ -8,12 +8,17 @@ import sys
 import threading
 import time
 from pathlib import Path
+from signal import SIGKILL, SIGTERM
 
 import psutil
 import pytest
+from torch.distributed.elastic.multiprocessing import ProcessFailure
 from workplace import Workplace
 
+from atu.compose import compose_run
+from atu.errors import UserError
 from atu.launch import launch
+from atu.several import _explain
 
 STAGES = "task.stages=[{type: training, steps: 10}, {type: unlearning, steps: 20}]"
 
@@ -66,3 +71,29 @@ def test_one_killed_process_ends_the_run_and_the_same_command_goes_on(
     assert (folder / "model" / "model.safetensors").is_file()
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if row["name"] == "train/loss"] == list(range(11, 31))
+
+
+def ends(*codes: int) -> dict[int, ProcessFailure]:
+    """What the launcher tells of the processes, by rank."""
+    return {rank: ProcessFailure(rank, rank + 1, code, "") for rank, code in enumerate(codes)}
+
+
+@pytest.mark.parametrize(
+    ("codes", "told", "expected"),
+    [
+        ((-SIGTERM, -SIGKILL), None, "Process 1 of 2 was killed (SIGKILL)"),
+        ((1, -SIGKILL), None, "Process 1 of 2 was killed (SIGKILL)"),
+        ((-SIGTERM, 1), None, "Process 1 of 2 failed with exit code 1"),
+        ((-SIGTERM, -SIGTERM), None, "Process 0 of 2 was killed (SIGTERM)"),
+        ((2, -SIGTERM), "The disk is full.", "The disk is full."),
+    ],
+)
+def test_the_process_that_ended_the_run_is_named_and_not_one_that_the_launcher_ended_after_it(
+    workplace: Workplace, tmp_path: Path, codes: tuple[int, int], told: str | None, expected: str
+) -> None:
+    config = compose_run(workplace.overrides(STAGES, "devices=2"))
+    if told is not None:
+        (tmp_path / "error.txt").write_text(told)
+    with pytest.raises(UserError) as error:
+        _explain(config, tmp_path, ends(*codes))
+    assert str(error.value).startswith(expected)
