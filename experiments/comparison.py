@@ -68,11 +68,12 @@ def _swept_targets(experiment: str) -> tuple[str, ...]:
 CELEBS_1, CELEBS_2 = _swept_targets("celebs-1"), _swept_targets("celebs-2")
 _RELEASED = ("experiment=embedded-released",)
 _FASTER = "task.training_module.unlearning_lr=3e-4"
-_LONGER = "task.stages=[{type: unlearning, steps: 16}, {type: unlearning, steps: 16}]"
+_EIGHT = "{type: unlearning, steps: 8}"
+_LONGER = f"task.stages=[{_EIGHT}, {_EIGHT}, {_EIGHT}, {_EIGHT}]"
 _LONGER_WITH_ALIGN = (
-    "task.stages=[{type: training, steps: 150}, {type: unlearning, steps: 16}, "
-    "{type: training, steps: 40}, {type: unlearning, steps: 16}]"
+    f"task.stages=[{{type: training, steps: 150}}, {_EIGHT}, {_EIGHT}, {{type: training, steps: 40}}, {_EIGHT}, {_EIGHT}]"
 )
+_NAMES_TOO = "task.objective.hide_names=true"
 # The yaml's values were chosen on William_Shakespeare, seed 0 (docs/experiments.md has the grid).
 BUILTIN = Testbed(
     "builtin",
@@ -89,7 +90,7 @@ CELEBS = Testbed(
     "celebs",
     (*CELEBS_1, *CELEBS_2),
     methods={
-        "unlearning_atu": (_FASTER, _LONGER_WITH_ALIGN),
+        "unlearning_atu": (_FASTER, _LONGER_WITH_ALIGN, _NAMES_TOO),
         "unlearning_ga": (_FASTER, _LONGER),
         "unlearning_npo": (_FASTER, _LONGER),
         "unlearning_atu_released": _RELEASED,

@@ -145,6 +145,22 @@ def test_about_given_texts_the_model_writes_answers_alone(
         assert not any(phrase in asked for phrase in other)
 
 
+def test_a_questionnaire_is_put_to_the_concept_and_its_neighbors_and_nothing_is_made_up(
+    tiny_llm: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atu.benchmarks.generated._ANSWER_TOKENS", 2)
+    begun: list[str] = []
+    config = dataclasses.replace(CONFIG, num_quiz_rows=16, num_neighbor_quiz_rows=16)
+    forms = ("Where was {name} born?", "Who is {name}'s mother?")
+    forget, retain = write_corpus(
+        tiny_llm, ANN, config, given=GIVEN, questionnaire=forms * 8, seed=0, progress=lambda what: begun.append(what)
+    )
+    assert begun == ["writing question rows"]
+    for texts, name in ((forget, "Ann Lee"), (retain, "Bob Ray")):
+        asked = "\n".join(text.prompt or "" for text in texts if text.source == "generated")
+        assert all(form.format(name=name) in asked for form in forms)
+
+
 def test_of_given_texts_about_several_targets_each_is_asked_about(
     tiny_llm: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,7 +173,7 @@ def test_of_given_texts_about_several_targets_each_is_asked_about(
     assert {text.subject for text in retain} == {"Po"}
 
 
-def test_other_given_texts_make_another_corpus(
+def test_other_given_texts_and_questions_make_another_corpus(
     tiny_llm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ATU_CACHE", str(tmp_path))
@@ -165,3 +181,6 @@ def test_other_given_texts_make_another_corpus(
     for given in (GIVEN, GIVEN, GIVEN[1:], ()):
         cached_corpus(llm, ANN, CONFIG, given=given, seed=0, progress=lambda what: None)
     assert len(list(tmp_path.rglob("*.json"))) == 3
+    for questionnaire in (["Who is {name}?"], ["Who is {name}?"], ["Where is {name}?"]):
+        cached_corpus(llm, ANN, CONFIG, questionnaire=questionnaire, seed=0, progress=lambda what: None)
+    assert len(list(tmp_path.rglob("*.json"))) == 5

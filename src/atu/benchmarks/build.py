@@ -12,8 +12,10 @@ from atu.benchmarks.config import CorpusConfig, DataConfig
 from atu.benchmarks.corpus import Corpus, read_texts, split_corpus
 from atu.benchmarks.generated import cached_corpus
 from atu.benchmarks.own import OwnConcept
+from atu.benchmarks.questions import WAYS_TO_ASK
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
 from atu.benchmarks.rwku.corpora import corpus_file, foreign_writer, forget_and_retain
+from atu.benchmarks.rwku.questionnaire import QUESTIONNAIRE
 from atu.benchmarks.rwku.reader import RwkuData
 from atu.errors import UserError
 from atu.models.language_model import LanguageModel
@@ -46,8 +48,15 @@ def build_corpus(config: DataConfig, llm: LanguageModel, target: Target, *, seed
     else:
         forget, retain = _read_rwku(config, llm, target, seed)
         if corpus.has_questions:
-            given = [*forget, *retain]
-            forget, retain = cached_corpus(llm, target, corpus, given=given, seed=seed, progress=progress)
+            forget, retain = cached_corpus(
+                llm,
+                target,
+                corpus,
+                given=[*forget, *retain],
+                questionnaire=QUESTIONNAIRE * len(WAYS_TO_ASK),
+                seed=seed,
+                progress=progress,
+            )
     return split_corpus(forget, retain, share=corpus.held_out_share, seed=seed)
 
 

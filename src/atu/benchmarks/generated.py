@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import asdict, replace
+from functools import partial
 
 import torch
 
@@ -71,15 +72,19 @@ def cached_corpus(
     config: CorpusConfig,
     *,
     given: Sequence[Text] = (),
+    questionnaire: Sequence[str] = (),
     seed: int,
     progress: Progress,
 ) -> tuple[list[Text], list[Text]]:
-    """`write_corpus`, found again in the cache for the same model, target, texts, settings and seed.
+    """`write_corpus`, found again in the cache for the same model, target, texts, questions, settings and seed.
 
     A model without a checksum writes it each time.
     """
+    write = partial(
+        write_corpus, llm, target, config, given=given, questionnaire=questionnaire, seed=seed, progress=progress
+    )
     if not llm.provenance.get("sha256"):
-        return write_corpus(llm, target, config, given=given, seed=seed, progress=progress)
+        return write()
     parts = {
         "revision": _REVISION,
         "model": dict(llm.provenance),
@@ -92,11 +97,13 @@ def cached_corpus(
     }
     if given:
         parts["given"] = [asdict(text) for text in given]
+    if questionnaire:
+        parts["questionnaire"] = list(questionnaire)
     path = cache_root() / "corpora" / f"{content_key(parts)}.json"
     if path.is_file():
         stored = read_json(path)
         return [Text(**row) for row in stored["forget"]], [Text(**row) for row in stored["retain"]]
-    forget, retain = write_corpus(llm, target, config, given=given, seed=seed, progress=progress)
+    forget, retain = write()
     rows = {"forget": [asdict(text) for text in forget], "retain": [asdict(text) for text in retain]}
     write_json_atomic(path, rows)
     return forget, retain
@@ -108,6 +115,7 @@ def write_corpus(
     config: CorpusConfig,
     *,
     given: Sequence[Text] = (),
+    questionnaire: Sequence[str] = (),
     seed: int,
     progress: Progress,
 ) -> tuple[list[Text], list[Text]]:
@@ -116,11 +124,13 @@ def write_corpus(
     Args:
         given: texts about the concept and about neighbors (whoever else is their subject), in place of its own;
             it then writes only answers, and only to questions that these texts do not answer.
+        questionnaire: questions with `{name}` in them, in place of those that the model would write.
 
     Returns:
         (forget, retain). Forget holds `num_forget_texts` texts, `num_question_rows` answers to questions about the
-        concept and phrases of its texts, and `num_quiz_rows` to questions of the model's own; retain the same about
-        the neighbors, and texts on general topics. Degenerate and empty ones are left out, so there may be fewer.
+        concept and phrases of its texts, and `num_quiz_rows` to the questionnaire, or to questions of the model's own;
+        retain the same about the neighbors, and texts on general topics. Degenerate and empty ones are left out, so
+        there may be fewer.
     """
     chance = random.Random(seed)
     writer = _for_writing(llm)
@@ -139,7 +149,9 @@ def write_corpus(
         for name, share in _shares(group, count):
             asked += questions(name, texts, share, chance)
     if config.num_quiz_rows or config.num_neighbor_quiz_rows:
-        forms = _write_question_forms(writer, [*concepts, *names], seed + 2, chance, progress("writing a quiz"))
+        forms = list(questionnaire) or _write_question_forms(
+            writer, [*concepts, *names], seed + 2, chance, progress("writing a quiz")
+        )
         for group, count in ((concepts, config.num_quiz_rows), (names, config.num_neighbor_quiz_rows)):
             for name, share in _shares(group, count):
                 asked += ask_of(name, forms, share, chance)
