@@ -68,11 +68,9 @@ def _swept_targets(experiment: str) -> tuple[str, ...]:
 CELEBS_1, CELEBS_2 = _swept_targets("celebs-1"), _swept_targets("celebs-2")
 _RELEASED = ("experiment=embedded-released",)
 _FASTER = "task.training_module.unlearning_lr=3e-4"
-_EIGHT = "{type: unlearning, steps: 8}"
-_LONGER = f"task.stages=[{_EIGHT}, {_EIGHT}, {_EIGHT}, {_EIGHT}]"
-_LONGER_WITH_ALIGN = (
-    f"task.stages=[{{type: training, steps: 150}}, {_EIGHT}, {_EIGHT}, {{type: training, steps: 40}}, {_EIGHT}, {_EIGHT}]"
-)
+_STEPS = "{type: unlearning, steps: 8}, {type: unlearning, steps: 8}"
+_LONGER = f"task.stages=[{_STEPS}, {_STEPS}]"
+_LONGER_WITH_ALIGN = f"task.stages=[{{type: training, steps: 150}}, {_STEPS}, {{type: training, steps: 40}}, {_STEPS}]"
 _NAMES_TOO = "task.objective.hide_names=true"
 # The yaml's values were chosen on William_Shakespeare, seed 0 (docs/experiments.md has the grid).
 BUILTIN = Testbed(

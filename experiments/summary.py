@@ -6,15 +6,16 @@ For each run, every score is read off where its curve crosses a share of the for
 two stages, by the rule of `generate_results.py --stage matched:LEVEL`), and after its last stage (level `end`). A
 concept counts once, as the mean of its seeds; shown are the mean over concepts and Student's 95% interval, and the
 paired difference of the default to each method on the concepts that both have. A method that does not get to a level
-on a concept has no number there, and `reached` says on how many it did. Writes docs/results/summary.json and prints a
-table.
+on a concept has no number there, and `reached` says on how many it did. After the last stage stands also what
+relearning brought back of the concepts that attack_comparison.py attacked (`relearned_concepts` of them). Writes
+docs/results/summary.json and prints a table.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,10 @@ MEASURES: dict[str, Callable[[Scores, Scores], float]] = {
 def main() -> None:
     """Write the summary and print it."""
     rows = []
+    attacked = _read(RESULTS / "attacks.json")
     for name, (testbed, concepts) in GROUPS.items():
-        runs = json.loads(testbed.results.read_text()) if testbed.results.exists() else []
-        rows += summarize(name, [run for run in runs if run["concept"] in concepts])
+        runs = _read(testbed.results)
+        rows += summarize(name, *([row for row in found if row["concept"] in concepts] for found in (runs, attacked)))
     (RESULTS / "summary.json").write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n")
     print("| testbed | method | forget level | reached | " + " | ".join(MEASURES) + " |")
     print("| --- | --- | --- | --- |" + " --- |" * len(MEASURES))
@@ -72,8 +74,14 @@ def _percent(level: Level) -> str:
     return level if isinstance(level, str) else f"{level:.0%}"
 
 
-def summarize(testbed: str, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row for each method and level."""
+def _read(path: Path) -> list[dict[str, Any]]:
+    return json.loads(path.read_text()) if path.exists() else []
+
+
+def summarize(
+    testbed: str, runs: list[dict[str, Any]], attacked: Sequence[dict[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """A row for each method and level, from the rows of the runs and those of their attacks."""
     rows = []
     for level in LEVELS:
         found = {
@@ -93,12 +101,27 @@ def summarize(testbed: str, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             for name, values in measures.items():
                 estimate = mean_interval(list(values.values()))
                 row[name] = _interval(estimate.value, estimate.low, estimate.high)
-            row["relearned_share"] = None  # from `atu attack` (docs/attacks.md), not from these runs
+            relearned = [
+                one for one in attacked if level == END and (one["method"], one["attack"]) == (method, "relearn")
+            ]
+            row |= _relearned([one for one in relearned if one["recovered"] is not None])
             if method != OURS and OURS in found:
                 gap = paired(list(differences(found[OURS]["neighbor_kept"], concepts).values()))
                 row["neighbor_kept_ours_minus_this"] = _interval(gap.mean, gap.low, gap.high)
             rows.append(row)
     return rows
+
+
+def _relearned(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Mean over concepts of the most that came back; of a single one the interval is that of its questions."""
+    if not measured:
+        return {"relearned_share": None, "relearned_concepts": 0}
+    if len(measured) == 1:
+        share = _interval(measured[0]["recovered"], measured[0]["low"], measured[0]["high"])
+    else:
+        estimate = mean_interval([one["recovered"] for one in measured])
+        share = _interval(estimate.value, estimate.low, estimate.high)
+    return {"relearned_share": share, "relearned_concepts": len(measured)}
 
 
 def _by_concept(

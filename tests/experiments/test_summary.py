@@ -59,6 +59,23 @@ def test_at_the_end_every_run_counts(summary: ModuleType) -> None:
     assert found["minutes"]["value"] == pytest.approx(3.0)
 
 
+def attack(concept: str, recovered: float | None, name: str = "relearn") -> dict[str, Any]:
+    low, high = (None, None) if recovered is None else (recovered - 0.1, recovered + 0.1)
+    head = {"method": "unlearning_atu", "concept": concept, "attack": name}
+    return {**head, "recovered": recovered, "low": low, "high": high}
+
+
+def test_what_relearning_brought_back_stands_behind_the_last_stage(summary: ModuleType) -> None:
+    runs = [run("unlearning_atu", "A", point(20, 35, 3))]
+    rows = summary.summarize("t", runs, [attack("A", 0.4), attack("B", None), attack("A", 0.9, "prompt")])
+    found = row(rows, "unlearning_atu", "end")
+    assert found["relearned_share"] == {"value": 0.4, "low": 0.3, "high": 0.5}
+    assert found["relearned_concepts"] == 1
+    assert row(rows, "unlearning_atu", 0.5)["relearned_share"] is None
+    both = row(summary.summarize("t", runs, [attack("A", 0.4), attack("B", 0.6)]), "unlearning_atu", "end")
+    assert (both["relearned_share"]["value"], both["relearned_concepts"]) == (0.5, 2)
+
+
 def test_a_benchmark_without_general_facts_has_no_utility(summary: ModuleType) -> None:
     one = run("unlearning_atu", "A", point(20, 35, 3))
     for scores in (one["before"], *one["curve"]):
