@@ -71,7 +71,11 @@ _FASTER = "task.training_module.unlearning_lr=3e-4"
 _STEPS = "{type: unlearning, steps: 8}, {type: unlearning, steps: 8}"
 _LONGER = f"task.stages=[{_STEPS}, {_STEPS}]"
 _LONGER_WITH_ALIGN = f"task.stages=[{{type: training, steps: 150}}, {_STEPS}, {{type: training, steps: 40}}, {_STEPS}]"
-_NAMES_TOO = "task.objective.hide_names=true"
+_DEEPER = (
+    "task.objective.hide_names=true",
+    "task.objective.token_weight=0.25",
+    "task.objective.npo_weight=0.25",
+)
 # The yaml's values were chosen on William_Shakespeare, seed 0 (docs/experiments.md has the grid).
 BUILTIN = Testbed(
     "builtin",
@@ -88,7 +92,7 @@ CELEBS = Testbed(
     "celebs",
     (*CELEBS_1, *CELEBS_2),
     methods={
-        "unlearning_atu": (_FASTER, _LONGER_WITH_ALIGN, _NAMES_TOO),
+        "unlearning_atu": (_FASTER, _LONGER_WITH_ALIGN, *_DEEPER),
         "unlearning_ga": (_FASTER, _LONGER),
         "unlearning_npo": (_FASTER, _LONGER),
         "unlearning_atu_released": _RELEASED,

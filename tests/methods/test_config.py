@@ -78,6 +78,9 @@ def test_a_value_out_of_range(cls: type, values: dict[str, Any], message: str) -
         ({"token": "ga", "beta": 0.5}, "beta=0.5 has no effect with token=ga: leave it at 0.1"),
         ({"token": "npo", "gamma": 0.5}, "gamma=0.5 has no effect with token=npo"),
         ({"token": "distill", "teacher": "undial", "gamma": 1.0, "hide_names": True}, "hide_names=True has no effect"),
+        ({"token": "npo", "npo_weight": 0.5}, "npo_weight=0.5 has no effect"),
+        ({"token": "distill", "beta": 0.5}, "beta=0.5 has no effect"),
+        ({"token": "distill", "npo_weight": -1.0}, "npo_weight must not be negative"),
         ({"token": "dpo", "teacher": "bounded"}, "teacher=bounded has no effect with token=dpo"),
         ({"token": "refusal", "beta": 1.0}, "beta=1.0 has no effect with token=refusal"),
         ({"token": "refusal", "steering": 1.0}, "steering=1.0 has no effect with token=refusal"),
@@ -144,6 +147,8 @@ def test_a_task_says_what_it_is_made_of() -> None:
     assert build(objective, ALIGN, UNLEARN).describe() == (
         "test (embedding redirect x 1 + token masked distill x 0.5 + retain KL x 2)"
     )
+    both = ObjectiveConfig(token="distill", npo_weight=0.25, retain_weight=0.0)
+    assert build(both, UNLEARN).describe() == "test (token masked distill x 1 + NPO x 0.25)"
     assert build(ObjectiveConfig(token="ga", retain_weight=0.0), UNLEARN).describe() == "test (token ga x 1)"
     rmu = ObjectiveConfig(representation="rmu", representation_weight=0.5)
     assert build(rmu, UNLEARN).describe() == "test (representation rmu x 0.5 + retain KL x 1)"

@@ -227,6 +227,19 @@ def test_ga_and_npo_are_their_losses_on_the_texts_nll(llm: LanguageModel, tiny_e
 
 
 @torch.no_grad()
+def test_npo_beside_distillation_is_that_of_npo_alone(llm: LanguageModel, tiny_encoder: Path) -> None:
+    alone = build(llm, tiny_encoder, token="npo", beta=0.2)
+    distill = build(llm, tiny_encoder, token="distill", teacher="masked")
+    both = build(llm, tiny_encoder, token="distill", teacher="masked", npo_weight=0.5, beta=0.2, token_weight=0.25)
+    damage(llm)
+    parts = both.losses(STAGE, 0, 0)
+    torch.testing.assert_close(parts["train/npo"], alone.losses(STAGE, 0, 0)["train/token"])
+    torch.testing.assert_close(parts["train/token"], distill.losses(STAGE, 0, 0)["train/token"])
+    rest = parts.get("train/retain", 0.0)
+    torch.testing.assert_close(parts["total"], 0.25 * parts["train/token"] + 0.5 * parts["train/npo"] + rest)
+
+
+@torch.no_grad()
 def test_simnpo_is_its_loss_on_the_nats_a_token_of_each_text(llm: LanguageModel, tiny_encoder: Path) -> None:
     unlearning = build(llm, tiny_encoder, token="simnpo", beta=2.5, gamma=0.5)
     batch = first_batch(unlearning)

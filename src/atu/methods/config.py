@@ -141,6 +141,8 @@ class TaskConfig:
         if objective.token != "none":
             term = f"{objective.teacher} distill" if objective.token == "distill" else objective.token
             parts.append(f"token {term} x {objective.token_weight:g}")
+        if objective.npo_weight > 0:
+            parts.append(f"NPO x {objective.npo_weight:g}")
         if objective.retain_weight > 0:
             parts.append(f"retain KL x {objective.retain_weight:g}")
         return f"{self.name} ({' + '.join(parts)})"

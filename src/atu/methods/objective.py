@@ -34,7 +34,7 @@ class ObjectiveConfig:
     it is."""
     adaptive_steering: bool = True
     beta: float = 0.1
-    """Inverse temperature of `enpo`, `npo`, `simnpo` and `dpo`."""
+    """Inverse temperature of `enpo`, `npo` (alone or beside `distill`), `simnpo` and `dpo`."""
     token: TokenTerm = "none"
     """`distill`: self-distillation; `ga`: gradient ascent; `npo`, `simnpo`: negative preference optimisation with and
     without a reference; `dpo`: "I don't know" preferred to the text; `refusal`: likelihood of "I don't know"."""
@@ -47,13 +47,23 @@ class ObjectiveConfig:
     """Nats by which a token may be likelier to the teacher `bounded` than to the model that cannot see the words."""
     hide_names: bool = False
     """Of the teachers `masked` and `bounded`: nor may a name or number of a forget text be said in its place."""
+    npo_weight: float = 0.0
+    """Of `distill`: weight of the loss of `npo` on the same texts, which is added; 0 leaves it out."""
     gamma: float = 0.0
     """Of `simnpo` the reward margin; of the teacher `undial` what the logit of a text's token is lowered by."""
     retain_weight: float = 1.0
     """KL to the untouched model on retain text, nats a token. 0 leaves the retain term out."""
 
     def __post_init__(self) -> None:
-        for key in ("embedding_weight", "representation_weight", "token_weight", "retain_weight", "margin", "gamma"):
+        for key in (
+            "embedding_weight",
+            "representation_weight",
+            "token_weight",
+            "npo_weight",
+            "retain_weight",
+            "margin",
+            "gamma",
+        ):
             if not getattr(self, key) >= 0:
                 raise UserError(f"{key} must not be negative.")
         if not 0 <= self.threshold_percentile <= 100:
@@ -76,11 +86,12 @@ class ObjectiveConfig:
             "representation_weight": self.representation == "rmu",
             "steering": self.representation == "rmu",
             "adaptive_steering": self.representation == "rmu",
-            "beta": self.embedding == "enpo" or self.token in ("npo", "simnpo", "dpo"),
+            "beta": self.embedding == "enpo" or self.token in ("npo", "simnpo", "dpo") or self.npo_weight > 0,
             "token_weight": self.token != "none",
             "teacher": self.token == "distill",
             "margin": self.token == "distill" and self.teacher == "bounded",
             "hide_names": self.token == "distill" and not self._lowers_labels,
+            "npo_weight": self.token == "distill",
             "gamma": self.token == "simnpo" or self._lowers_labels,
         }
         for option in dataclasses.fields(self):

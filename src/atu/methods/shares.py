@@ -73,4 +73,5 @@ def forget_measures(objective: ObjectiveConfig) -> dict[str, Measure]:
         "train/embedding": num_tokens,
         "train/representation": num_steered,
         "train/token": one_text if over_texts else num_scored,
+        "train/npo": one_text,
     }

@@ -23,7 +23,7 @@ from atu.methods.losses import (
     token_nll,
 )
 from atu.methods.materials import Materials, RowSet
-from atu.methods.objective import ObjectiveConfig
+from atu.methods.objective import ObjectiveConfig, TokenTerm
 from atu.methods.references import marked, scored_labels, scored_states
 from atu.models.hook import logits_from_hidden
 from atu.models.language_model import LanguageModel
@@ -47,21 +47,31 @@ def retain_term(llm: LanguageModel, materials: Materials, rows: RowSet, batch: B
     return kl_to_reference(logits, reference)
 
 
-def forget_term(
+def forget_terms(
     llm: LanguageModel, objective: ObjectiveConfig, materials: Materials, batch: Batch, hidden: Tensor
-) -> Tensor:
-    """The token term of a batch of forget texts, whose final states are `hidden`."""
+) -> dict[str, Tensor]:
+    """The token term of a batch of forget texts, whose final states are `hidden`, and what is added to `distill`."""
     logits = logits_from_hidden(llm.model, scored_states(hidden, batch))
-    if objective.token == "distill":
-        return kl_to_reference(logits, _teacher_logits(objective, materials, batch, logits.device))
+    if objective.token != "distill":
+        return {"train/token": _label_term(llm, objective.token, objective, materials, batch, logits)}
+    parts = {"train/token": kl_to_reference(logits, _teacher_logits(objective, materials, batch, logits.device))}
+    if objective.npo_weight > 0:
+        parts["train/npo"] = _label_term(llm, "npo", objective, materials, batch, logits)
+    return parts
+
+
+def _label_term(
+    llm: LanguageModel, term: TokenTerm, objective: ObjectiveConfig, materials: Materials, batch: Batch, logits: Tensor
+) -> Tensor:
+    """A term of how likely the texts' own tokens are."""
     labels, row = scored_labels(batch)
     nll, count = token_nll(logits, labels), len(batch.indices)
-    if objective.token == "ga":
+    if term == "ga":
         return ga_loss(nll)
-    if objective.token == "simnpo":
+    if term == "simnpo":
         return simnpo_loss(nll_of_rows(nll, row, count), objective.beta, objective.gamma)
     now, before = sequence_nll(nll, row, count), _reference_nll(materials, materials.forget, batch)
-    if objective.token == "npo":
+    if term == "npo":
         return npo_loss(now, before, objective.beta)
     refusals, instead, refusal_nll = _read_refusals(llm, materials, batch)
     preferred = sequence_nll(refusal_nll, scored_labels(instead)[1], count)

@@ -15,7 +15,7 @@ from atu.methods.losses import enpo_loss, push_loss, random_direction, redirect_
 from atu.methods.materials import Materials, RowSet
 from atu.methods.references import marked, scored_labels, scored_states
 from atu.methods.shares import ALONE, Share, forget_measures, num_scored
-from atu.methods.token_terms import forget_term, read_rows, refusal_term, retain_term
+from atu.methods.token_terms import forget_terms, read_rows, refusal_term, retain_term
 from atu.models.hook import capture_hook, logits_from_hidden
 from atu.models.language_model import LanguageModel
 from atu.models.packing import read_batch_to_hook
@@ -61,7 +61,7 @@ class Unlearning:
             parts["train/token"] = refusal_term(self.llm, self.materials, batch)
         elif objective.token != "none":
             assert hidden is not None
-            parts["train/token"] = forget_term(self.llm, objective, self.materials, batch, hidden)
+            parts |= forget_terms(self.llm, objective, self.materials, batch, hidden)
         for name, measure in forget_measures(objective).items():
             if name in parts:
                 rows = self._token_rows if name == "train/token" else self.materials.forget
@@ -75,6 +75,7 @@ class Unlearning:
             "train/embedding": objective.embedding_weight,
             "train/representation": objective.representation_weight,
             "train/token": objective.token_weight,
+            "train/npo": objective.npo_weight,
             "train/retain": objective.retain_weight,
         }
         total = torch.stack([weights[name] * part for name, part in parts.items()]).sum()

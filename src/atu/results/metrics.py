@@ -230,6 +230,7 @@ KINDS: dict[str, Words] = {
     "embedding": Words("embedding term", "嵌入项"),
     "distill": Words("distillation term", "蒸馏项"),
     "token": Words("token term", "词元项"),
+    "npo": Words("NPO term", "NPO 项"),
     "retain": Words("retain term", "保留项"),
     "alignment": Words("alignment term", "对齐项"),
     "contrastive": Words("contrastive term", "对比项"),
