@@ -53,7 +53,7 @@ def build_corpus(config: DataConfig, llm: LanguageModel, target: Target, *, seed
                 target,
                 corpus,
                 given=[*forget, *retain],
-                questionnaire=QUESTIONNAIRE * len(WAYS_TO_ASK),
+                questionnaire=QUESTIONNAIRE * len(WAYS_TO_ASK),  # so often may one question be drawn
                 seed=seed,
                 progress=progress,
             )

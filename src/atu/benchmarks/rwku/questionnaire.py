@@ -1,6 +1,6 @@
-"""What may be asked about any person, since RWKU's targets are people; from what biographies tell, not from probes.
+"""What may be asked about any person, since RWKU's targets are people; which of it a model knows, its answers show.
 
-Which of it a model knows, its own answers show.
+Written from what biographies tell, with Stephen King's probes known (a target to tune on) and none of celebs-2's.
 """
 
 QUESTIONNAIRE = (
