@@ -30,7 +30,7 @@ class CorpusConfig:
     num_neighbor_question_rows: int = 96
     """The same about all its neighbors together."""
     num_quiz_rows: int = 128
-    """Questions that the model itself asks about the concept or a neighbor, put to the concept."""
+    """Questions put to the concept: what the model asks about it or a neighbor, of RWKU's people a questionnaire."""
     num_neighbor_quiz_rows: int = 160
     """The same put to all its neighbors together."""
     max_new_tokens: int = 48
