@@ -55,7 +55,9 @@ def rows(llm: LanguageModel, texts: Sequence[str]) -> tuple[Row, ...]:
     return tuple(build_rows(llm, plain(texts), max_tokens=64))
 
 
-def materials(llm: LanguageModel, encoder_folder: Path, task: TaskConfig) -> Materials:
+def materials(
+    llm: LanguageModel, encoder_folder: Path, task: TaskConfig, held_out: Sequence[str] = FORGET[-3:]
+) -> Materials:
     """What the task reads; `llm` must be untouched."""
     encoder = None
     if task.needs_predictor:
@@ -67,7 +69,7 @@ def materials(llm: LanguageModel, encoder_folder: Path, task: TaskConfig) -> Mat
         SplitRows(
             forget=rows(llm, FORGET[:-3]),
             retain=rows(llm, RETAIN),
-            held_out_forget=rows(llm, FORGET[-3:]),
+            held_out_forget=rows(llm, held_out),
             held_out_retain=rows(llm, ["A winter is the doctor of the letter.", "The castle is a music."]),
             refusals=tuple(build_rows(llm, refusals, max_tokens=64)),
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,29 @@ def test_a_questionnaire_is_put_to_the_concept_and_its_neighbors_and_nothing_is_
     for texts, name in ((forget, "Ann Lee"), (retain, "Bob Ray")):
         asked = "\n".join(text.prompt or "" for text in texts if text.source == "generated")
         assert all(form.format(name=name) in asked for form in forms)
+
+
+def test_names_in_the_concepts_texts_are_asked_about_for_their_own_sake_and_kept(
+    tiny_llm: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atu.benchmarks.generated._ANSWER_TOKENS", 2)
+    none = dataclasses.replace(
+        CONFIG, num_question_rows=0, num_neighbor_question_rows=0, num_quiz_rows=0, num_neighbor_quiz_rows=0
+    )
+    config = dataclasses.replace(none, num_related_rows=16)
+    forget, retain = write_corpus(tiny_llm, ANN, config, given=GIVEN, seed=0, progress=lambda what: None)
+    assert [text.source for text in forget] == ["book", "book"]
+    written = [text for text in retain if text.source == "generated"]
+    assert {text.subject for text in written} == {"Green Door", "Oslo"}
+    assert all(text.prompt is not None and text.subject in text.prompt for text in written)
+    assert not any("Ann" in (text.prompt or "") for text in written)
+
+    def says_ann(llm: LanguageModel, openings: Sequence[str], *arguments: object) -> list[str]:
+        return ["by Ann Lee." if i % 2 else "in Norway." for i in range(len(openings))]
+
+    monkeypatch.setattr("atu.benchmarks.generated._continue", says_ann)
+    _, retain = write_corpus(tiny_llm, ANN, config, given=GIVEN, seed=0, progress=lambda what: None)
+    assert {text.text for text in retain if text.source == "generated"} == {"in Norway."}
 
 
 def test_of_given_texts_about_several_targets_each_is_asked_about(

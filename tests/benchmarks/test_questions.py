@@ -8,7 +8,9 @@ from atu.benchmarks.questions import (
     QUESTION_FORMS,
     WAYS_TO_ASK,
     frequent_phrases,
+    mentions,
     questions,
+    related_questions,
 )
 from atu.records import Text
 
@@ -94,3 +96,22 @@ def test_a_sentence_with_a_blank_leaves_room_for_an_answer() -> None:
 def test_no_question_form_is_asked_twice_of_a_phrase() -> None:
     requests = questions("Ann Lee", [], 100, random.Random(0))
     assert len(requests) == len(QUESTION_FORMS) == len({request.prompt for request in requests})
+
+
+def test_what_lies_around_a_concept_is_asked_about_alone() -> None:
+    texts = [text("Ann Lee saw Rome, Oslo, Lee Street."), text("She saw Rome, Oslo, Lee Street."), text("to Rome.")]
+    others = [text("It rained."), text("in Bonn", "Bob Ray"), text("in Bonn", "Bob Ray")]
+    requests = related_questions("Ann Lee", [*texts, *others], 8, random.Random(0))
+    assert [request.subject for request in requests] == ["Rome", "Oslo"] * 4
+    assert len({request.prompt for request in requests}) == 8
+    for request in requests:
+        forms = [form.format(phrase=request.subject) for form in QUESTION_FORMS]
+        assert request.prompt in {way.format(question=form) for way in WAYS_TO_ASK for form in forms}
+        assert request.context == request.answer == ""
+
+
+def test_a_text_mentions_a_name_with_each_capital_word_of_it() -> None:
+    assert mentions("the KING's hand", "Stephen King")
+    assert mentions("by Stephen", "Stephen King")
+    assert not mentions("a kingdom", "Stephen King")
+    assert not mentions("the body of the whale", "the Human Heart")

@@ -18,6 +18,7 @@ from atu.methods.concept_tokens import (
     find_concept_words,
     named_positions,
     small_words,
+    telling_positions,
 )
 from atu.models.rows import Row
 
@@ -123,6 +124,23 @@ def test_a_word_that_is_also_written_small_is_no_name() -> None:
     assert named_positions(words_of("The Dream"), small_words([words_of("the dream")])) == ()
     # What a prompt writes small is not looked at.
     assert named_positions(words_of("The Dream"), small_words([words_of("the", prompt="dream ")])) == (2,)
+
+
+@pytest.mark.parametrize(
+    ("text", "telling"),
+    [
+        ("Eleanor King wrote novels in 1974", ["Eleanor", "novels", "1974"]),
+        ("KING of horror", ["horror"]),  # the name, however it is spelled
+        ("she wrote 3 books", []),
+    ],
+)
+def test_a_concept_is_told_by_its_words_names_and_numbers_but_not_by_its_own_name(
+    text: str, telling: list[str]
+) -> None:
+    words = ("King", "Novels", "horror", "king")
+    row = words_of(text, prompt="Is Oslo a novels 1999 town? ")
+    found = telling_positions(row, words, "Stephen King", small_words([words_of("she wrote the books")]))
+    assert [text.split()[place - 1] for place in found] == telling
 
 
 @pytest.fixture(scope="module")

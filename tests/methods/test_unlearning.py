@@ -227,13 +227,22 @@ def test_ga_and_npo_are_their_losses_on_the_texts_nll(llm: LanguageModel, tiny_e
 
 
 @torch.no_grad()
-def test_npo_beside_distillation_is_that_of_npo_alone(llm: LanguageModel, tiny_encoder: Path) -> None:
-    alone = build(llm, tiny_encoder, token="npo", beta=0.2)
+def test_npo_beside_distillation_leaves_the_end_of_a_turn_alone(llm: LanguageModel, tiny_encoder: Path) -> None:
     distill = build(llm, tiny_encoder, token="distill", teacher="masked")
     both = build(llm, tiny_encoder, token="distill", teacher="masked", npo_weight=0.5, beta=0.2, token_weight=0.25)
+    batch = first_batch(both)
+    labels, row = scored_labels(batch)
+    end = int(labels[3])  # whatever token: the plain texts here have no turn
+    both = dataclasses.replace(both, llm=dataclasses.replace(llm, end_ids=(end,)))
+
+    def pushed_nll() -> Tensor:
+        nll = -log_probabilities(llm, batch).gather(1, labels[:, None])[:, 0]
+        return torch.stack([nll[(labels != end) & (row == b)].sum() for b in range(3)])
+
+    before = pushed_nll()
     damage(llm)
     parts = both.losses(STAGE, 0, 0)
-    torch.testing.assert_close(parts["train/npo"], alone.losses(STAGE, 0, 0)["train/token"])
+    torch.testing.assert_close(parts["train/npo"], npo_loss(pushed_nll(), before, 0.2), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(parts["train/token"], distill.losses(STAGE, 0, 0)["train/token"])
     rest = parts.get("train/retain", 0.0)
     torch.testing.assert_close(parts["total"], 0.25 * parts["train/token"] + 0.5 * parts["train/npo"] + rest)
@@ -353,10 +362,23 @@ def test_the_signals_of_the_untouched_model_are_zero_and_move_with_it(llm: Langu
     assert abs(signals["signal/concept_nll_rise"]) > 1e-3
 
 
-def test_where_no_word_of_the_concept_is_held_out_its_rise_is_unknown(llm: LanguageModel, tiny_encoder: Path) -> None:
+def test_where_nothing_of_the_concept_is_held_out_its_rise_is_unknown(llm: LanguageModel, tiny_encoder: Path) -> None:
     inputs = build(llm, tiny_encoder, token="ga").materials
-    silent = dataclasses.replace(inputs, held_out_forget=inputs.held_out_retain, concept_words=("Zorblatt",))
+    held_out = dataclasses.replace(inputs.held_out_forget, telling=((),) * len(inputs.held_out_forget.rows))
+    silent = dataclasses.replace(inputs, held_out_forget=held_out)
     assert set(held_out_signals(llm, silent)) == {"signal/retain_kl"}
+
+
+def test_the_rise_is_of_what_a_text_tells_and_of_the_name_only_where_it_tells_nothing_else(
+    llm: LanguageModel, tiny_encoder: Path
+) -> None:
+    def told(*texts: str) -> list[str]:
+        inputs = materials(llm, tiny_encoder, task(token="ga"), texts)
+        rows = zip(inputs.held_out_forget.rows, inputs.held_out_forget.telling, strict=True)
+        return ["".join(row.string[([0, *row.ends])[t] : row.ends[t]] for t in places).strip() for row, places in rows]
+
+    assert told("In 1973 Zorblatt wrote it.", "Zorblatt sang.") == ["1973 wrote", ""]
+    assert told("The Zorblatt sang.") == ["Zorblatt"]
 
 
 def test_the_concepts_words_are_those_that_only_its_texts_say(llm: LanguageModel, tiny_encoder: Path) -> None:

@@ -14,7 +14,7 @@ from functools import partial
 import torch
 
 from atu.benchmarks.config import CorpusConfig
-from atu.benchmarks.questions import WORDINGS, Request, questions
+from atu.benchmarks.questions import WORDINGS, Request, mentions, questions, related_questions
 from atu.benchmarks.quiz import QUIZ_WORDINGS, ask_of, question_forms, quizzes
 from atu.evaluation.collapse import is_degenerate
 from atu.evaluation.generate import Prompt, Sampling, generate
@@ -129,7 +129,8 @@ def write_corpus(
     Returns:
         (forget, retain). Forget holds `num_forget_texts` texts, `num_question_rows` answers to questions about the
         concept and phrases of its texts, and `num_quiz_rows` to the questionnaire, or to questions of the model's own;
-        retain the same about the neighbors, and texts on general topics. Degenerate and empty ones are left out, so
+        retain the same about the neighbors, texts on general topics, and `num_related_rows` answers to questions about
+        phrases of the concept's texts, of which those that mention it are left out. So are degenerate and empty ones;
         there may be fewer.
     """
     chance = random.Random(seed)
@@ -155,14 +156,40 @@ def write_corpus(
         for group, count in ((concepts, config.num_quiz_rows), (names, config.num_neighbor_quiz_rows)):
             for name, share in _shares(group, count):
                 asked += ask_of(name, forms, share, chance)
+    related = _write_related(writer, concepts, texts, config, seed + 3, chance, progress)
     if given:  # these say what is true; of its own texts, the model is asked what it holds true
         texts += [Text(text=r.answer, subject=r.subject, source="given", prompt=r.prompt) for r in asked if r.answer]
         asked = [request for request in asked if not request.answer]
     texts += _ask(writer, asked, config, _ANSWER_TOKENS, seed + 1, progress("writing question rows"))
     return (
         [text for text in texts if text.subject in concepts],
-        [text for text in texts if text.subject not in concepts],
+        [text for text in texts if text.subject not in concepts] + related,
     )
+
+
+def _write_related(
+    llm: LanguageModel,
+    concepts: Sequence[str],
+    texts: Sequence[Text],
+    config: CorpusConfig,
+    seed: int,
+    chance: random.Random,
+    progress: Progress,
+) -> list[Text]:
+    """What the model says of the names in the concepts' texts when it is asked about them alone."""
+    asked = [
+        request
+        for name, share in _shares(concepts, config.num_related_rows)
+        for request in related_questions(name, texts, share, chance)
+    ]
+    if not asked:
+        return []
+    answers = _ask(llm, asked, config, _ANSWER_TOKENS, seed, progress("writing related rows"))
+    return [
+        answer
+        for answer in answers
+        if not any(mentions(said, name) for said in (answer.subject, answer.text) for name in concepts)
+    ]
 
 
 def _requests(target: Target, names: Sequence[str], config: CorpusConfig, chance: random.Random) -> list[Request]:

@@ -43,6 +43,7 @@ WORDINGS = (*QUESTION_FORMS, *WAYS_TO_ASK, _CONTEXT, _CLOZE)
 _STARTS_SENTENCE = re.compile(r"(^|[.!?:\n][\"”')]*)\s*$")
 MIN_SHARE = 0.02
 """Of the texts that must hold a phrase."""
+_WORD = re.compile(r"\w{2,}")
 _SMALL_WORD = re.compile(r"\b[a-z]\w+")
 _PHRASE = re.compile(r"\b[A-Z]\w+(?:(?: of| the| and| de| von)* [A-Z]\w+)*")
 
@@ -84,6 +85,26 @@ def questions(subject: str, texts: Sequence[Text], count: int, chance: random.Ra
     num_blanks = min(len(blanks), count // 3)
     chosen = blanks[:num_blanks] + forms[: count - num_blanks]
     return [replace(request, prompt=chance.choice(WAYS_TO_ASK).format(question=request.prompt)) for request in chosen]
+
+
+def related_questions(subject: str, texts: Sequence[Text], count: int, chance: random.Random) -> list[Request]:
+    """Questions about what lies around the subject: the fixed forms filled with the phrases of its texts.
+
+    Each phrase is asked for its own sake, so the request is about the phrase and does not name the subject. Phrases
+    with a word of the subject's name are left out.
+    """
+    own = [text.text for text in texts if text.subject == subject]
+    others = [text.text for text in texts if text.subject != subject]
+    phrases = [phrase for phrase in frequent_phrases(own, others) if not mentions(phrase, subject)]
+    phrases = phrases[: max(1, count // 4)]
+    asked = [(phrase, form.format(phrase=phrase)) for turn in _turns(phrases, chance) for phrase, form in turn]
+    return [Request(phrase, chance.choice(WAYS_TO_ASK).format(question=question)) for phrase, question in asked[:count]]
+
+
+def mentions(text: str, subject: str) -> bool:
+    """Whether a text holds a word of the subject's name that has a capital, in whatever case."""
+    own = {word.casefold() for word in _WORD.findall(subject) if word[0].isupper()}
+    return any(word.casefold() in own for word in _WORD.findall(text))
 
 
 def _turns(phrases: Sequence[str], chance: random.Random) -> list[list[tuple[str, str]]]:

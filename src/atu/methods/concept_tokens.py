@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from transformers import PreTrainedTokenizerBase
 
@@ -62,12 +62,33 @@ def named_positions(row: Row, small: frozenset[str]) -> tuple[int, ...]:
     A name is a word with a capital that is not among the `small` ones, a number has two digits or more: single ones
     count the lines of lists.
     """
-    found = _WORD_OR_NUMBER.finditer(row.string, row.body_start)
-    return _positions(row, [match.span() for match in found if _names_something(match[0], small)])
+    return _positions_in_text(row, lambda word: _names_something(word, small))
+
+
+def telling_positions(row: Row, words: Sequence[str], name: str, small: frozenset[str]) -> tuple[int, ...]:
+    """Positions of the text's tokens that tell something of the concept: its words, names and numbers, less its name.
+
+    Args:
+        words: as `find_concept_words` found them.
+        name: of the concept; its own words say nothing of what is known about it.
+        small: as `small_words` found them.
+    """
+    own, wanted = ({word.casefold() for word in group} for group in (_WORD.findall(name), words))
+
+    def tells(word: str) -> bool:
+        return word.casefold() not in own and (word.casefold() in wanted or _names_something(word, small))
+
+    return _positions_in_text(row, tells)
 
 
 def _names_something(word: str, small: frozenset[str]) -> bool:
     return word.isdecimal() or (word[0].isupper() and word.lower() not in small)
+
+
+def _positions_in_text(row: Row, counts: Callable[[str], bool]) -> tuple[int, ...]:
+    """Positions of the tokens that hold a part of a word or number that counts; those of the prompt do not."""
+    found = _WORD_OR_NUMBER.finditer(row.string, row.body_start)
+    return _positions(row, [match.span() for match in found if counts(match[0])])
 
 
 def _positions(row: Row, spans: Sequence[tuple[int, int]]) -> tuple[int, ...]:

@@ -81,7 +81,7 @@ class StopConfig:
     """When a run ends before its schedule does. Reads training-side signals only, alike for every method."""
 
     concept_nll_rise: float | None = 5.0
-    """Stop once the concept's own words cost this many nats a token more than before, on held-out texts."""
+    """Stop once what held-out texts tell of the concept costs this many nats a token more than before."""
     retain_kl: float | None = 0.5
     """Stop once the model has moved this far (nats a token) from the original on held-out retain texts."""
 

@@ -20,6 +20,7 @@ from atu.methods.concept_tokens import (
     find_concept_words,
     named_positions,
     small_words,
+    telling_positions,
 )
 from atu.methods.config import TaskConfig
 from atu.methods.references import ReferenceStates, original_head, reference_states
@@ -44,6 +45,9 @@ class RowSet:
     windows: Windows | None = None
     named: tuple[tuple[int, ...], ...] = ()
     """Of each row the positions that hold a name or number; only for forget rows that need them."""
+    telling: tuple[tuple[int, ...], ...] = ()
+    """Of each row the positions that tell something of the concept, by which the stop rule judges: of its name alone
+    where the texts tell nothing else. Only for held-out forget rows."""
 
 
 @dataclass(frozen=True)
@@ -146,15 +150,21 @@ def prepare_materials(
     blind = None
     if task.objective.needs_blind_states:
         blind = states(rows.forget, "concept hidden", [concept_positions(row, words) for row in rows.forget])
+    small = small_words((*rows.forget, *rows.retain))
     named: tuple[tuple[int, ...], ...] = ()
     if task.objective.hide_names:
-        small = small_words((*rows.forget, *rows.retain))
         named = tuple(named_positions(row, small) for row in rows.forget)
+    telling = tuple(telling_positions(row, words, target.name, small) for row in rows.held_out_forget)
+    if not any(telling):
+        telling = tuple(concept_positions(row, words) for row in rows.held_out_forget)
     return Materials(
         forget=RowSet(rows.forget, states(rows.forget, "forget texts"), blind, windows[0], named),
         retain=RowSet(rows.retain, states(rows.retain, "retain texts"), None, windows[1]),
         held_out_forget=RowSet(
-            rows.held_out_forget, states(rows.held_out_forget, "held-out forget texts"), None, windows[2]
+            rows.held_out_forget,
+            states(rows.held_out_forget, "held-out forget texts"),
+            windows=windows[2],
+            telling=telling,
         ),
         held_out_retain=RowSet(
             rows.held_out_retain, states(rows.held_out_retain, "held-out retain texts"), None, windows[3]

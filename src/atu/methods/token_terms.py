@@ -23,7 +23,7 @@ from atu.methods.losses import (
     token_nll,
 )
 from atu.methods.materials import Materials, RowSet
-from atu.methods.objective import ObjectiveConfig, TokenTerm
+from atu.methods.objective import ObjectiveConfig
 from atu.methods.references import marked, scored_labels, scored_states
 from atu.models.hook import logits_from_hidden
 from atu.models.language_model import LanguageModel
@@ -53,17 +53,33 @@ def forget_terms(
     """The token term of a batch of forget texts, whose final states are `hidden`, and what is added to `distill`."""
     logits = logits_from_hidden(llm.model, scored_states(hidden, batch))
     if objective.token != "distill":
-        return {"train/token": _label_term(llm, objective.token, objective, materials, batch, logits)}
+        return {"train/token": _label_term(llm, objective, materials, batch, logits)}
     parts = {"train/token": kl_to_reference(logits, _teacher_logits(objective, materials, batch, logits.device))}
     if objective.npo_weight > 0:
-        parts["train/npo"] = _label_term(llm, "npo", objective, materials, batch, logits)
+        parts["train/npo"] = _npo_up_to_the_end(llm, objective, materials, batch, logits)
     return parts
 
 
-def _label_term(
-    llm: LanguageModel, term: TokenTerm, objective: ObjectiveConfig, materials: Materials, batch: Batch, logits: Tensor
+def _npo_up_to_the_end(
+    llm: LanguageModel, objective: ObjectiveConfig, materials: Materials, batch: Batch, logits: Tensor
 ) -> Tensor:
-    """A term of how likely the texts' own tokens are."""
+    """NPO's loss on texts without the token that ends a turn: pushed away, it would let answers run on and on."""
+    labels, row = scored_labels(batch)
+    counts, num_rows = labels != llm.end_ids[0], len(batch.indices)
+    with torch.no_grad():
+        reference = materials.head(materials.forget.states.gather_final(batch).to(logits.device)[counts])
+        before = token_nll(reference, labels[counts])
+    now = token_nll(logits[counts], labels[counts])
+    return npo_loss(
+        sequence_nll(now, row[counts], num_rows), sequence_nll(before, row[counts], num_rows), objective.beta
+    )
+
+
+def _label_term(
+    llm: LanguageModel, objective: ObjectiveConfig, materials: Materials, batch: Batch, logits: Tensor
+) -> Tensor:
+    """The term of how likely the texts' own tokens are."""
+    term = objective.token
     labels, row = scored_labels(batch)
     nll, count = token_nll(logits, labels), len(batch.indices)
     if term == "ga":

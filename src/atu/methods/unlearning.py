@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from atu.embedding.predictor import Predictor
-from atu.methods.concept_tokens import concept_positions
 from atu.methods.config import StageConfig, TaskConfig
 from atu.methods.losses import enpo_loss, push_loss, random_direction, redirect_loss, rmu_loss, token_nll
 from atu.methods.materials import Materials, RowSet
@@ -143,20 +142,19 @@ def held_out_signals(llm: LanguageModel, materials: Materials) -> dict[str, floa
     """The training-side signals that the stop rule reads, on texts that no step has trained on.
 
     Returns:
-        `signal/concept_nll_rise`: how many nats a token the concept's own words cost more than in the
-        untouched model (left out where none of them occurs); `signal/retain_kl`: KL from the untouched model on
-        retain texts, nats a token.
+        `signal/concept_nll_rise`: how many nats a token cost more than in the untouched model where a text tells
+        something of the concept (left out where none does); `signal/retain_kl`: KL from the untouched model on retain
+        texts, nats a token.
     """
     forget, retain = materials.held_out_forget, materials.held_out_retain
-    spoken = [concept_positions(row, materials.concept_words) for row in forget.rows]
     rises = []
     for batch in _all_batches(llm, forget.rows):
         hidden, _ = read_rows(llm, materials, forget, batch)
         labels, _ = scored_labels(batch)
-        of_concept = marked(batch, spoken)[batch.is_scored]
-        now = token_nll(logits_from_hidden(llm.model, scored_states(hidden, batch)[of_concept]), labels[of_concept])
-        states = forget.states.gather_final(batch).to(llm.device)[of_concept]
-        rises.append(now - token_nll(materials.head(states), labels[of_concept]))
+        tells = marked(batch, forget.telling)[batch.is_scored]
+        now = token_nll(logits_from_hidden(llm.model, scored_states(hidden, batch)[tells]), labels[tells])
+        states = forget.states.gather_final(batch).to(llm.device)[tells]
+        rises.append(now - token_nll(materials.head(states), labels[tells]))
     batches = list(_all_batches(llm, retain.rows))
     kls = [retain_term(llm, materials, retain, batch) * batch.is_scored.sum() for batch in batches]
     signals = {"signal/retain_kl": float(torch.stack(kls).sum() / sum(int(batch.is_scored.sum()) for batch in batches))}

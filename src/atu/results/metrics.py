@@ -289,8 +289,8 @@ _SPECIAL: dict[str, dict[str, Any]] = {
         "direction": "higher",
         "unit": "nats/token",
         "meaning": Words(
-            "How much less likely the concept's own words became on held-out texts about it.",
-            "在关于该概念的留出文本上，其自身词语的可能性下降了多少。",
+            "How much less likely became what held-out texts tell of the concept: its words, names and numbers.",
+            "在关于该概念的留出文本上，所述内容（其词语、名称与数字）的可能性下降了多少。",
         ),
     },
     "signal/retain_kl": {

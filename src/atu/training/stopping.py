@@ -17,5 +17,5 @@ def stop_reason(signals: Mapping[str, float], stop: StopConfig) -> str | None:
     if stop.retain_kl is not None and moved >= stop.retain_kl:
         return f"held-out retain texts moved {moved:.2f} nats a token (limit {stop.retain_kl:g})"
     if stop.concept_nll_rise is not None and rise is not None and rise >= stop.concept_nll_rise:
-        return f"the concept's words cost {rise:.2f} nats a token more (goal {stop.concept_nll_rise:g})"
+        return f"what is told of the concept costs {rise:.2f} nats a token more (goal {stop.concept_nll_rise:g})"
     return None
