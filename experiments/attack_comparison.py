@@ -19,7 +19,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from comparison import BUILTIN, CELEBS, ROOT, TAUGHT_MODEL, Job, Testbed, in_own_process, run_all, run_once, teach
+from comparison import (
+    BUILTIN,
+    CELEBS,
+    ROOT,
+    TAUGHT_MODEL,
+    Job,
+    Testbed,
+    hash_of_run,
+    in_own_process,
+    run_all,
+    run_once,
+    teach,
+)
 
 from atu.attacks.config import ATTACKS
 from atu.results.attack_rows import read_attack_rows
@@ -104,7 +116,12 @@ class Attacked:
         found = verdicts(read_attack_rows(self.out / "attacks.json"))
         if not found:
             return []
-        head = {"concept": self.setting.concept, "method": self.label, "seed": SEED}
+        head = {
+            "concept": self.setting.concept,
+            "method": self.label,
+            "seed": SEED,
+            "config_hash": hash_of_run(self.folder),
+        }
         stages = [json.loads(path.read_text()) for path in sorted(self.folder.glob("stages/*/scores.json"))]
         before, after = (stage["corrected"]["forget/all"]["value"] for stage in (stages[0], stages[-1]))
         return [

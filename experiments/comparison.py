@@ -94,7 +94,7 @@ CELEBS = Testbed(
     methods={
         "unlearning_atu": (_FASTER, _LONGER_WITH_ALIGN, *_DEEPER),
         "unlearning_ga": (_FASTER, _LONGER),
-        "unlearning_npo": (_FASTER, _LONGER),
+        "unlearning_npo": (_FASTER, _LONGER, "task.objective.beta=0.25"),
         "unlearning_atu_released": _RELEASED,
     },
     overrides=(
@@ -207,7 +207,7 @@ def run_summary(folder: Path) -> dict[str, Any]:
     minutes = accumulate(stage["seconds"] / 60 for stage in stages)
     scored = [{**_values(found), "minutes": round(at, 2)} for found, at in zip(scores, minutes, strict=True) if found]
     return {
-        "config_hash": _hash_of_run(folder),
+        "config_hash": hash_of_run(folder),
         "git_commit": manifest["git_commit"],
         "device": manifest["device"],
         "precision": manifest["precision"],
@@ -217,7 +217,7 @@ def run_summary(folder: Path) -> dict[str, Any]:
     }
 
 
-def _hash_of_run(folder: Path) -> str:
+def hash_of_run(folder: Path) -> str:
     """Of the config that a run had, as it reads today: a key that has come since takes its default."""
     text = (folder / "config.yaml").read_text()
     return config_hash(from_mapping(RunConfig, yaml.safe_load(text), ""))

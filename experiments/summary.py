@@ -7,7 +7,8 @@ two stages, by the rule of `generate_results.py --stage matched:LEVEL`), and aft
 concept counts once, as the mean of its seeds; shown are the mean over concepts and Student's 95% interval, and the
 paired difference of the default to each method on the concepts that both have. A method that does not get to a level
 on a concept has no number there, and `reached` says on how many it did. After the last stage stands also what
-relearning brought back of the concepts that attack_comparison.py attacked (`relearned_concepts` of them). Writes
+relearning brought back of the concepts that attack_comparison.py attacked (`relearned_concepts` of them), in models of
+the same config as the runs. Writes
 docs/results/summary.json and prints a table.
 """
 
@@ -83,6 +84,10 @@ def summarize(
 ) -> list[dict[str, Any]]:
     """A row for each method and level, from the rows of the runs and those of their attacks."""
     rows = []
+    made = {_run_of(run) for run in runs}
+    relearned = [
+        one for one in attacked if one["attack"] == "relearn" and one["recovered"] is not None and _run_of(one) in made
+    ]
     for level in LEVELS:
         found = {
             method: {name: _by_concept(runs, method, level, measure) for name, measure in MEASURES.items()}
@@ -101,15 +106,17 @@ def summarize(
             for name, values in measures.items():
                 estimate = mean_interval(list(values.values()))
                 row[name] = _interval(estimate.value, estimate.low, estimate.high)
-            relearned = [
-                one for one in attacked if level == END and (one["method"], one["attack"]) == (method, "relearn")
-            ]
-            row |= _relearned([one for one in relearned if one["recovered"] is not None])
+            row |= _relearned([one for one in relearned if level == END and one["method"] == method])
             if method != OURS and OURS in found:
                 gap = paired(list(differences(found[OURS]["neighbor_kept"], concepts).values()))
                 row["neighbor_kept_ours_minus_this"] = _interval(gap.mean, gap.low, gap.high)
             rows.append(row)
     return rows
+
+
+def _run_of(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What tells a run, and an attack on its model, from those of other settings."""
+    return row["method"], row["concept"], row["config_hash"]
 
 
 def _relearned(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:

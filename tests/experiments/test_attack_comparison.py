@@ -24,6 +24,7 @@ def comparison(scripts: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(module, "OUT", tmp_path / "attacks")
     monkeypatch.setattr(module, "RESULTS", tmp_path / "attacks.json")
     monkeypatch.setattr(module, "METHODS", ("one", "two"))
+    monkeypatch.setattr(module, "hash_of_run", lambda folder: f"of {folder.name}")
     monkeypatch.setattr("sys.argv", ["attack_comparison.py", "--collect"])
     return module
 
@@ -76,6 +77,7 @@ def test_a_line_for_each_attack_and_a_column_for_each_method(
         ("two", "relearn"),
         ("two", "quantize"),
     ]
+    assert {one["config_hash"] for one in kept if one["method"] == "two"} == {"of two-William_Shakespeare-seed0"}
 
 
 def test_a_model_that_was_not_attacked_has_no_column(comparison: ModuleType, tmp_path: Path) -> None:

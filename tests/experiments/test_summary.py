@@ -27,7 +27,8 @@ def point(forget: float, neighbor: float, minutes: float) -> dict[str, float]:
 
 
 def run(method: str, concept: str, *curve: dict[str, float], seed: int = 0) -> dict[str, Any]:
-    return {"method": method, "concept": concept, "seed": seed, "before": point(80, 50, 0), "curve": list(curve)}
+    head = {"method": method, "concept": concept, "seed": seed, "config_hash": f"of {concept}"}
+    return {**head, "before": point(80, 50, 0), "curve": list(curve)}
 
 
 def row(rows: list[dict[str, Any]], method: str, level: float | str) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def test_at_the_end_every_run_counts(summary: ModuleType) -> None:
 
 def attack(concept: str, recovered: float | None, name: str = "relearn") -> dict[str, Any]:
     low, high = (None, None) if recovered is None else (recovered - 0.1, recovered + 0.1)
-    head = {"method": "unlearning_atu", "concept": concept, "attack": name}
+    head = {"method": "unlearning_atu", "concept": concept, "config_hash": f"of {concept}", "attack": name}
     return {**head, "recovered": recovered, "low": low, "high": high}
 
 
@@ -72,7 +73,10 @@ def test_what_relearning_brought_back_stands_behind_the_last_stage(summary: Modu
     assert found["relearned_share"] == {"value": 0.4, "low": 0.3, "high": 0.5}
     assert found["relearned_concepts"] == 1
     assert row(rows, "unlearning_atu", 0.5)["relearned_share"] is None
-    both = row(summary.summarize("t", runs, [attack("A", 0.4), attack("B", 0.6)]), "unlearning_atu", "end")
+    more = [*runs, run("unlearning_atu", "B", point(20, 35, 3))]
+    of_other_settings = {**attack("B", 0.9), "config_hash": "of B with another rate"}
+    attacked = [attack("A", 0.4), attack("B", 0.6), of_other_settings]
+    both = row(summary.summarize("t", more, attacked), "unlearning_atu", "end")
     assert (both["relearned_share"]["value"], both["relearned_concepts"]) == (0.5, 2)
 
 
