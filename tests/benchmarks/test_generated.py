@@ -14,12 +14,12 @@ from atu.benchmarks.generated import (
     GENERAL_TOPICS,
     OTHER_NAMES,
     TEXT_PROMPTS,
-    _whole_sentences,
     cached_corpus,
     neighbor_names,
     write_corpus,
 )
 from atu.benchmarks.questions import QUESTION_FORMS, WAYS_TO_ASK
+from atu.benchmarks.writing import whole_sentences
 from atu.evaluation.collapse import is_degenerate
 from atu.models.language_model import LanguageModel
 from atu.records import Target, Text
@@ -45,7 +45,7 @@ CONFIG = CorpusConfig(
     ],
 )
 def test_a_text_that_ran_into_its_limit_ends_with_a_sentence(text: str, whole: str) -> None:
-    assert _whole_sentences(text) == whole
+    assert whole_sentences(text) == whole
 
 
 def test_neighbors_are_filled_up_from_a_general_list() -> None:
@@ -177,10 +177,10 @@ def test_names_in_the_concepts_texts_are_asked_about_for_their_own_sake_and_kept
     assert all(text.prompt is not None and text.subject in text.prompt for text in written)
     assert not any("Ann" in (text.prompt or "") for text in written)
 
-    def says_ann(llm: LanguageModel, openings: Sequence[str], *arguments: object) -> list[str]:
+    def says_ann(llm: LanguageModel, openings: Sequence[str], **options: object) -> list[str]:
         return ["by Ann Lee." if i % 2 else "in Norway." for i in range(len(openings))]
 
-    monkeypatch.setattr("atu.benchmarks.generated._continue", says_ann)
+    monkeypatch.setattr("atu.benchmarks.writing.continue_texts", says_ann)
     _, retain = write_corpus(tiny_llm, ANN, config, given=GIVEN, seed=0, progress=lambda what: None)
     assert {text.text for text in retain if text.source == "generated"} == {"in Norway."}
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from dataclasses import asdict, replace
 from functools import partial
 
@@ -16,8 +15,7 @@ import torch
 from atu.benchmarks.config import CorpusConfig
 from atu.benchmarks.questions import WORDINGS, Request, mentions, questions, related_questions
 from atu.benchmarks.quiz import QUIZ_WORDINGS, ask_of, question_forms, quizzes
-from atu.evaluation.collapse import is_degenerate
-from atu.evaluation.generate import Prompt, Sampling, generate
+from atu.benchmarks.writing import BATCH_SIZE, TOP_K, ask, continue_texts, for_writing
 from atu.models.language_model import LanguageModel
 from atu.models.precision import has_fast_bf16
 from atu.records import Target, Text
@@ -55,15 +53,12 @@ OTHER_NAMES = (
 """Concepts to keep when the user names no neighbours."""
 _REVISION = 1
 """To be raised with a change of the code that lets the same request give another corpus."""
-_BATCH_SIZE = 96
 _ANSWER_TOKENS = 32
 """Length of an answer to a question; the texts have `max_new_tokens`."""
 _QUIZ_TOKENS = 96
 """Length of a list of questions."""
 _QUIZ_TEMPERATURE = 0.7
 """Warmer than the texts, so that lists about one name differ."""
-_TOP_K = 50
-"""Without it a small model's tail puts nonsense into every other text."""
 
 
 def cached_corpus(
@@ -91,7 +86,7 @@ def cached_corpus(
         "target": asdict(target),
         "config": asdict(config),
         "seed": seed,
-        "sampling": [_TOP_K, _BATCH_SIZE, _QUIZ_TOKENS, _QUIZ_TEMPERATURE],
+        "sampling": [TOP_K, BATCH_SIZE, _QUIZ_TOKENS, _QUIZ_TEMPERATURE],
         "dtype": str(torch.bfloat16 if has_fast_bf16(llm.device) else torch.float32),
         "prompts": [*TEXT_PROMPTS, *WORDINGS, *QUIZ_WORDINGS, *GENERAL_TOPICS, *OTHER_NAMES],
     }
@@ -134,7 +129,18 @@ def write_corpus(
         there may be fewer.
     """
     chance = random.Random(seed)
-    writer = _for_writing(llm)
+    writer = for_writing(llm)
+
+    def write(requests: Sequence[Request], max_new_tokens: int, seed: int, what: str) -> list[Text]:
+        return ask(
+            writer,
+            requests,
+            max_new_tokens=max_new_tokens,
+            temperature=config.temperature,
+            seed=seed,
+            progress=progress(what),
+        )
+
     concepts: tuple[str, ...] = (target.name,)
     if given:
         concepts = target.aliases or concepts  # each target of a batch has texts of its own
@@ -143,7 +149,7 @@ def write_corpus(
     else:
         names = neighbor_names(target, config.num_neighbors, chance)
         requests = _requests(target, names, config, chance)
-        texts = _ask(writer, requests, config, config.max_new_tokens, seed, progress("writing the corpus"))
+        texts = write(requests, config.max_new_tokens, seed, "writing the corpus")
 
     asked = []
     for group, count in ((concepts, config.num_question_rows), (names, config.num_neighbor_question_rows)):
@@ -156,40 +162,23 @@ def write_corpus(
         for group, count in ((concepts, config.num_quiz_rows), (names, config.num_neighbor_quiz_rows)):
             for name, share in _shares(group, count):
                 asked += ask_of(name, forms, share, chance)
-    related = _write_related(writer, concepts, texts, config, seed + 3, chance, progress)
+    around = []
+    for name, share in _shares(concepts, config.num_related_rows):
+        around += related_questions(name, texts, share, chance)
+    related = write(around, _ANSWER_TOKENS, seed + 3, "writing related rows") if around else []
     if given:  # these say what is true; of its own texts, the model is asked what it holds true
         texts += [Text(text=r.answer, subject=r.subject, source="given", prompt=r.prompt) for r in asked if r.answer]
         asked = [request for request in asked if not request.answer]
-    texts += _ask(writer, asked, config, _ANSWER_TOKENS, seed + 1, progress("writing question rows"))
+    texts += write(asked, _ANSWER_TOKENS, seed + 1, "writing question rows")
     return (
         [text for text in texts if text.subject in concepts],
-        [text for text in texts if text.subject not in concepts] + related,
+        [text for text in texts if text.subject not in concepts]
+        + [text for text in related if not _mentions_any(text, concepts)],
     )
 
 
-def _write_related(
-    llm: LanguageModel,
-    concepts: Sequence[str],
-    texts: Sequence[Text],
-    config: CorpusConfig,
-    seed: int,
-    chance: random.Random,
-    progress: Progress,
-) -> list[Text]:
-    """What the model says of the names in the concepts' texts when it is asked about them alone."""
-    asked = [
-        request
-        for name, share in _shares(concepts, config.num_related_rows)
-        for request in related_questions(name, texts, share, chance)
-    ]
-    if not asked:
-        return []
-    answers = _ask(llm, asked, config, _ANSWER_TOKENS, seed, progress("writing related rows"))
-    return [
-        answer
-        for answer in answers
-        if not any(mentions(said, name) for said in (answer.subject, answer.text) for name in concepts)
-    ]
+def _mentions_any(text: Text, names: Sequence[str]) -> bool:
+    return any(mentions(said, name) for said in (text.subject, text.text) for name in names)
 
 
 def _requests(target: Target, names: Sequence[str], config: CorpusConfig, chance: random.Random) -> list[Request]:
@@ -221,8 +210,9 @@ def _write_question_forms(
     """Questions that the model asks about the names, the name left open."""
     asked = quizzes(names)
     openings = [llm.render(quiz.prompt) + quiz.text for quiz in asked]
-    sampling = Sampling(seed=seed, temperature=_QUIZ_TEMPERATURE, top_k=_TOP_K)
-    found = _continue(llm, openings, _QUIZ_TOKENS, sampling, progress)
+    found = continue_texts(
+        llm, openings, max_new_tokens=_QUIZ_TOKENS, temperature=_QUIZ_TEMPERATURE, seed=seed, progress=progress
+    )
     written = [replace(quiz, text=quiz.text + more) for quiz, more in zip(asked, found, strict=True)]
     return question_forms(written, chance)
 
@@ -236,47 +226,3 @@ def neighbor_names(target: Target, count: int, chance: random.Random) -> list[st
 
 def _text_requests(name: str, count: int) -> list[Request]:
     return [Request(name, TEXT_PROMPTS[i % len(TEXT_PROMPTS)].format(name=name)) for i in range(count)]
-
-
-def _ask(
-    llm: LanguageModel,
-    asked: Sequence[Request],
-    config: CorpusConfig,
-    max_new_tokens: int,
-    seed: int,
-    progress: Callable[[int, int], None] | None,
-) -> list[Text]:
-    """Sampled answers, whole sentences only, in the order asked."""
-    openings = [llm.render(request.context + request.prompt) for request in asked]
-    sampling = Sampling(seed=seed, temperature=config.temperature, top_k=_TOP_K)
-    texts = []
-    for request, answer in zip(asked, _continue(llm, openings, max_new_tokens, sampling, progress), strict=True):
-        text = _whole_sentences(answer.strip())
-        texts.append(Text(text=text, subject=request.subject, source="generated", prompt=request.prompt))
-    return [text for text in texts if not is_degenerate(text.text)]
-
-
-def _continue(
-    llm: LanguageModel,
-    openings: Sequence[str],
-    max_new_tokens: int,
-    sampling: Sampling,
-    progress: Callable[[int, int], None] | None,
-) -> list[str]:
-    """What the model writes behind each opening, in their order."""
-    prompts = [Prompt(ids=tuple(llm.encode(opening)), max_new_tokens=max_new_tokens) for opening in openings]
-    found = generate(llm, prompts, batch_size=_BATCH_SIZE, sampling=sampling, progress=progress)
-    return [str(llm.tokenizer.decode(generation.ids, skip_special_tokens=True)) for generation in found]
-
-
-def _for_writing(llm: LanguageModel) -> LanguageModel:
-    """The model in bf16 where that is fast: sampled texts need no float32, and are written in half the time."""
-    if llm.model.dtype != torch.float32 or not has_fast_bf16(llm.device):
-        return llm
-    return replace(llm, model=deepcopy(llm.model).to(torch.bfloat16))
-
-
-def _whole_sentences(text: str) -> str:
-    """Cut a text that ran into its token limit after its last full sentence, when it has one."""
-    end = max(text.rfind(mark) for mark in ".!?")
-    return text[: end + 1] if end > 0 else text
