@@ -48,7 +48,8 @@ class ObjectiveConfig:
     hide_names: bool = False
     """Of the teachers `masked` and `bounded`: nor may a name or number of a forget text be said in its place."""
     npo_weight: float = 0.0
-    """Of `distill`: weight of the loss of `npo` on the same texts, which is added; 0 leaves it out."""
+    """Of `distill`: weight of the loss of `npo` on the same texts up to the end of a turn, which is added; 0 leaves it
+    out."""
     gamma: float = 0.0
     """Of `simnpo` the reward margin; of the teacher `undial` what the logit of a text's token is lowered by."""
     retain_weight: float = 1.0
