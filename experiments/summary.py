@@ -8,8 +8,7 @@ concept counts once, as the mean of its seeds; shown are the mean over concepts 
 paired difference of the default to each method on the concepts that both have. A method that does not get to a level
 on a concept has no number there, and `reached` says on how many it did. After the last stage stands also what
 relearning brought back of the concepts that attack_comparison.py attacked (`relearned_concepts` of them), in models of
-the same config as the runs. Writes
-docs/results/summary.json and prints a table.
+the same config as the runs. Writes docs/results/summary.json and prints a table.
 """
 
 from __future__ import annotations

@@ -68,15 +68,13 @@ def questions(subject: str, texts: Sequence[Text], count: int, chance: random.Ra
     question about a phrase is asked in the subject's context: without Shakespeare being named, the model may answer
     about another Ophelia, and the row would say nothing of the concept.
     """
-    own = [text.text for text in texts if text.subject == subject]
-    others = [text.text for text in texts if text.subject != subject]
+    own, others = _own_and_others(subject, texts)
     phrases = [subject, *(phrase for phrase in frequent_phrases(own, others) if phrase not in subject)]
     phrases = phrases[: max(1, count // 4)]
     context = _CONTEXT.format(subject=subject)
     forms = [
-        Request(subject, form.format(phrase=phrase), "" if phrase == subject else context)
-        for turn in _turns(phrases, chance)
-        for phrase, form in turn
+        Request(subject, question, "" if phrase == subject else context)
+        for phrase, question in _in_turn(phrases, chance)
     ]
     blanks = [
         Request(subject, _CLOZE.format(sentence=sentence), answer=phrase)
@@ -84,7 +82,7 @@ def questions(subject: str, texts: Sequence[Text], count: int, chance: random.Ra
     ]
     num_blanks = min(len(blanks), count // 3)
     chosen = blanks[:num_blanks] + forms[: count - num_blanks]
-    return [replace(request, prompt=chance.choice(WAYS_TO_ASK).format(question=request.prompt)) for request in chosen]
+    return [replace(request, prompt=in_some_way(request.prompt, chance)) for request in chosen]
 
 
 def related_questions(subject: str, texts: Sequence[Text], count: int, chance: random.Random) -> list[Request]:
@@ -93,12 +91,14 @@ def related_questions(subject: str, texts: Sequence[Text], count: int, chance: r
     Each phrase is asked for its own sake, so the request is about the phrase and does not name the subject. Phrases
     with a word of the subject's name are left out.
     """
-    own = [text.text for text in texts if text.subject == subject]
-    others = [text.text for text in texts if text.subject != subject]
-    phrases = [phrase for phrase in frequent_phrases(own, others) if not mentions(phrase, subject)]
-    phrases = phrases[: max(1, count // 4)]
-    asked = [(phrase, form.format(phrase=phrase)) for turn in _turns(phrases, chance) for phrase, form in turn]
-    return [Request(phrase, chance.choice(WAYS_TO_ASK).format(question=question)) for phrase, question in asked[:count]]
+    phrases = [phrase for phrase in frequent_phrases(*_own_and_others(subject, texts)) if not mentions(phrase, subject)]
+    asked = _in_turn(phrases[: max(1, count // 4)], chance)
+    return [Request(phrase, in_some_way(question, chance)) for phrase, question in asked[:count]]
+
+
+def in_some_way(question: str, chance: random.Random) -> str:
+    """The question in one of the ways to ask."""
+    return chance.choice(WAYS_TO_ASK).format(question=question)
 
 
 def mentions(text: str, subject: str) -> bool:
@@ -107,10 +107,17 @@ def mentions(text: str, subject: str) -> bool:
     return any(word.casefold() in own for word in _WORD.findall(text))
 
 
-def _turns(phrases: Sequence[str], chance: random.Random) -> list[list[tuple[str, str]]]:
-    """Rounds in which each phrase meets a form that it has not met before."""
+def _own_and_others(subject: str, texts: Sequence[Text]) -> tuple[list[str], list[str]]:
+    """Texts about the subject, and all others."""
+    own = [text.text for text in texts if text.subject == subject]
+    return own, [text.text for text in texts if text.subject != subject]
+
+
+def _in_turn(phrases: Sequence[str], chance: random.Random) -> list[tuple[str, str]]:
+    """Each phrase with a question about it, in rounds in which each meets a form that it has not met before."""
     orders = [chance.sample(QUESTION_FORMS, len(QUESTION_FORMS)) for _ in phrases]
-    return [list(zip(phrases, turn, strict=True)) for turn in zip(*orders, strict=True)]
+    rounds = zip(*orders, strict=True)
+    return [(phrase, form.format(phrase=phrase)) for turn in rounds for phrase, form in zip(phrases, turn, strict=True)]
 
 
 def _open_sentences(phrases: Sequence[str], texts: Sequence[str], chance: random.Random) -> list[tuple[str, str]]:

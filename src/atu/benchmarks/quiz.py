@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from atu.benchmarks.questions import WAYS_TO_ASK, Request
+from atu.benchmarks.questions import Request, in_some_way
 
 _PROMPTS = (
     "Write ten short quiz questions about {name}.",
@@ -74,6 +74,4 @@ def ask_of(name: str, forms: Sequence[str], count: int, chance: random.Random) -
     """At most `count` of the forms put to `name`: one half the first, one half drawn from the others."""
     first, others = forms[: count // 2], forms[count // 2 :]
     drawn = chance.sample(others, min(count - len(first), len(others)))
-    return [
-        Request(name, chance.choice(WAYS_TO_ASK).format(question=form.format(name=name))) for form in (*first, *drawn)
-    ]
+    return [Request(name, in_some_way(form.format(name=name), chance)) for form in (*first, *drawn)]

@@ -65,29 +65,23 @@ def _npo_up_to_the_end(
 ) -> Tensor:
     """NPO's loss on texts without the token that ends a turn: pushed away, it would let answers run on and on."""
     labels, row = scored_labels(batch)
-    counts, num_rows = labels != llm.end_ids[0], len(batch.indices)
-    with torch.no_grad():
-        reference = materials.head(materials.forget.states.gather_final(batch).to(logits.device)[counts])
-        before = token_nll(reference, labels[counts])
-    now = token_nll(logits[counts], labels[counts])
-    return npo_loss(
-        sequence_nll(now, row[counts], num_rows), sequence_nll(before, row[counts], num_rows), objective.beta
-    )
+    counts = labels != llm.end_ids[0]
+    now = sequence_nll(token_nll(logits[counts], labels[counts]), row[counts], len(batch.indices))
+    return npo_loss(now, _reference_nll(materials, materials.forget, batch, counts), objective.beta)
 
 
 def _label_term(
     llm: LanguageModel, objective: ObjectiveConfig, materials: Materials, batch: Batch, logits: Tensor
 ) -> Tensor:
     """The term of how likely the texts' own tokens are."""
-    term = objective.token
     labels, row = scored_labels(batch)
     nll, count = token_nll(logits, labels), len(batch.indices)
-    if term == "ga":
+    if objective.token == "ga":
         return ga_loss(nll)
-    if term == "simnpo":
+    if objective.token == "simnpo":
         return simnpo_loss(nll_of_rows(nll, row, count), objective.beta, objective.gamma)
     now, before = sequence_nll(nll, row, count), _reference_nll(materials, materials.forget, batch)
-    if term == "npo":
+    if objective.token == "npo":
         return npo_loss(now, before, objective.beta)
     refusals, instead, refusal_nll = _read_refusals(llm, materials, batch)
     preferred = sequence_nll(refusal_nll, scored_labels(instead)[1], count)
@@ -110,11 +104,11 @@ def _read_refusals(llm: LanguageModel, materials: Materials, batch: Batch) -> tu
 
 
 @torch.no_grad()
-def _reference_nll(materials: Materials, rows: RowSet, batch: Batch) -> Tensor:
-    """Summed NLL of each text of a batch under the untouched model."""
+def _reference_nll(materials: Materials, rows: RowSet, batch: Batch, counts: Tensor | slice = slice(None)) -> Tensor:
+    """Summed NLL of each text of a batch under the untouched model, over those of its scored tokens that count."""
     labels, row = scored_labels(batch)
-    logits = materials.head(rows.states.gather_final(batch).to(labels.device))
-    return sequence_nll(token_nll(logits, labels), row, len(batch.indices))
+    logits = materials.head(rows.states.gather_final(batch).to(labels.device)[counts])
+    return sequence_nll(token_nll(logits, labels[counts]), row[counts], len(batch.indices))
 
 
 @torch.no_grad()
