@@ -39,7 +39,7 @@ from atu.methods.config import TaskConfig
 from atu.methods.materials import Concept, Materials, RowSet
 from atu.methods.references import original_head, reference_states
 from atu.methods.unlearning import Unlearning
-from atu.models.hook import resolve_first_trained_layer, resolve_hook_layer, transformer_blocks
+from atu.models.hook import resolve_hook_layer, resolve_trained_layers, transformer_blocks
 from atu.models.language_model import LanguageModel
 from atu.models.rows import Row
 from atu.results.files import write_json_atomic
@@ -190,7 +190,7 @@ def build_step(shape: Shape, device: torch.device, way: Way) -> Work:
         materials = random_materials(llm, task)
     predictor = build_predictor(config.embedding_prediction_model, d_llm=shape.width, d_enc=ENCODER_WIDTH, seed=0)
     unlearning = Unlearning(llm, task, materials, predictor.to(device).requires_grad_(False).eval())
-    trained = trainable_parameters(llm, train_embeddings=False, first_layer=materials.first_trained_layer)
+    trained = trainable_parameters(llm, train_embeddings=False, layers=materials.trained_layers)
     stage = next(stage for stage in task.stages if stage.type == "unlearning")
     llm.model.train()
     if way.compiled:
@@ -217,8 +217,9 @@ def random_materials(llm: LanguageModel, task: TaskConfig) -> Materials:
     """Random texts behind one beginning, with the references that the default objective reads."""
     text = llm.model.config.get_text_config()
     depth, vocab = text.num_hidden_layers, text.vocab_size
-    hook = resolve_hook_layer(task.training_module.pretrained_model_hook_layer, depth)
-    first = resolve_first_trained_layer(task.training_module.first_trained_layer, depth)
+    module = task.training_module
+    hook = resolve_hook_layer(module.pretrained_model_hook_layer, depth)
+    trained = resolve_trained_layers(module.first_trained_layer, module.last_trained_layer, depth)
     draw = torch.Generator().manual_seed(0)
     head = torch.randint(vocab, (HEAD_TOKENS,), generator=draw).tolist()
     rows = [
@@ -234,7 +235,7 @@ def random_materials(llm: LanguageModel, task: TaskConfig) -> Materials:
     hidden = [range(HEAD_TOKENS, HEAD_TOKENS + CONCEPT_TOKENS)] * NUM_FORGET
 
     def row_set(chosen: Sequence[Row], hidden: Sequence[Sequence[int]] | None = None) -> RowSet:
-        states = reference_states(llm, chosen, hook_layer=hook, lower_block=first, packed=True)
+        states = reference_states(llm, chosen, hook_layer=hook, lower_block=trained.start, packed=True)
         blind = None if hidden is None else reference_states(llm, chosen, hook_layer=hook, hidden=hidden, packed=True)
         return RowSet(tuple(chosen), states, blind)
 
@@ -248,7 +249,7 @@ def random_materials(llm: LanguageModel, task: TaskConfig) -> Materials:
         concept_ids=tuple(range(CONCEPT_TOKENS)),
         head=original_head(llm),
         hook_layer=hook,
-        first_trained_layer=first,
+        trained_layers=trained,
         concept=Concept(vector=torch.zeros(ENCODER_WIDTH), mean=torch.zeros(ENCODER_WIDTH), tau=0.0),
         can_pack=True,
     )

@@ -137,7 +137,7 @@ class Bench:
             self._windows(self._texts())  # built in each step and not used
             return push_loss(predictor(self._hidden(batch, layer), batch.is_token) @ concept, _TAU, batch.is_token)
 
-        return Pair(*(whole_step(losses, self._sgd(first_layer=0)) for losses in (ours, reference)))
+        return Pair(*(whole_step(losses, self._sgd(layers=None)) for losses in (ours, reference)))
 
     def default_step(self) -> Pair:
         """An unlearn step of the config's task: as it is done, or padded and from the tokens on."""
@@ -146,7 +146,7 @@ class Bench:
         works = []
         for materials in (self.materials, replace(_from_the_tokens(self.materials), can_pack=False)):
             unlearning = Unlearning(self.llm, self.config.task, materials, predictor)
-            optimizer = self._sgd(first_layer=self.materials.first_trained_layer)
+            optimizer = self._sgd(layers=self.materials.trained_layers)
             works.append(whole_step(_total_of(unlearning, stage, self.config.seed), optimizer))
         return Pair(*works)
 
@@ -227,8 +227,8 @@ class Bench:
             seed=self.config.seed,
         ).to(self.llm.device)
 
-    def _sgd(self, *, first_layer: int) -> Optimizer:
-        return SGD(trainable_parameters(self.llm, train_embeddings=False, first_layer=first_layer).values(), lr=_STILL)
+    def _sgd(self, *, layers: range | None) -> Optimizer:
+        return SGD(trainable_parameters(self.llm, train_embeddings=False, layers=layers).values(), lr=_STILL)
 
 
 def _from_the_tokens(materials: Materials) -> Materials:
@@ -237,7 +237,8 @@ def _from_the_tokens(materials: Materials) -> Materials:
     def whole(rows: RowSet) -> RowSet:
         return replace(rows, states=replace(rows.states, lower=(), lower_block=0))
 
-    return replace(materials, forget=whole(materials.forget), retain=whole(materials.retain), first_trained_layer=0)
+    trained = range(materials.trained_layers.stop)
+    return replace(materials, forget=whole(materials.forget), retain=whole(materials.retain), trained_layers=trained)
 
 
 def _total_of(unlearning: Unlearning, stage: StageConfig, seed: int) -> Callable[[], Tensor]:

@@ -15,6 +15,7 @@ from atu.methods.config import StageConfig, TaskConfig, TrainingModule
 from atu.methods.materials import Materials, SplitRows, prepare_materials
 from atu.methods.objective import ObjectiveConfig
 from atu.methods.refusals import refusal_texts
+from atu.models.hook import count_layers, resolve_trained_layers
 from atu.models.language_model import LanguageModel, wrap
 from atu.models.rows import Row, build_rows
 from atu.records import Target, Text
@@ -63,6 +64,7 @@ def materials(
     if task.needs_predictor:
         config = EncoderConfig(name="tiny", model_name=str(encoder_folder), window_tokens=3)
         encoder = load_encoder(config, device="cpu")
+    module = task.training_module
     refusals = refusal_texts(plain(FORGET[:-3]), seed=0) if task.objective.needs_refusals else []
     return prepare_materials(
         llm,
@@ -76,7 +78,9 @@ def materials(
         target=Target(name="Zorblatt", folder="Zorblatt", description="a test"),
         task=task,
         hook_layer=HOOK_LAYER,
-        first_trained_layer=int(task.training_module.first_trained_layer),
+        trained_layers=resolve_trained_layers(
+            module.first_trained_layer, module.last_trained_layer, count_layers(llm.model)
+        ),
         encoder=encoder,
         progress=lambda what: None,
     )

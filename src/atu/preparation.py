@@ -11,7 +11,7 @@ from atu.embedding.encoder import load_encoder
 from atu.errors import UserError
 from atu.methods.materials import Materials, SplitRows, prepare_materials
 from atu.methods.refusals import refusal_texts
-from atu.models.hook import resolve_first_trained_layer, resolve_hook_layer
+from atu.models.hook import resolve_hook_layer, resolve_trained_layers
 from atu.models.language_model import LanguageModel
 from atu.models.rows import build_rows
 from atu.records import Target
@@ -28,13 +28,14 @@ def prepare(
     """
     # What may be wrong with the config comes first: writing a corpus takes minutes.
     depth = llm.model.config.get_text_config().num_hidden_layers
-    hook_layer = resolve_hook_layer(config.task.training_module.pretrained_model_hook_layer, depth)
-    first_layer = resolve_first_trained_layer(config.task.training_module.first_trained_layer, depth)
+    module = config.task.training_module
+    hook_layer = resolve_hook_layer(module.pretrained_model_hook_layer, depth)
+    trained = resolve_trained_layers(module.first_trained_layer, module.last_trained_layer, depth)
     objective = config.task.objective
-    if objective.reads_hook and hook_layer <= first_layer:
+    if objective.reads_hook and hook_layer <= trained.start:
         raise UserError(
-            f"task.training_module.first_trained_layer leaves the first {first_layer} blocks as they are, and the hook "
-            f"layer is block {hook_layer}: nothing could change there. Lower it, or raise the hook layer."
+            f"task.training_module.first_trained_layer leaves the first {trained.start} blocks as they are, and the "
+            f"hook layer is block {hook_layer}: nothing could change there. Lower it, or raise the hook layer."
         )
     encoder = None
     if config.task.needs_predictor:
@@ -58,7 +59,7 @@ def prepare(
                 target=target,
                 task=config.task,
                 hook_layer=hook_layer,
-                first_trained_layer=first_layer,
+                trained_layers=trained,
                 encoder=encoder,
                 progress=report,
                 autocast=accelerator.autocast,

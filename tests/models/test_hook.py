@@ -28,8 +28,8 @@ from atu.models.hook import (
     final_hidden_states,
     forward_to_hook,
     logits_from_hidden,
-    resolve_first_trained_layer,
     resolve_hook_layer,
+    resolve_trained_layers,
 )
 
 _COMMON = {
@@ -222,7 +222,20 @@ def _last_block(model: PreTrainedModel) -> str:
 
 
 def test_first_trained_layer_is_a_number_or_a_share_of_the_depth() -> None:
-    assert [resolve_first_trained_layer(value, 30) for value in (0, 7, 29, 0.5, 0.01, 0.999)] == [0, 7, 29, 15, 0, 29]
+    found = [resolve_trained_layers(value, None, 30) for value in (0, 7, 29, 0.5, 0.01, 0.999)]
+    assert found == [range(start, 30) for start in (0, 7, 29, 15, 0, 29)]
     for wrong in (-1, 30, 1.0, -0.5):
         with pytest.raises(UserError, match=r"^task\.training_module\.first_trained_layer=.* is out of range"):
-            resolve_first_trained_layer(wrong, 30)
+            resolve_trained_layers(wrong, None, 30)
+
+
+def test_last_trained_layer_is_the_number_of_the_highest_that_moves() -> None:
+    found = [resolve_trained_layers(0, value, 30) for value in (1, 30, 0.5, 0.1)]
+    assert found == [range(stop) for stop in (1, 30, 15, 3)]
+    for wrong in (0, 31, 1.0, 0.01):
+        with pytest.raises(UserError, match=r"^task\.training_module\.last_trained_layer=.* is out of range"):
+            resolve_trained_layers(0, wrong, 30)
+    with pytest.raises(
+        UserError, match=r"first_trained_layer=0\.5 and .*last_trained_layer=15 leave no layer to train"
+    ):
+        resolve_trained_layers(0.5, 15, 30)

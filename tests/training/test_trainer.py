@@ -140,12 +140,23 @@ def test_frozen_blocks_do_not_move_and_the_others_do(build: Build) -> None:
     assert all(name.startswith(("model.layers.2.", "model.norm.")) for name in moved)
 
 
+def test_nothing_moves_above_the_last_trained_block(build: Build) -> None:
+    trainer = build(task({"first_trained_layer": 1, "last_trained_layer": 2}, token="ga"))
+    before = {name: p.detach().clone() for name, p in trainer.llm.model.named_parameters()}
+    trainer.run_stage(StageConfig(type="unlearning", steps=1), lambda done, total: None)
+    moved = {name for name, p in trainer.llm.model.named_parameters() if not torch.equal(p, before[name])}
+    assert moved
+    assert all(name.startswith("model.layers.1.") for name in moved)
+
+
 def test_adapters_in_frozen_blocks_do_not_move_either(build: Build) -> None:
     trainer = build(task({"first_trained_layer": 2}, token="ga"), lora=LoraConfig(rank=2))
     assert trainer.trained
     assert all(name.startswith("model.layers.2.") and ".lora_" in name for name in trainer.trained)
-    with pytest.raises(UserError, match=r"^All adapters lie in the first 2 blocks"):
+    with pytest.raises(UserError, match=r"nothing would be trained. Name some of 3 to 3 in pre_trained_llm"):
         build(task({"first_trained_layer": 2}, token="ga"), lora=LoraConfig(rank=2, layers=(1, 2)))
+    with pytest.raises(UserError, match=r"nothing would be trained. Name some of 1 to 1 in pre_trained_llm"):
+        build(task({"last_trained_layer": 1}, token="ga"), lora=LoraConfig(rank=2, layers=(2, 3)))
 
 
 def test_an_align_stage_leaves_the_llm_and_an_unlearn_stage_the_predictor(build: Build) -> None:

@@ -36,6 +36,9 @@ class TrainingModule:
     """Index into the hidden states (1 = output of the first block) or, below 1, a fraction of the depth."""
     first_trained_layer: int | float = 0
     """Number of transformer blocks from below that unlearning leaves as they are, or a fraction of the depth."""
+    last_trained_layer: int | float | None = None
+    """Number of transformer blocks from below of which the last is the highest that unlearning moves, or a fraction of
+    the depth; None: up to the top, and what follows the blocks too."""
     training_lr: float = 2e-3
     """Learning rate of the predictor in align stages (Adam)."""
     training_weight_decay: float = 0.0

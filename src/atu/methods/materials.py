@@ -74,8 +74,8 @@ class Materials:
     """Tokens that say one of them."""
     head: nn.Module
     hook_layer: int
-    first_trained_layer: int = 0
-    """Number of blocks from below that stay frozen."""
+    trained_layers: range
+    """The blocks that move, counted from 0."""
     concept: Concept | None = None
     refusals: RowSet | None = None
     """In place of each row of `forget` an answer that professes ignorance; only where a term needs them."""
@@ -102,7 +102,7 @@ def prepare_materials(
     target: Target,
     task: TaskConfig,
     hook_layer: int,
-    first_trained_layer: int = 0,
+    trained_layers: range,
     encoder: TextEncoder | None,
     progress: Progress,
     autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
@@ -133,7 +133,7 @@ def prepare_materials(
 
     packed = can_pack(llm, rows.forget)
     ids = torch.tensor([rows.forget[0].ids], device=llm.device)
-    begins_above = first_trained_layer > 0 and can_begin_at(llm.model, ids, first_trained_layer)
+    begins_above = trained_layers.start > 0 and can_begin_at(llm.model, ids, trained_layers.start)
 
     def states(group: Sequence[Row], what: str, hidden: Sequence[Sequence[int]] | None = None) -> ReferenceStates:
         with autocast():
@@ -141,7 +141,7 @@ def prepare_materials(
                 llm,
                 group,
                 hook_layer=hook_layer,
-                lower_block=first_trained_layer if begins_above and hidden is None else 0,
+                lower_block=trained_layers.start if begins_above and hidden is None else 0,
                 hidden=hidden,
                 packed=packed,
                 progress=progress(f"reference: {what}"),
@@ -173,7 +173,7 @@ def prepare_materials(
         concept_ids=concept_ids,
         head=original_head(llm),
         hook_layer=hook_layer,
-        first_trained_layer=first_trained_layer,
+        trained_layers=trained_layers,
         concept=concept,
         refusals=RowSet(rows.refusals, states(rows.refusals, "refusals")) if rows.refusals else None,
         can_pack=packed,

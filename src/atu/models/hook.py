@@ -20,6 +20,7 @@ from atu.errors import UserError
 
 _HOOK_KEY = "task.training_module.pretrained_model_hook_layer"
 _FIRST_KEY = "task.training_module.first_trained_layer"
+_LAST_KEY = "task.training_module.last_trained_layer"
 
 
 @dataclass
@@ -61,18 +62,29 @@ def resolve_hook_layer(value: int | float, num_layers: int) -> int:
     )
 
 
-def resolve_first_trained_layer(value: int | float, num_layers: int) -> int:
-    """Number of blocks that stay frozen, 0..num_layers - 1; a float in (0, 1) is a fraction of the depth, rounded down.
+def resolve_trained_layers(first: int | float, last: int | float | None, num_layers: int) -> range:
+    """The blocks that move, counted from 0: those from `first` on and below `last` (None: to the top).
 
-    Raises UserError naming the config key for anything else.
+    Each is a number of blocks from below; a float in (0, 1) is a fraction of the depth, rounded down.
+    Raises UserError naming the config key for anything else, and when no block is left.
     """
+    start = _count_of_layers(_FIRST_KEY, first, num_layers, range(num_layers), "train all")
+    if last is None:
+        return range(start, num_layers)
+    stop = _count_of_layers(_LAST_KEY, last, num_layers, range(1, num_layers + 1), "the first alone")
+    if stop <= start:
+        raise UserError(f"{_FIRST_KEY}={first} and {_LAST_KEY}={last} leave no layer to train: raise the second.")
+    return range(start, stop)
+
+
+def _count_of_layers(key: str, value: int | float, num_layers: int, allowed: range, lowest: str) -> int:
     if isinstance(value, float) and 0 < value < 1:
-        return int(value * num_layers)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < num_layers:
+        value = int(value * num_layers)
+    if isinstance(value, int) and not isinstance(value, bool) and value in allowed:
         return value
     raise UserError(
-        f"{_FIRST_KEY}={value} is out of range: this model takes a number of layers from 0 (train all) to "
-        f"{num_layers - 1}, or a fraction of its depth between 0 and 1, such as 0.5."
+        f"{key}={value} is out of range: this model takes a number of layers from {allowed[0]} ({lowest}) to "
+        f"{allowed[-1]}, or a fraction of its depth between 0 and 1, such as 0.5."
     )
 
 
@@ -86,6 +98,13 @@ def transformer_blocks(model: PreTrainedModel) -> nn.ModuleList:
     trunk, name = _find_trunk(model)
     blocks: nn.ModuleList = getattr(trunk, name)
     return blocks
+
+
+def after_blocks(model: PreTrainedModel) -> list[nn.Module]:
+    """What reads the last block's states inside the trunk, such as the final norm."""
+    trunk, name = _find_trunk(model)
+    parts = dict(trunk.named_children())
+    return list(parts.values())[list(parts).index(name) + 1 :]
 
 
 def forward_to_hook(

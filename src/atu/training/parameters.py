@@ -10,17 +10,19 @@ from torch.nn import Parameter
 
 from atu.errors import UserError
 from atu.models.adapters import adapter_parameters
-from atu.models.hook import forward_to_hook, transformer_blocks
+from atu.models.hook import after_blocks, forward_to_hook, transformer_blocks
 from atu.models.language_model import LanguageModel
 from atu.training.sharding import divided_like
 
 
-def trainable_parameters(llm: LanguageModel, *, train_embeddings: bool, first_layer: int = 0) -> dict[str, Parameter]:
+def trainable_parameters(
+    llm: LanguageModel, *, train_embeddings: bool, layers: range | None = None
+) -> dict[str, Parameter]:
     """The parameters that move, by name, tied ones once; the others are frozen.
 
     In a model with adapters these move and nothing else. Token embeddings stay out unless asked for: a step of Adam
-    moves a rare token's row as far as a common one's, and a tied head would shift every prediction. The first
-    `first_layer` transformer blocks stay out with all that is in them.
+    moves a rare token's row as far as a common one's, and a tied head would shift every prediction. Of the transformer
+    blocks only those of `layers` move (None: all), and where the topmost is not among them, nothing above it does.
 
     Raises:
         UserError: no parameter is left.
@@ -30,16 +32,20 @@ def trainable_parameters(llm: LanguageModel, *, train_embeddings: bool, first_la
     model.requires_grad_(not adapters)
     for parameter in adapters.values():
         parameter.requires_grad_(True)
-    if not train_embeddings:
-        for part in (model.get_input_embeddings(), model.get_output_embeddings()):
-            part.requires_grad_(False)
-    for block in transformer_blocks(model)[:first_layer]:
-        block.requires_grad_(False)
+    blocks = transformer_blocks(model)
+    layers = range(len(blocks)) if layers is None else layers
+    frozen = [] if train_embeddings else [model.get_input_embeddings(), model.get_output_embeddings()]
+    frozen += [block for index, block in enumerate(blocks) if index not in layers]
+    if layers.stop < len(blocks):
+        frozen += after_blocks(model)
+    for part in frozen:
+        part.requires_grad_(False)
     moving = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     if not moving:
         raise UserError(
-            f"All adapters lie in the first {first_layer} blocks, which task.training_module.first_trained_layer "
-            "freezes: nothing would be trained. Name higher blocks in pre_trained_llm.lora.layers, or lower it."
+            "All adapters lie in blocks that task.training_module.first_trained_layer or last_trained_layer freezes: "
+            f"nothing would be trained. Name some of {layers.start + 1} to {layers.stop} in "
+            "pre_trained_llm.lora.layers, or move the bounds."
         )
     return moving
 

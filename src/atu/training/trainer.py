@@ -77,7 +77,7 @@ class Trainer:
         module = self.task.training_module
         self.share = own_share(self.task, self.materials)
         self.trained = trainable_parameters(
-            self.llm, train_embeddings=module.train_embeddings, first_layer=self.materials.first_trained_layer
+            self.llm, train_embeddings=module.train_embeddings, layers=self.materials.trained_layers
         )
         if self.task.objective.reads_hook_only:
             check_reach(self.llm, self.materials.hook_layer)
