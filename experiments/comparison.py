@@ -68,11 +68,8 @@ def _swept_targets(experiment: str) -> tuple[str, ...]:
 CELEBS_1, CELEBS_2 = _swept_targets("celebs-1"), _swept_targets("celebs-2")
 _RELEASED = ("experiment=embedded-released",)
 _OTHERS = tuple(f"unlearning_{name}" for name in ("simnpo", "dpo", "refusal", "undial", "masked", "enpo", "rmu"))
-_FASTER = (
-    "task.training_module.unlearning_lr=3e-4",
-    "task.training_module.first_trained_layer=0",
-    "task.training_module.last_trained_layer=0.5",
-)
+_FASTER = "task.training_module.unlearning_lr=3e-4"
+_LOWER_HALF = ("task.training_module.first_trained_layer=0", "task.training_module.last_trained_layer=0.5")
 _STEPS = "{type: unlearning, steps: 8}, {type: unlearning, steps: 8}"
 _LONGER = f"task.stages=[{_STEPS}, {_STEPS}]"
 _LONGER_WITH_ALIGN = f"task.stages=[{{type: training, steps: 150}}, {_STEPS}, {{type: training, steps: 40}}, {_STEPS}]"
@@ -80,6 +77,7 @@ _DEEPER = (
     "task.objective.hide_names=true",
     "task.objective.token_weight=0.25",
     "task.objective.npo_weight=0.25",
+    "task.objective.embedding=none",
 )
 # The yaml's values were chosen on William_Shakespeare, seed 0 (docs/experiments.md has the grid).
 BUILTIN = Testbed(
@@ -98,14 +96,19 @@ CELEBS = Testbed(
     "celebs",
     (*CELEBS_1, *CELEBS_2),
     methods={
-        "unlearning_atu": (*_FASTER, _LONGER_WITH_ALIGN, *_DEEPER),
-        "unlearning_ga": (*_FASTER, _LONGER),
-        "unlearning_npo": (*_FASTER, _LONGER, "task.objective.beta=0.25"),
+        "unlearning_atu": (_FASTER, *_LOWER_HALF, _LONGER, *_DEEPER),
+        "unlearning_ga": (*_LOWER_HALF, _LONGER),
+        "unlearning_npo": (_FASTER, *_LOWER_HALF, _LONGER),
         "unlearning_atu_released": _RELEASED,
-        **{method: (*_FASTER, _LONGER) for method in _OTHERS},
-        "unlearning_enpo": (*_FASTER, _LONGER_WITH_ALIGN),
+        **dict.fromkeys(_OTHERS, (_FASTER, *_LOWER_HALF, _LONGER)),
+        "unlearning_enpo": (_FASTER, *_LOWER_HALF, _LONGER_WITH_ALIGN),
         # Its hook layer must lie in what is trained.
-        "unlearning_rmu": (*_FASTER, _LONGER, "task.training_module.pretrained_model_hook_layer=0.4"),
+        "unlearning_rmu": (
+            _FASTER,
+            *_LOWER_HALF,
+            _LONGER,
+            "task.training_module.pretrained_model_hook_layer=0.4",
+        ),
     },
     overrides=(
         "data=rwku-questions",
