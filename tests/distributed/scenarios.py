@@ -62,6 +62,8 @@ def train(model: Path, encoder: Path, out: Path, sharding: Literal["none", "fsdp
         config = task(module, **objective)
         if name == "push":
             config = replace(task({**module, "first_trained_layer": 1}, **objective), contrastive_weight=0.5)
+        if name == "ga":  # its gradient passes through a divided block that stays
+            config = task({**module, "last_trained_layer": 2}, **objective)
         llm = own_llm(model)
         if name == "npo":
             add_adapter(

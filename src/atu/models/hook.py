@@ -100,13 +100,6 @@ def transformer_blocks(model: PreTrainedModel) -> nn.ModuleList:
     return blocks
 
 
-def after_blocks(model: PreTrainedModel) -> list[nn.Module]:
-    """What reads the last block's states inside the trunk, such as the final norm."""
-    trunk, name = _find_trunk(model)
-    parts = dict(trunk.named_children())
-    return list(parts.values())[list(parts).index(name) + 1 :]
-
-
 def forward_to_hook(
     model: PreTrainedModel,
     input_ids: Int[Tensor, "batch pos"],

@@ -10,7 +10,7 @@ from torch.nn import Parameter
 
 from atu.errors import UserError
 from atu.models.adapters import adapter_parameters
-from atu.models.hook import after_blocks, forward_to_hook, transformer_blocks
+from atu.models.hook import final_norm, forward_to_hook, transformer_blocks
 from atu.models.language_model import LanguageModel
 from atu.training.sharding import divided_like
 
@@ -22,7 +22,7 @@ def trainable_parameters(
 
     In a model with adapters these move and nothing else. Token embeddings stay out unless asked for: a step of Adam
     moves a rare token's row as far as a common one's, and a tied head would shift every prediction. Of the transformer
-    blocks only those of `layers` move (None: all), and where the topmost is not among them, nothing above it does.
+    blocks only those of `layers` move (None: all), and where the topmost is not among them, nor does the norm above.
 
     Raises:
         UserError: no parameter is left.
@@ -37,7 +37,7 @@ def trainable_parameters(
     frozen = [] if train_embeddings else [model.get_input_embeddings(), model.get_output_embeddings()]
     frozen += [block for index, block in enumerate(blocks) if index not in layers]
     if layers.stop < len(blocks):
-        frozen += after_blocks(model)
+        frozen.append(final_norm(model))
     for part in frozen:
         part.requires_grad_(False)
     moving = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
