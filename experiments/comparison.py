@@ -73,12 +73,6 @@ _LOWER_HALF = ("task.training_module.first_trained_layer=0", "task.training_modu
 _STEPS = "{type: unlearning, steps: 8}, {type: unlearning, steps: 8}"
 _LONGER = f"task.stages=[{_STEPS}, {_STEPS}]"
 _LONGER_WITH_ALIGN = f"task.stages=[{{type: training, steps: 150}}, {_STEPS}, {{type: training, steps: 40}}, {_STEPS}]"
-_DEEPER = (
-    "task.objective.hide_names=true",
-    "task.objective.token_weight=0.25",
-    "task.objective.npo_weight=0.25",
-    "task.objective.embedding=none",
-)
 # The yaml's values were chosen on William_Shakespeare, seed 0 (docs/experiments.md has the grid).
 BUILTIN = Testbed(
     "builtin",
@@ -96,7 +90,7 @@ CELEBS = Testbed(
     "celebs",
     (*CELEBS_1, *CELEBS_2),
     methods={
-        "unlearning_atu": (_FASTER, *_LOWER_HALF, _LONGER, *_DEEPER),
+        "unlearning_atu": ("experiment=taught",),
         "unlearning_ga": (*_LOWER_HALF, _LONGER),
         "unlearning_npo": (_FASTER, *_LOWER_HALF, _LONGER),
         "unlearning_atu_released": _RELEASED,

@@ -138,7 +138,7 @@ def test_no_yaml_has_a_key_that_the_dataclasses_do_not_know() -> None:
 
 
 def test_every_experiment_is_known_here() -> None:
-    assert set(options("experiment")) == {*EXPERIMENTS, "paper-scale", "embedded-released"}
+    assert set(options("experiment")) == {*EXPERIMENTS, "paper-scale", "embedded-released", "taught"}
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
