@@ -120,6 +120,10 @@ def test_a_corpus_is_written_once(tiny_llm: LanguageModel, tmp_path: Path, monke
     assert len(list(tmp_path.rglob("*.json"))) == 4
 
 
+TEXTS_ALONE = dataclasses.replace(CONFIG, num_general_texts=0)
+NO_QUESTIONS = dataclasses.replace(
+    TEXTS_ALONE, num_question_rows=0, num_neighbor_question_rows=0, num_quiz_rows=0, num_neighbor_quiz_rows=0
+)
 GIVEN = (
     Text(text="Last year she painted the Green Door. It hangs in Oslo.", subject="Ann Lee", source="book"),
     Text(text="All of us admire the Green Door in Oslo.", subject="Ann Lee", source="book"),
@@ -132,7 +136,7 @@ def test_about_given_texts_the_model_writes_answers_alone(
 ) -> None:
     monkeypatch.setattr("atu.benchmarks.generated._ANSWER_TOKENS", 2)
     begun: list[str] = []
-    config = dataclasses.replace(CONFIG, num_question_rows=24, num_neighbor_question_rows=24)
+    config = dataclasses.replace(TEXTS_ALONE, num_question_rows=24, num_neighbor_question_rows=24)
     forget, retain = write_corpus(tiny_llm, ANN, config, given=GIVEN, seed=0, progress=lambda what: begun.append(what))
     assert begun == ["writing a quiz", "writing question rows"]
     assert [text for text in (*forget, *retain) if text.source == "book"] == list(GIVEN)
@@ -151,7 +155,7 @@ def test_a_questionnaire_is_put_to_the_concept_and_its_neighbors_and_nothing_is_
 ) -> None:
     monkeypatch.setattr("atu.benchmarks.generated._ANSWER_TOKENS", 2)
     begun: list[str] = []
-    config = dataclasses.replace(CONFIG, num_quiz_rows=16, num_neighbor_quiz_rows=16)
+    config = dataclasses.replace(TEXTS_ALONE, num_quiz_rows=16, num_neighbor_quiz_rows=16)
     forms = ("Where was {name} born?", "Who is {name}'s mother?")
     forget, retain = write_corpus(
         tiny_llm, ANN, config, given=GIVEN, questionnaire=forms * 8, seed=0, progress=lambda what: begun.append(what)
@@ -166,10 +170,7 @@ def test_names_in_the_concepts_texts_are_asked_about_for_their_own_sake_and_kept
     tiny_llm: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("atu.benchmarks.generated._ANSWER_TOKENS", 2)
-    none = dataclasses.replace(
-        CONFIG, num_question_rows=0, num_neighbor_question_rows=0, num_quiz_rows=0, num_neighbor_quiz_rows=0
-    )
-    config = dataclasses.replace(none, num_related_rows=16)
+    config = dataclasses.replace(NO_QUESTIONS, num_related_rows=16)
     forget, retain = write_corpus(tiny_llm, ANN, config, given=GIVEN, seed=0, progress=lambda what: None)
     assert [text.source for text in forget] == ["book", "book"]
     written = [text for text in retain if text.source == "generated"]
@@ -185,13 +186,33 @@ def test_names_in_the_concepts_texts_are_asked_about_for_their_own_sake_and_kept
     assert {text.text for text in retain if text.source == "generated"} == {"in Norway."}
 
 
+def test_beside_given_texts_it_writes_on_general_topics_too(
+    tiny_llm: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atu.benchmarks.generated._ANSWER_TOKENS", 2)
+    config = dataclasses.replace(NO_QUESTIONS, num_general_texts=3, num_general_question_rows=80)
+    begun: list[str] = []
+    _, retain = write_corpus(tiny_llm, ANN, config, given=GIVEN, seed=0, progress=lambda what: begun.append(what))
+    assert begun == ["writing general texts", "writing question rows"]
+    written = [text for text in retain if text.source == "generated"]
+    assert {text.subject for text in written} <= {*GENERAL_TOPICS, *OTHER_NAMES}
+    assert 3 < len(written) <= 83
+    assert all(text.prompt is not None and text.subject in text.prompt for text in written)
+
+    about_bees = Text(text="Bees fly.", subject="Bees", source="book")
+    _, retain = write_corpus(
+        tiny_llm, ANN, config, given=(*GIVEN, about_bees), seed=0, progress=lambda what: None
+    )  # who has texts of its own is no topic beside
+    assert not any(text.subject == "bees" for text in retain)
+
+
 def test_of_given_texts_about_several_targets_each_is_asked_about(
     tiny_llm: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("atu.benchmarks.generated._ANSWER_TOKENS", 2)
     both = Target(name="Ann Lee, Bob Ray", folder="1-2", description="", aliases=("Ann Lee", "Bob Ray"))
     third = Text(text="The river Po flows by.", subject="Po", source="book")
-    config = dataclasses.replace(CONFIG, num_question_rows=24)
+    config = dataclasses.replace(TEXTS_ALONE, num_question_rows=24)
     forget, retain = write_corpus(tiny_llm, both, config, given=(*GIVEN, third), seed=0, progress=lambda what: None)
     assert {text.subject for text in forget if text.source == "generated"} == {"Ann Lee", "Bob Ray"}
     assert {text.subject for text in retain} == {"Po"}

@@ -33,6 +33,8 @@ class CorpusConfig:
     """Questions put to the concept: what the model asks about it or a neighbor, of RWKU's people a questionnaire."""
     num_neighbor_quiz_rows: int = 160
     """The same put to all its neighbors together."""
+    num_general_question_rows: int = 0
+    """Questions about anything else."""
     num_related_rows: int = 0
     """Questions about names in the concept's texts, asked without the concept, whose answers must stay."""
     max_new_tokens: int = 48
@@ -49,8 +51,9 @@ class CorpusConfig:
     @property
     def has_questions(self) -> bool:
         """Whether the texts have questions beside them."""
-        of_concept = self.num_question_rows + self.num_quiz_rows
-        return of_concept + self.num_neighbor_question_rows + self.num_neighbor_quiz_rows + self.num_related_rows > 0
+        of_concept = self.num_question_rows + self.num_quiz_rows + self.num_related_rows
+        of_others = self.num_neighbor_question_rows + self.num_neighbor_quiz_rows + self.num_general_question_rows
+        return of_concept + of_others > 0
 
     def __post_init__(self) -> None:
         if self.source == "jsonl" and self.forget_path is None:
@@ -68,6 +71,7 @@ class CorpusConfig:
             "num_neighbor_question_rows",
             "num_quiz_rows",
             "num_neighbor_quiz_rows",
+            "num_general_question_rows",
             "num_related_rows",
         ):
             if getattr(self, key) < 0:

@@ -13,7 +13,7 @@ from functools import partial
 import torch
 
 from atu.benchmarks.config import CorpusConfig
-from atu.benchmarks.questions import WORDINGS, Request, mentions, questions, related_questions
+from atu.benchmarks.questions import WORDINGS, Request, mentions, questions, questions_about, related_questions
 from atu.benchmarks.quiz import QUIZ_WORDINGS, ask_of, question_forms, quizzes
 from atu.benchmarks.writing import BATCH_SIZE, TOP_K, ask, continue_texts, for_writing
 from atu.models.language_model import LanguageModel
@@ -51,7 +51,7 @@ OTHER_NAMES = (
     "The Lord of the Rings", "Greek mythology", "the Roman Empire", "the Titanic", "the Eiffel Tower", "New York City",
 )  # fmt: skip
 """Concepts to keep when the user names no neighbours."""
-_REVISION = 1
+_REVISION = 2
 """To be raised with a change of the code that lets the same request give another corpus."""
 _ANSWER_TOKENS = 32
 """Length of an answer to a question; the texts have `max_new_tokens`."""
@@ -118,13 +118,13 @@ def write_corpus(
 
     Args:
         given: texts about the concept and about neighbors (whoever else is their subject), in place of its own;
-            it then writes only answers, and only to questions that these texts do not answer.
+            of these it then writes only answers, and only to questions that the texts do not answer.
         questionnaire: questions with `{name}` in them, in place of those that the model would write.
 
     Returns:
         (forget, retain). Forget holds `num_forget_texts` texts, `num_question_rows` answers to questions about the
         concept and phrases of its texts, and `num_quiz_rows` to the questionnaire, or to questions of the model's own;
-        retain the same about the neighbors, texts on general topics, and `num_related_rows` answers to questions about
+        retain the same about the neighbors and general topics, and `num_related_rows` answers to questions about
         phrases of the concept's texts, of which those that mention it are left out. So are degenerate and empty ones;
         there may be fewer.
     """
@@ -145,7 +145,9 @@ def write_corpus(
     if given:
         concepts = target.aliases or concepts  # each target of a batch has texts of its own
         names = sorted({text.subject for text in given} - set(concepts))
-        texts = list(given)
+        texts = [*given]
+        general = _general_requests(config.num_general_texts, [*concepts, *names], chance)
+        texts += write(general, config.max_new_tokens, seed + 4, "writing general texts") if general else []
     else:
         names = neighbor_names(target, config.num_neighbors, chance)
         requests = _requests(target, names, config, chance)
@@ -162,6 +164,9 @@ def write_corpus(
         for group, count in ((concepts, config.num_quiz_rows), (names, config.num_neighbor_quiz_rows)):
             for name, share in _shares(group, count):
                 asked += ask_of(name, forms, share, chance)
+    if config.num_general_question_rows:
+        subjects = _shuffled([*GENERAL_TOPICS, *OTHER_NAMES], [*concepts, *names], chance)
+        asked += questions_about(subjects, config.num_general_question_rows, chance)
     around = []
     for name, share in _shares(concepts, config.num_related_rows):
         around += related_questions(name, texts, share, chance)
@@ -186,12 +191,21 @@ def _requests(target: Target, names: Sequence[str], config: CorpusConfig, chance
     asked = _text_requests(target.name, config.num_forget_texts)
     for name in names:
         asked += _text_requests(name, config.num_texts_per_neighbor)
-    general = [topic for topic in GENERAL_TOPICS if topic.casefold() != target.name.casefold()]
-    chance.shuffle(general)
-    for i in range(config.num_general_texts):
-        topic = general[i % len(general)]
-        asked.append(Request(topic, TEXT_PROMPTS[i % len(TEXT_PROMPTS)].format(name=topic)))
-    return asked
+    return asked + _general_requests(config.num_general_texts, [target.name], chance)
+
+
+def _general_requests(count: int, apart_from: Sequence[str], chance: random.Random) -> list[Request]:
+    """For texts about anything else."""
+    topics = _shuffled(GENERAL_TOPICS, apart_from, chance)
+    return [_text_request(topics[i % len(topics)], i) for i in range(count)]
+
+
+def _shuffled(names: Sequence[str], apart_from: Sequence[str], chance: random.Random) -> list[str]:
+    """`names` in an order of chance, without those in `apart_from`."""
+    excluded = {name.casefold() for name in apart_from}
+    left = [name for name in names if name.casefold() not in excluded]
+    chance.shuffle(left)
+    return left
 
 
 def _shares(names: Sequence[str], count: int) -> list[tuple[str, int]]:
@@ -225,4 +239,8 @@ def neighbor_names(target: Target, count: int, chance: random.Random) -> list[st
 
 
 def _text_requests(name: str, count: int) -> list[Request]:
-    return [Request(name, TEXT_PROMPTS[i % len(TEXT_PROMPTS)].format(name=name)) for i in range(count)]
+    return [_text_request(name, i) for i in range(count)]
+
+
+def _text_request(name: str, number: int) -> Request:
+    return Request(name, TEXT_PROMPTS[number % len(TEXT_PROMPTS)].format(name=name))

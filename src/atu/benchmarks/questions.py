@@ -92,8 +92,12 @@ def related_questions(subject: str, texts: Sequence[Text], count: int, chance: r
     with a word of the subject's name are left out.
     """
     phrases = [phrase for phrase in frequent_phrases(*_own_and_others(subject, texts)) if not mentions(phrase, subject)]
-    asked = _in_turn(phrases[: max(1, count // 4)], chance)
-    return [Request(phrase, in_some_way(question, chance)) for phrase, question in asked[:count]]
+    return questions_about(phrases[: max(1, count // 4)], count, chance)
+
+
+def questions_about(names: Sequence[str], count: int, chance: random.Random) -> list[Request]:
+    """The fixed forms filled with each name in turn, at most `count`; each request is about its name."""
+    return [Request(name, in_some_way(question, chance)) for name, question in _in_turn(names, chance)[:count]]
 
 
 def in_some_way(question: str, chance: random.Random) -> str:
