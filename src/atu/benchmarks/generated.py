@@ -132,6 +132,8 @@ def write_corpus(
     writer = for_writing(llm)
 
     def write(requests: Sequence[Request], max_new_tokens: int, seed: int, what: str) -> list[Text]:
+        if not requests:
+            return []
         return ask(
             writer,
             requests,
@@ -145,9 +147,8 @@ def write_corpus(
     if given:
         concepts = target.aliases or concepts  # each target of a batch has texts of its own
         names = sorted({text.subject for text in given} - set(concepts))
-        texts = [*given]
         general = _general_requests(config.num_general_texts, [*concepts, *names], chance)
-        texts += write(general, config.max_new_tokens, seed + 4, "writing general texts") if general else []
+        texts = [*given, *write(general, config.max_new_tokens, seed + 4, "writing general texts")]
     else:
         names = neighbor_names(target, config.num_neighbors, chance)
         requests = _requests(target, names, config, chance)
@@ -170,7 +171,7 @@ def write_corpus(
     around = []
     for name, share in _shares(concepts, config.num_related_rows):
         around += related_questions(name, texts, share, chance)
-    related = write(around, _ANSWER_TOKENS, seed + 3, "writing related rows") if around else []
+    related = write(around, _ANSWER_TOKENS, seed + 3, "writing related rows")
     if given:  # these say what is true; of its own texts, the model is asked what it holds true
         texts += [Text(text=r.answer, subject=r.subject, source="given", prompt=r.prompt) for r in asked if r.answer]
         asked = [request for request in asked if not request.answer]
