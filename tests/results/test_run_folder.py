@@ -16,7 +16,7 @@ from atu.errors import UserError
 from atu.records import Answer, Judgement, Score, StageResult
 from atu.results.manifest import manifest
 from atu.results.rows import read_answers
-from atu.results.run_folder import RunFolder, open_run, write_evaluation
+from atu.results.run_folder import open_run, write_evaluation
 
 CONFIG: dict[str, Any] = {
     "name": "a",
@@ -47,16 +47,11 @@ ANSWER = Answer(
 )
 
 
-def release(run: RunFolder) -> None:
-    assert run.lock is not None
-    run.lock.release()
-
-
 def test_same_config_resumes(tmp_path: Path) -> None:
     root = tmp_path / "runs" / "a"
     first = open_run(root, CONFIG, "abc")
     first.write_stage(STAGE, [ANSWER])
-    release(first)
+    first.release()
     again = open_run(root, CONFIG, "abc")
     assert again.read_stages() == [STAGE]
     assert (root / "config.yaml").read_text().startswith("# config hash: abc\nname: a\nseed: 0\n")
@@ -64,7 +59,7 @@ def test_same_config_resumes(tmp_path: Path) -> None:
 
 
 def test_a_run_that_failed_before_it_kept_anything_takes_another_config(tmp_path: Path) -> None:
-    release(open_run(tmp_path / "a", CONFIG, "abc"))
+    open_run(tmp_path / "a", CONFIG, "abc").release()
     again = open_run(tmp_path / "a", {**CONFIG, "seed": 1}, "def")
     assert again.read_config()["seed"] == 1
     assert (tmp_path / "a" / "config.yaml").read_text().startswith("# config hash: def\n")
@@ -73,7 +68,7 @@ def test_a_run_that_failed_before_it_kept_anything_takes_another_config(tmp_path
 def test_other_config_is_refused_with_the_keys_that_differ(tmp_path: Path) -> None:
     first = open_run(tmp_path / "a", CONFIG, "abc")
     first.write_stage(STAGE, [])
-    release(first)
+    first.release()
     before = {path: path.read_bytes() for path in (tmp_path / "a").iterdir() if path.is_file()}
     other = {**CONFIG, "seed": 1, "task": {"stages": [1, 2], "lr": 1e-05}, "new": {"key": True}}
     with pytest.raises(UserError) as caught:
@@ -85,11 +80,11 @@ def test_other_config_is_refused_with_the_keys_that_differ(tmp_path: Path) -> No
     )
     assert {path: path.read_bytes() for path in (tmp_path / "a").iterdir() if path.is_file()} == before
     # The refusal leaves no lock behind.
-    release(open_run(tmp_path / "a", CONFIG, "abc"))
+    open_run(tmp_path / "a", CONFIG, "abc").release()
 
 
 def test_at_most_five_differences_are_shown(tmp_path: Path) -> None:
-    release(open_run(tmp_path / "a", {"name": "a"}, ""))
+    open_run(tmp_path / "a", {"name": "a"}, "").release()
     (tmp_path / "a" / "checkpoint").mkdir()
     with pytest.raises(UserError, match=r"k4: \(not set\) → 4; and 2 more\)"):
         open_run(tmp_path / "a", {"name": "a", **{f"k{i}": i for i in range(7)}}, "")
@@ -133,7 +128,7 @@ def test_two_processes_never_write_the_same_run(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=rf"Another process \({holder.pid} on .*\) is writing the run"):
             open_run(tmp_path / "a", {"a": 1}, "abc")
         holder.send_signal(signal.SIGKILL)
-    release(open_run(tmp_path / "a", {"a": 1}, "abc"))
+    open_run(tmp_path / "a", {"a": 1}, "abc").release()
 
 
 def test_stage_and_answers_read_back(tmp_path: Path) -> None:
@@ -188,7 +183,7 @@ def test_leftovers_of_a_killed_process_do_not_count(tmp_path: Path) -> None:
     (leftover / "stage.json").write_text("{")
     (run.root / ".status.json.1234.partial").write_text("{")
     assert run.read_stages() == [STAGE]
-    release(run)
+    run.release()
     open_run(tmp_path / "a", CONFIG, "abc")
     assert not leftover.exists()
     assert not (run.root / ".status.json.1234.partial").exists()

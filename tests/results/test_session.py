@@ -32,3 +32,5 @@ def test_the_status_says_how_a_run_ended(end: BaseException, state: str, message
         raise end
     status = RunFolder(root=tmp_path / "a").read_status()
     assert (status["state"], status["stage"], status["message"]) == (state, "02-unlearn", message)
+    # Free at once, though the folder and the exception are still held here.
+    open_run(tmp_path / "a", CONFIG, "abc").release()

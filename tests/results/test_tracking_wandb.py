@@ -246,8 +246,7 @@ def kill_service() -> None:
 
 def send(folder: RunFolder) -> str:
     """`atu report sync`, by another process than the one that made the run."""
-    assert folder.lock is not None
-    folder.lock.release()
+    folder.release()
     return sync(RunFolder(root=folder.root))
 
 

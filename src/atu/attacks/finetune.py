@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
@@ -18,6 +17,7 @@ from atu.methods.losses import mean_nll_of_rows, token_nll
 from atu.models.hook import final_hidden_states, logits_from_hidden
 from atu.models.language_model import LanguageModel
 from atu.models.packing import can_pack, pack, packed_states
+from atu.models.quantization import bitsandbytes_quiet
 from atu.models.rows import Row, batch_indices, build_rows, collate
 from atu.records import Text
 from atu.training.parameters import restore_parameters, trainable_parameters
@@ -101,9 +101,7 @@ def _all_weights(llm: LanguageModel) -> Iterator[list[Parameter]]:
 @contextmanager
 def _adapters(llm: LanguageModel) -> Iterator[list[Parameter]]:
     """LoRA matrices of rank 8 beside every linear layer but the head."""
-    # Both bring other libraries, bitsandbytes among them where it is installed, and the warnings of these.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with bitsandbytes_quiet():
         from peft import LoraConfig
         from peft.tuners.lora import LoraModel
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +18,7 @@ from atu.models.answers import Reading, read_answers
 from atu.models.config import ModelConfig
 from atu.models.hook import transformer_blocks
 from atu.models.language_model import LanguageModel
+from atu.models.quantization import bitsandbytes_quiet
 
 _ADAPTER = "default"
 _ROUNDING = 1e-3
@@ -34,17 +34,17 @@ def add_adapter(model: PreTrainedModel, config: ModelConfig, *, seed: int) -> No
     """
     if config.adapter == "none":
         return
-    import peft  # takes seconds, and most runs have no adapters
+    with bitsandbytes_quiet():
+        import peft  # takes seconds, and most runs have no adapters
 
     settings = peft.LoraConfig(
         r=config.lora.rank,
         lora_alpha=config.lora.alpha,
         target_modules=_target_names(model, config),
     )
-    with torch.random.fork_rng(), warnings.catch_warnings():
+    # Quiet too as to how it reads GPT-2's transposed layers.
+    with torch.random.fork_rng(), bitsandbytes_quiet():
         torch.manual_seed(seed)
-        # It brings bitsandbytes where that is installed, and says how it reads GPT-2's transposed layers.
-        warnings.simplefilter("ignore")
         peft.inject_adapter_in_model(settings, model, _ADAPTER)
     for parameter in adapter_parameters(model).values():
         parameter.data = parameter.data.float()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Literal
 
@@ -18,14 +20,23 @@ from atu.errors import UserError
 def import_bitsandbytes(key: str) -> ModuleType:
     """The package; UserError naming `key`, the setting that asks for it, where it is not installed."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # it calls parts of torch that are going away
-            package = importlib.import_module("bitsandbytes")
+        with bitsandbytes_quiet():
+            return importlib.import_module("bitsandbytes")
     except ImportError as error:
         raise UserError(f"{key} needs the package bitsandbytes: pip install 'align-then-unlearn[quantize]'.") from error
-    # Says for each layer and call that int8 products are made from float16.
-    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
-    return package
+
+
+@contextmanager
+def bitsandbytes_quiet() -> Iterator[None]:
+    """Around what imports bitsandbytes, which peft does too where it is installed: its errors alone are shown.
+
+    As it is imported it calls parts of torch that are going away and names a faster kernel that it has not found;
+    later it says for each layer and call that int8 products are made from float16.
+    """
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def quantization_config(name: Literal["int8", "nf4"], *, dtype: torch.dtype) -> BitsAndBytesConfig:

@@ -40,7 +40,12 @@ class RunFolder:
 
     root: Path
     lock: BaseFileLock | None = field(default=None, compare=False, repr=False)
-    """Held until the process ends, so that two processes never write the same run."""
+    """Held while this process writes the run, so that two processes never do."""
+
+    def release(self) -> None:
+        """Let other processes write the run; done by `session` at its end, and by the end of the process."""
+        if self.lock is not None:
+            self.lock.release()
 
     @property
     def config_path(self) -> Path:

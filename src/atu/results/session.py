@@ -18,9 +18,9 @@ logger = logging.getLogger("atu")
 def session(folder: RunFolder) -> Iterator[Tracker]:
     """Log to the run's log.txt, and say in status.json, on the page and to the trackers how the block ended.
 
-    A run that failed still gets its page.
+    A run that failed still gets its page. Whatever the end, the run is free for the next process then.
     """
-    with _logged(folder):
+    with _released(folder), _logged(folder):
         tracker = Tracker(folder)
         try:
             yield tracker
@@ -43,6 +43,15 @@ def session(folder: RunFolder) -> Iterator[Tracker]:
 
 def _stage(folder: RunFolder) -> str:
     return str(folder.read_status().get("stage", ""))
+
+
+@contextmanager
+def _released(folder: RunFolder) -> Iterator[None]:
+    """Let go of the run's lock by its end: a lock that an exception's frames keep alive goes at some later time."""
+    try:
+        yield
+    finally:
+        folder.release()
 
 
 @contextmanager

@@ -78,5 +78,4 @@ def record_failure(cfg: DictConfig, message: str) -> None:
             return
         folder = open_run(root, mapping, key, may_differ=NOT_DEFINING)
         folder.set_status("failed", str(status.get("stage", "")), message)
-        if folder.lock is not None:
-            folder.lock.release()
+        folder.release()
