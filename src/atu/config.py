@@ -24,7 +24,7 @@ from atu.evaluation.config import EvaluationConfig
 from atu.methods.config import TaskConfig
 from atu.models.config import ModelConfig
 from atu.results.config import WandbConfig
-from atu.results.run_folder import is_folder_name
+from atu.results.opening import is_folder_name
 from atu.training.config import TrainingConfig
 from atu.typed import from_mapping
 

@@ -25,7 +25,8 @@ from atu.models.save import ModelCard, check_reload, export_model
 from atu.preparation import prepare
 from atu.provenance import keep_manifest
 from atu.records import Answer, Probe, StageResult, Target
-from atu.results.run_folder import RunFolder, open_run
+from atu.results.opening import open_run
+from atu.results.run_folder import RunFolder
 from atu.results.session import session
 from atu.results.sinks import sinks
 from atu.results.terminal import RunProgress, print_before_after

@@ -15,7 +15,8 @@ from pages import Page, browse
 
 from atu.records import Answer, RunRecord, Score, StageResult
 from atu.results.manifest import manifest
-from atu.results.run_folder import RunFolder, open_run
+from atu.results.opening import open_run
+from atu.results.run_folder import RunFolder
 from atu.results.tracking import MetricLog
 
 CONFIG: dict[str, Any] = {

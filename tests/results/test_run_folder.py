@@ -15,8 +15,9 @@ import pytest
 from atu.errors import UserError
 from atu.records import Answer, Judgement, Score, StageResult
 from atu.results.manifest import manifest
+from atu.results.opening import open_run
 from atu.results.rows import read_answers
-from atu.results.run_folder import open_run, write_evaluation
+from atu.results.run_folder import write_evaluation
 
 CONFIG: dict[str, Any] = {
     "name": "a",
@@ -114,7 +115,7 @@ def test_read_only_place_is_one_clear_line() -> None:
 HOLDER = """
 import sys, time
 from pathlib import Path
-from atu.results.run_folder import open_run
+from atu.results.opening import open_run
 run = open_run(Path(sys.argv[1]), {"a": 1}, "abc")
 print("ready", flush=True)
 time.sleep(60)
@@ -234,7 +235,7 @@ def test_manifest_keeps_versions_and_machine() -> None:
 
 def test_reading_results_never_loads_torch() -> None:
     code = (
-        "import sys, atu.results.page, atu.results.run_folder, atu.results.terminal, atu.results.tracking;"
+        "import sys, atu.results.page, atu.results.opening, atu.results.terminal, atu.results.tracking;"
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

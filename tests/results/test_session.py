@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from atu.errors import UserError
-from atu.results.run_folder import RunFolder, open_run
+from atu.results.opening import open_run
+from atu.results.run_folder import RunFolder
 from atu.results.session import session
 
 CONFIG = {"seed": 0}

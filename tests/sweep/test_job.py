@@ -9,7 +9,8 @@ import pytest
 from omegaconf import DictConfig, open_dict
 
 from atu.errors import UserError
-from atu.results.run_folder import RunFolder, lock_run
+from atu.results.opening import lock_run
+from atu.results.run_folder import RunFolder
 from atu.sweep.job import JobEnd, run_job
 
 from .conftest import Compose

@@ -9,7 +9,7 @@ import pytest
 
 from atu.config import NOT_DEFINING, config_hash, to_mapping
 from atu.errors import UserError
-from atu.results.run_folder import open_run
+from atu.results.opening import open_run
 from atu.sweep.job import JobEnd
 from atu.sweep.plan import PlannedJob, plan
 

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 
 from atu.config import config_hash, to_mapping
-from atu.results.run_folder import RunFolder, open_run
+from atu.results.opening import open_run
+from atu.results.run_folder import RunFolder
 from atu.sweep.job import JobEnd
 from atu.sweep.plan import PlannedJob
 from atu.sweep.queue import QueueState, parse_squeue

@@ -8,8 +8,9 @@ from dataclasses import replace
 from atu.errors import UserError
 from atu.results.config import WandbConfig
 from atu.results.history import history, stage_results
+from atu.results.opening import lock_run
 from atu.results.page import write_report
-from atu.results.run_folder import RunFolder, lock_run
+from atu.results.run_folder import RunFolder
 from atu.results.tracking import MetricLog
 from atu.results.tracking_wandb import open_wandb, read_kept
 from atu.results.wandb_client import import_wandb

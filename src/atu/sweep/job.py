@@ -16,7 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 from atu.config import NOT_DEFINING, RunConfig, config_hash, load, to_mapping
 from atu.errors import UserError, reason
 from atu.results.files import content_key
-from atu.results.run_folder import RunFolder, is_folder_name, open_run
+from atu.results.opening import is_folder_name, open_run
+from atu.results.run_folder import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)
