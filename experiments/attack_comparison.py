@@ -2,6 +2,7 @@
 
     python experiments/attack_comparison.py --jobs 2                             # William Shakespeare, quick budget
     python experiments/attack_comparison.py --concept 1_Stephen_King --jobs 2    # of RWKU, on the taught model
+    python experiments/attack_comparison.py --concept 58_Rihanna --jobs 2        # relearning; 46_Raquel_Welch too
     python experiments/attack_comparison.py --collect                            # the table of what is there
 
 The models are those of comparison.py, seed 0, and that of the released method at a rate at which it forgets at all; one
@@ -45,7 +46,6 @@ SEED = 0
 METHODS = ("unlearning_atu", "unlearning_ga", "unlearning_npo")
 FAST = ("task.training_module.unlearning_lr=3",)
 """The highest rate of the grid at which the released method forgets something and no model was destroyed."""
-KING = "1_Stephen_King"
 GOLD_MODEL = "runs/gold-model"
 WITHOUT = ",".join(CELEBS.concepts[::2])
 """What the gold model was not taught: every second target, as the first gold one of taught_testbed.py."""
@@ -58,15 +58,21 @@ class Setting:
     testbed: Testbed
     concept: str
     options: tuple[str, ...]
+    attacks: str = "all"
 
 
+def _person(name: str, attacks: str = "all") -> Setting:
+    options = ("--before", TAUGHT_MODEL, "--gold", GOLD_MODEL, "--benchmark", "rwku", "--target", name)
+    return Setting(CELEBS, name, options, attacks)
+
+
+_RELEARNING = "relearn,benign-relearn"
 SETTINGS = (
     Setting(BUILTIN, "William_Shakespeare", ("--before", "smollm2-135m-instruct")),
-    Setting(
-        CELEBS,
-        KING,
-        ("--before", TAUGHT_MODEL, "--gold", GOLD_MODEL, "--benchmark", "rwku", "--target", KING),
-    ),
+    _person("1_Stephen_King"),
+    # Of those that nothing was chosen on and that the gold model was not taught, the two whom every method forgets.
+    _person("46_Raquel_Welch", _RELEARNING),
+    _person("58_Rihanna", _RELEARNING),
 )
 
 
@@ -106,9 +112,9 @@ class Attacked:
     def run(self) -> str | None:
         """Do what is missing, each in a process of its own; the last line of its errors when one fails."""
         overrides = [f"name={self.name}" if part.startswith("name=") else part for part in self.job.overrides]
-        model, out = str(self.folder / "model"), str(self.out)
+        told = (*self.setting.options, "--attacks", self.setting.attacks, "--quick", "--out", str(self.out))
         return run_once(self.folder, (*overrides, *self.extra)) or in_own_process(
-            "-m", "atu", "attack", model, *self.setting.options, "--quick", "--out", out
+            "-m", "atu", "attack", str(self.folder / "model"), *told
         )
 
     def rows(self) -> list[dict[str, Any]]:
@@ -131,9 +137,18 @@ class Attacked:
 
 
 def models(setting: Setting) -> list[Attacked]:
-    """What is attacked, in the order of the table's columns."""
-    fast = Attacked(setting, "unlearning_atu_released", FAST)
-    return [*(Attacked(setting, method) for method in METHODS), fast]
+    """What is attacked, in the order of the table's columns; the released method where all attacks are made."""
+    found = [Attacked(setting, method) for method in METHODS]
+    return [*found, Attacked(setting, "unlearning_atu_released", FAST)] if setting.attacks == "all" else found
+
+
+def collect(known: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of all models; those `known` of a model whose attacks do not lie here."""
+    found = []
+    for model in (model for setting in SETTINGS for model in models(setting)):
+        place = (model.setting.concept, model.label)
+        found += model.rows() or [row for row in known if (row["concept"], row["method"]) == place]
+    return found
 
 
 def make_references(setting: Setting) -> str | None:
@@ -177,7 +192,7 @@ def main() -> None:
             parser.exit(2, f"teaching: {failure}\n")
         outcomes = [succeeded for _, succeeded in run_all(models(chosen), options.jobs)]
         failed = not all(outcomes)
-    rows = [row for setting in SETTINGS for model in models(setting) for row in model.rows()]
+    rows = collect(json.loads(RESULTS.read_text()) if RESULTS.exists() else [])
     write_json_atomic(RESULTS, rows)
     print(table([row for row in rows if row["concept"] == chosen.concept]))
     sys.exit(failed)

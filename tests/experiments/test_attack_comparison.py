@@ -87,6 +87,19 @@ def test_a_model_that_was_not_attacked_has_no_column(comparison: ModuleType, tmp
     assert {one["method"] for one in json.loads((tmp_path / "attacks.json").read_text())} == {"two"}
 
 
+def test_rows_of_models_that_lie_elsewhere_stay(comparison: ModuleType, tmp_path: Path) -> None:
+    numbers = {"recovered": 0.5, "low": 0.4, "high": 0.6, "ceiling": None}
+    old = {"concept": "William_Shakespeare", "attack": "relearn", **numbers}
+    earlier = [{**old, "method": "one"}, {**old, "method": "two"}, {**old, "method": "gone"}]
+    (tmp_path / "attacks.json").write_text(json.dumps(earlier))
+    write(tmp_path, "two", row("relearn", 0.7))
+    with pytest.raises(SystemExit):
+        comparison.main()
+    kept = json.loads((tmp_path / "attacks.json").read_text())
+    assert [(one["method"], one["attack"]) for one in kept] == [("one", "relearn"), ("two", None), ("two", "relearn")]
+    assert [one.get("recovered") for one in kept] == [0.5, None, 0.7]
+
+
 def test_the_models_are_those_of_the_comparison(scripts: None, workplace_with_taught_model: Path) -> None:
     module = importlib.import_module("attack_comparison")
     for setting in module.SETTINGS:
@@ -95,7 +108,7 @@ def test_the_models_are_those_of_the_comparison(scripts: None, workplace_with_ta
             f"unlearning_atu-{setting.concept}-seed0",
             f"unlearning_ga-{setting.concept}-seed0",
             f"unlearning_npo-{setting.concept}-seed0",
-            f"unlearning_atu_released-{setting.concept}-seed0-lr3",
+            *([f"unlearning_atu_released-{setting.concept}-seed0-lr3"] if setting.attacks == "all" else []),
         ]
         assert {model.folder.parent for model in chosen} == {ROOT / "runs" / setting.testbed.name}
         for model in chosen:
