@@ -1,5 +1,6 @@
 .DEFAULT_GOAL := help
 PYTHON_BIN := .venv/bin/python
+OTHER_METHODS := $(addprefix unlearning_,simnpo dpo refusal undial masked enpo rmu)
 
 # Where it is set, every start compiles torch and transformers again: 18 s instead of 7, dozens of times in the tests.
 unexport PYTHONDONTWRITEBYTECODE
@@ -39,6 +40,10 @@ bench: setup ## How fast the parts are against the released way (minutes; the ta
 experiments: setup ## All tables of docs/: methods, ablations, attacks, the taught testbed (days; goes on where it was stopped).
 	$(PYTHON_BIN) experiments/comparison.py --jobs 2
 	$(PYTHON_BIN) experiments/comparison.py --testbed celebs --jobs 2
+	$(PYTHON_BIN) experiments/comparison.py --jobs 2 --concepts William_Shakespeare --seeds 0 --methods $(OTHER_METHODS)
+	$(PYTHON_BIN) experiments/comparison.py --testbed celebs --jobs 2 --concepts 1_Stephen_King --seeds 0 --methods $(OTHER_METHODS)
+	$(PYTHON_BIN) experiments/icu.py
+	$(PYTHON_BIN) experiments/icu.py --testbed celebs
 	$(PYTHON_BIN) experiments/summary.py
 	$(PYTHON_BIN) experiments/ablation.py --jobs 2
 	$(PYTHON_BIN) experiments/attack_comparison.py --jobs 2

@@ -8,7 +8,8 @@ concept counts once, as the mean of its seeds; shown are the mean over concepts 
 paired difference of the default to each method on the concepts that both have. A method that does not get to a level
 on a concept has no number there, and `reached` says on how many it did. After the last stage stands also what
 relearning brought back of the concepts that attack_comparison.py attacked (`relearned_concepts` of them), in models of
-the same config as the runs. Writes docs/results/summary.json and prints a table.
+the same config as the runs. In-context unlearning (icu.py) has no curve, so it stands at the end alone. Writes
+docs/results/summary.json and prints a table.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from comparison import BUILTIN, CELEBS, CELEBS_1, CELEBS_2
+from icu import METHOD as ICU
 
 from atu.records import Score, StageResult
 from atu.results.selection import Rule, select, value
@@ -56,9 +58,9 @@ MEASURES: dict[str, Callable[[Scores, Scores], float]] = {
 def main() -> None:
     """Write the summary and print it."""
     rows = []
-    attacked = _read(RESULTS / "attacks.json")
+    attacked, asked = (_read(RESULTS / name) for name in ("attacks.json", "icu.json"))
     for name, (testbed, concepts) in GROUPS.items():
-        runs = _read(testbed.results)
+        runs = _read(testbed.results) + asked
         rows += summarize(name, *([row for row in found if row["concept"] in concepts] for found in (runs, attacked)))
     (RESULTS / "summary.json").write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n")
     print("| testbed | method | forget level | reached | " + " | ".join(MEASURES) + " |")
@@ -91,6 +93,7 @@ def summarize(
         found = {
             method: {name: _by_concept(runs, method, level, measure) for name, measure in MEASURES.items()}
             for method in dict.fromkeys(run["method"] for run in runs)
+            if method != ICU or level == END
         }
         for method, measures in found.items():
             concepts = measures["neighbor_kept"]

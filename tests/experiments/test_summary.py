@@ -114,3 +114,9 @@ def test_a_concept_counts_once_and_methods_are_compared_on_those_that_both_have(
     assert row(rows, "unlearning_atu", 0.5)["neighbor_kept"]["value"] == pytest.approx(0.9)
     assert row(rows, "unlearning_npo", 0.5)["neighbor_kept"]["value"] == pytest.approx(0.75)
     assert row(rows, "unlearning_npo", 0.5)["neighbor_kept_ours_minus_this"]["value"] == pytest.approx(0.4)
+
+
+def test_asking_to_forget_has_no_curve_and_stands_at_the_end(summary: ModuleType) -> None:
+    rows = summary.summarize("t", [run("unlearning_atu", "A", point(20, 35, 3)), run("icu", "A", point(20, 25, 0))])
+    assert [found["forget_level"] for found in rows if found["method"] == "icu"] == ["end"]
+    assert row(rows, "icu", "end")["neighbor_kept_ours_minus_this"]["value"] == pytest.approx(0.2)
