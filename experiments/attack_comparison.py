@@ -159,11 +159,12 @@ def make_references(setting: Setting) -> str | None:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown: an attack in each line, a method in each column."""
+    """Markdown: an attack that was made in each line, a method in each column."""
     methods = list(dict.fromkeys(row["method"] for row in rows))
+    made = {row["attack"] for row in rows}
     by_place = {(row["attack"], row["method"]): row for row in rows}
     lines = ["| attack | " + " | ".join(methods) + " |", "| --- |" + " --- |" * len(methods)]
-    for attack in (None, *ATTACKS):
+    for attack in (attack for attack in (None, *ATTACKS) if attack in made):
         cells = [_cell(by_place.get((attack, method))) for method in methods]
         lines.append(f"| {attack or 'forget, before → after'} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
