@@ -321,13 +321,16 @@ def _handler(server: WandbServer) -> type[BaseHTTPRequestHandler]:
             pass
 
         def do_POST(self) -> None:
+            body = self._body()  # a client that is slow to send or to read does not hold up the others
             with server.lock:
-                self._answer(*self._post(self._body()))
+                status, value = self._post(body)
+            self._answer(status, value)
 
         def do_PUT(self) -> None:
+            body = self._body()
             with server.lock:
-                server.upload(self.path, self._body())
-                self._answer(200, {})
+                server.upload(self.path, body)
+            self._answer(200, {})
 
         def _post(self, body: bytes) -> tuple[int, Json]:
             if server.is_down:
