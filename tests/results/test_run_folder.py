@@ -52,7 +52,7 @@ def test_same_config_resumes(tmp_path: Path) -> None:
     root = tmp_path / "runs" / "a"
     first = open_run(root, CONFIG, "abc")
     first.write_stage(STAGE, [ANSWER])
-    first.release()
+    first.close()
     again = open_run(root, CONFIG, "abc")
     assert again.read_stages() == [STAGE]
     assert (root / "config.yaml").read_text().startswith("# config hash: abc\nname: a\nseed: 0\n")
@@ -60,7 +60,7 @@ def test_same_config_resumes(tmp_path: Path) -> None:
 
 
 def test_a_run_that_failed_before_it_kept_anything_takes_another_config(tmp_path: Path) -> None:
-    open_run(tmp_path / "a", CONFIG, "abc").release()
+    open_run(tmp_path / "a", CONFIG, "abc").close()
     again = open_run(tmp_path / "a", {**CONFIG, "seed": 1}, "def")
     assert again.read_config()["seed"] == 1
     assert (tmp_path / "a" / "config.yaml").read_text().startswith("# config hash: def\n")
@@ -69,7 +69,7 @@ def test_a_run_that_failed_before_it_kept_anything_takes_another_config(tmp_path
 def test_other_config_is_refused_with_the_keys_that_differ(tmp_path: Path) -> None:
     first = open_run(tmp_path / "a", CONFIG, "abc")
     first.write_stage(STAGE, [])
-    first.release()
+    first.close()
     before = {path: path.read_bytes() for path in (tmp_path / "a").iterdir() if path.is_file()}
     other = {**CONFIG, "seed": 1, "task": {"stages": [1, 2], "lr": 1e-05}, "new": {"key": True}}
     with pytest.raises(UserError) as caught:
@@ -81,11 +81,11 @@ def test_other_config_is_refused_with_the_keys_that_differ(tmp_path: Path) -> No
     )
     assert {path: path.read_bytes() for path in (tmp_path / "a").iterdir() if path.is_file()} == before
     # The refusal leaves no lock behind.
-    open_run(tmp_path / "a", CONFIG, "abc").release()
+    open_run(tmp_path / "a", CONFIG, "abc").close()
 
 
 def test_at_most_five_differences_are_shown(tmp_path: Path) -> None:
-    open_run(tmp_path / "a", {"name": "a"}, "").release()
+    open_run(tmp_path / "a", {"name": "a"}, "").close()
     (tmp_path / "a" / "checkpoint").mkdir()
     with pytest.raises(UserError, match=r"k4: \(not set\) → 4; and 2 more\)"):
         open_run(tmp_path / "a", {"name": "a", **{f"k{i}": i for i in range(7)}}, "")
@@ -129,7 +129,7 @@ def test_two_processes_never_write_the_same_run(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=rf"Another process \({holder.pid} on .*\) is writing the run"):
             open_run(tmp_path / "a", {"a": 1}, "abc")
         holder.send_signal(signal.SIGKILL)
-    open_run(tmp_path / "a", {"a": 1}, "abc").release()
+    open_run(tmp_path / "a", {"a": 1}, "abc").close()
 
 
 def test_stage_and_answers_read_back(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_leftovers_of_a_killed_process_do_not_count(tmp_path: Path) -> None:
     (leftover / "stage.json").write_text("{")
     (run.root / ".status.json.1234.partial").write_text("{")
     assert run.read_stages() == [STAGE]
-    run.release()
+    run.close()
     open_run(tmp_path / "a", CONFIG, "abc")
     assert not leftover.exists()
     assert not (run.root / ".status.json.1234.partial").exists()

@@ -34,4 +34,4 @@ def test_the_status_says_how_a_run_ended(end: BaseException, state: str, message
     status = RunFolder(root=tmp_path / "a").read_status()
     assert (status["state"], status["stage"], status["message"]) == (state, "02-unlearn", message)
     # Free at once, though the folder and the exception are still held here.
-    open_run(tmp_path / "a", CONFIG, "abc").release()
+    open_run(tmp_path / "a", CONFIG, "abc").close()

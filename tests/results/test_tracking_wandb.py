@@ -246,7 +246,7 @@ def kill_service() -> None:
 
 def send(folder: RunFolder) -> str:
     """`atu report sync`, by another process than the one that made the run."""
-    folder.release()
+    folder.close()
     return sync(RunFolder(root=folder.root))
 
 

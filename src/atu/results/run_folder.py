@@ -37,7 +37,7 @@ class RunFolder:
     lock: BaseFileLock | None = field(default=None, compare=False, repr=False)
     """Held while this process writes the run, so that two processes never do."""
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Let other processes write the run; done by `session` at its end, and by the end of the process."""
         if self.lock is not None:
             self.lock.release()

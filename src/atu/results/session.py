@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 
 from atu.errors import UserError, reason
 from atu.results.page import write_report
@@ -20,7 +20,8 @@ def session(folder: RunFolder) -> Iterator[Tracker]:
 
     A run that failed still gets its page. Whatever the end, the run is free for the next process then.
     """
-    with _released(folder), _logged(folder):
+    # Closed here, since a lock that an exception's frames keep alive goes at some later time.
+    with closing(folder), _logged(folder):
         tracker = Tracker(folder)
         try:
             yield tracker
@@ -43,15 +44,6 @@ def session(folder: RunFolder) -> Iterator[Tracker]:
 
 def _stage(folder: RunFolder) -> str:
     return str(folder.read_status().get("stage", ""))
-
-
-@contextmanager
-def _released(folder: RunFolder) -> Iterator[None]:
-    """Let go of the run's lock by its end: a lock that an exception's frames keep alive goes at some later time."""
-    try:
-        yield
-    finally:
-        folder.release()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -77,6 +77,5 @@ def record_failure(cfg: DictConfig, message: str) -> None:
         status = RunFolder(root=root).read_status()
         if status.get("state") == "done" or (status.get("state"), status.get("message")) == ("failed", message):
             return
-        folder = open_run(root, mapping, key, may_differ=NOT_DEFINING)
-        folder.set_status("failed", str(status.get("stage", "")), message)
-        folder.release()
+        with closing(open_run(root, mapping, key, may_differ=NOT_DEFINING)) as folder:
+            folder.set_status("failed", str(status.get("stage", "")), message)
