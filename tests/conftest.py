@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from wandb_server import WandbServer, serve
+from wandb_server import WandbServer, end_service, serve
 from workplace import Workplace, save_tiny_encoder, write_files
 
 if TYPE_CHECKING:
@@ -143,11 +143,10 @@ def wandb_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
             "NETRC": str(folder / "netrc"),
         }.items():
             monkeypatch.setenv(name, value)
-        wandb = pytest.importorskip("wandb")
-
-        wandb.teardown()  # what an earlier test left would go on with another server's address
+        pytest.importorskip("wandb")
+        end_service()  # what an earlier test left would go on with another server's address
         yield server
-        wandb.teardown()
+        end_service()
         with warnings.catch_warnings():  # of its service, which wandb leaves to the collector
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()

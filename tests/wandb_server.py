@@ -12,11 +12,13 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Lock, Thread, Timer
 from typing import Any
+
+import psutil
 
 ENTITY = "me"
 Json = dict[str, Any]
@@ -393,3 +395,21 @@ def serve() -> Iterator[WandbServer]:
         http.shutdown()
         http.server_close()
         thread.join()
+
+
+def kill_service() -> None:
+    """wandb's own process beside this one dies."""
+    for child in psutil.Process().children():
+        if child.name() == "wandb-core":
+            child.kill()
+
+
+def end_service() -> None:
+    """`wandb.teardown()`, which waits for wandb's service without limit: one that is there after a minute is killed."""
+    import wandb
+
+    timer = Timer(60, kill_service)
+    timer.start()
+    with suppress(SystemExit):  # with the exit status of a killed one
+        wandb.teardown()
+    timer.cancel()

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import gc
 import math
-import os
 import re
-import signal
-import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
-from wandb_server import StoredRun, WandbServer
+from wandb_server import StoredRun, WandbServer, kill_service
 
 from atu.errors import UserError
 from atu.records import Judgement, RunRecord, Score
@@ -120,6 +118,24 @@ def test_a_service_that_dies_is_told_once_and_sync_sends_the_rest(
     gc.collect()
     assert address == f"{wandb_server.url}/me/forgetting/runs/{the_run(wandb_server).id}"
     assert [row["_step"] for row in the_run(wandb_server).history] == list(range(num_rows(folder)))
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+def test_the_exit_status_of_a_service_that_dies_at_its_end_is_not_the_runs(
+    make_run: MakeRun, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wandb = pytest.importorskip("wandb")
+    folder, teardown = make_run(num_answers=3, num_stages=1), wandb.teardown
+
+    def end() -> None:
+        with suppress(Exception):
+            teardown()
+        sys.exit(-9)
+
+    with monkeypatch.context() as context:
+        context.setattr(wandb, "teardown", end)
+        track(folder, midway=kill_service)
+    assert folder.read_status()["state"] == "done"
 
 
 def test_a_server_that_is_down_is_told_at_the_end_and_sync_sends_the_rest(
@@ -235,13 +251,6 @@ def test_an_interrupted_run_is_interrupted_in_wandb(make_run: MakeRun, wandb_ser
         track(make_run(num_answers=3, num_stages=1), midway=interrupt)
     assert the_run(wandb_server).state == "killed"
     assert read_back().state == "interrupted"
-
-
-def kill_service() -> None:
-    """wandb's own process beside this one dies."""
-    found = subprocess.run(["pgrep", "-P", str(os.getpid()), "wandb-core"], capture_output=True, text=True, check=True)
-    for pid in found.stdout.split():
-        os.kill(int(pid), signal.SIGKILL)
 
 
 def send(folder: RunFolder) -> str:

@@ -79,8 +79,9 @@ class WandbSink:
         try:
             yield
         except Exception as error:
-            # A dead service would stay dead for the next run of this process, and complain when it ends.
-            with suppress(Exception):
+            # A dead service would stay dead for the next run of this process, and complain when it ends. With its exit
+            # status wandb would end this process too.
+            with suppress(Exception, SystemExit):
                 import_wandb().teardown()
             raise UserError(f"{one_line(error)}; {self._hint}.") from error
 
