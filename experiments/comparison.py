@@ -95,7 +95,12 @@ CELEBS = Testbed(
         "unlearning_npo": (_FASTER, *_LOWER_HALF, _LONGER),
         "unlearning_atu_released": _RELEASED,
         **dict.fromkeys(_OTHERS, (_FASTER, *_LOWER_HALF, _LONGER)),
-        "unlearning_enpo": (_FASTER, *_LOWER_HALF, _LONGER_WITH_ALIGN),
+        # Nothing was chosen here for these: their retain weight is that of the first run on William_Shakespeare.
+        **dict.fromkeys(
+            ("unlearning_simnpo", "unlearning_dpo", "unlearning_undial"),
+            (_FASTER, *_LOWER_HALF, _LONGER, "task.objective.retain_weight=16"),
+        ),
+        "unlearning_enpo": (_FASTER, *_LOWER_HALF, _LONGER_WITH_ALIGN, "task.objective.retain_weight=4"),
         # Its hook layer must lie in what is trained.
         "unlearning_rmu": (
             _FASTER,
