@@ -80,7 +80,7 @@ def test_model_output_never_runs(make_run: MakeRun, open_page: OpenPage, hostile
 
 def test_policy_stops_every_request(make_run: MakeRun, tmp_path: Path) -> None:
     """Even markup that someone adds to the page by hand reaches no server."""
-    asked: list[str] = []
+    asked: list[tuple[str, int]] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.2)
         port = server.getsockname()[1]
