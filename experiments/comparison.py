@@ -94,7 +94,7 @@ CELEBS = Testbed(
         "unlearning_ga": (*_LOWER_HALF, _LONGER),
         "unlearning_npo": (_FASTER, *_LOWER_HALF, _LONGER),
         "unlearning_atu_released": _RELEASED,
-        **dict.fromkeys(_OTHERS, (_FASTER, *_LOWER_HALF, _LONGER)),
+        **dict.fromkeys(("unlearning_refusal", "unlearning_masked"), (_FASTER, *_LOWER_HALF, _LONGER)),
         # Nothing was chosen here for these: their retain weight is that of the first run on William_Shakespeare.
         **dict.fromkeys(
             ("unlearning_simnpo", "unlearning_dpo", "unlearning_undial"),

@@ -410,6 +410,8 @@ def end_service() -> None:
 
     timer = Timer(60, kill_service)
     timer.start()
-    with suppress(SystemExit):  # with the exit status of a killed one
-        wandb.teardown()
-    timer.cancel()
+    try:
+        with suppress(SystemExit):  # with the exit status of a killed one
+            wandb.teardown()
+    finally:
+        timer.cancel()  # else it would end the service of a later test
