@@ -63,7 +63,9 @@ def test_a_sweep_goes_through_a_time_limit_and_a_bad_job(workplace: Workplace, s
         os.kill(pid, signal.SIGCONT)
     wait_for("the job is queued again", lambda: job(f"{array}_0")["Reason"] == "BeginTime", 60)
     assert (status(run)["state"], job(f"{array}_0")["Restarts"]) == ("interrupted", "1")
-    slurm("scontrol", "update", f"jobid={array}_0", "TimeLimit=10", "StartTime=now")
+    # SLURM waits two minutes. A job that starts in the second in which it was ended fails ("already killed, do not
+    # launch"), so some seconds must pass.
+    slurm("scontrol", "update", f"jobid={array}_0", "TimeLimit=10", "StartTime=now+5")
     code, out, err = sweep.end(180)
     assert "atu.errors" in sweep.imported
     assert not sweep.imported & {"torch", "transformers", "accelerate", "safetensors"}
