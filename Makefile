@@ -41,6 +41,7 @@ bench: setup ## How fast the parts are against the released way (minutes; the ta
 experiments: setup ## All tables of docs/: methods, ablations, attacks, the taught testbed (days; goes on where it was stopped).
 	$(PYTHON_BIN) experiments/comparison.py --jobs 2
 	$(PYTHON_BIN) experiments/comparison.py --testbed celebs --jobs 2
+	$(PYTHON_BIN) experiments/comparison.py --testbed celebs-general --jobs 2 --seeds 0 --methods unlearning_atu unlearning_npo
 	$(PYTHON_BIN) experiments/comparison.py --jobs 2 --concepts William_Shakespeare --methods $(OTHER_METHODS)
 	$(PYTHON_BIN) experiments/comparison.py --jobs 2 --concepts Ancient_Egypt Human_Heart --seeds 0 --methods $(NEXT_BEST)
 	$(PYTHON_BIN) experiments/comparison.py --testbed celebs --jobs 2 --concepts 1_Stephen_King --seeds 0 --methods $(OTHER_METHODS)

@@ -2,6 +2,7 @@
 
     python experiments/comparison.py --jobs 2                    # the built-in concepts
     python experiments/comparison.py --testbed celebs --jobs 2   # people of RWKU, on the model that was taught them
+    python experiments/comparison.py --testbed celebs-general --seeds 0   # the same, with general texts retained too
 
 Each run is an ordinary one in runs/<testbed>; a killed one goes on. The numbers (no model output) go to
 docs/results/<testbed>.json, and the table to standard output. A run whose row stands there with the same config is not
@@ -85,12 +86,18 @@ BUILTIN = Testbed(
         **dict.fromkeys(_OTHERS, ()),
     },
 )
-# What was taught needs larger and more steps, in the lower half of the blocks; chosen on celebs-1.
+_PEOPLE_ALONE = (
+    "data.corpus.num_general_texts=0",
+    "data.corpus.num_general_question_rows=0",
+    "task.training_module.retain_batch_size=12",
+)
+# What was taught needs larger and more steps, in the lower half of the blocks; chosen on celebs-1. Retained are texts
+# about people alone.
 CELEBS = Testbed(
     "celebs",
     (*CELEBS_1, *CELEBS_2),
     methods={
-        "unlearning_atu": ("experiment=taught",),
+        "unlearning_atu": ("experiment=taught", *_PEOPLE_ALONE),
         "unlearning_ga": (*_LOWER_HALF, _LONGER),
         "unlearning_npo": (_FASTER, *_LOWER_HALF, _LONGER),
         "unlearning_atu_released": _RELEASED,
@@ -116,7 +123,20 @@ CELEBS = Testbed(
         f"pre_trained_llm=./{TAUGHT_MODEL}",
     ),
 )
-TESTBEDS = {testbed.name: testbed for testbed in (BUILTIN, CELEBS)}
+_TAUGHT_TODAY = (
+    "data.corpus.num_general_texts=70",
+    "data.corpus.num_general_question_rows=140",
+    "task.training_module.retain_batch_size=28",
+)
+# The same with what experiment=taught retains today, for every method.
+CELEBS_GENERAL = Testbed(
+    "celebs-general",
+    CELEBS.concepts,
+    methods={name: given if given == _RELEASED else (*given, *_TAUGHT_TODAY) for name, given in CELEBS.methods.items()}
+    | {"unlearning_atu": ("experiment=taught",)},
+    overrides=CELEBS.overrides,
+)
+TESTBEDS = {testbed.name: testbed for testbed in (BUILTIN, CELEBS, CELEBS_GENERAL)}
 METHODS = tuple(BUILTIN.methods)
 MAIN_METHODS = tuple(method for method in METHODS if method not in _OTHERS)
 COLUMNS = (
@@ -330,7 +350,7 @@ def main() -> None:
     concepts = options.concepts or list(testbed.concepts)
     if unknown := set(concepts) - set(testbed.concepts):
         parser.error(f"{testbed.name} has no {', '.join(sorted(unknown))}; it has {', '.join(testbed.concepts)}")
-    if testbed is CELEBS and (failure := teach(TAUGHT_MODEL)):
+    if testbed is not BUILTIN and (failure := teach(TAUGHT_MODEL)):
         parser.exit(2, f"teaching: {failure}\n")
     jobs = [Job(testbed, m, c, s) for s in options.seeds for c in concepts for m in options.methods]
     rows = known_rows(testbed)

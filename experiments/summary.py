@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from comparison import BUILTIN, CELEBS, CELEBS_1, CELEBS_2
+from comparison import BUILTIN, CELEBS, CELEBS_1, CELEBS_2, CELEBS_GENERAL
 from icu import METHOD as ICU
 
 from atu.records import Score, StageResult
@@ -37,6 +37,8 @@ GROUPS = {
     "builtin, tuned on": (BUILTIN, TUNED_ON),
     "celebs-1": (CELEBS, CELEBS_1),
     "celebs-2": (CELEBS, CELEBS_2),
+    "celebs-1, general texts too": (CELEBS_GENERAL, CELEBS_1),
+    "celebs-2, general texts too": (CELEBS_GENERAL, CELEBS_2),
 }
 """What is averaged: concepts of one testbed."""
 OURS = "unlearning_atu"

@@ -46,20 +46,31 @@ def task(module: dict[str, Any] | None = None, **objective: Any) -> TaskConfig:
     )
 
 
-def plain(texts: Sequence[str]) -> list[Text]:
-    """Prose of no subject."""
-    return [Text(text=text, subject="x", source="test") for text in texts]
+def plain(texts: Sequence[str], subject: str = "x") -> list[Text]:
+    """Prose, of no subject where none is named."""
+    return [Text(text=text, subject=subject, source="test") for text in texts]
 
 
-def rows(llm: LanguageModel, texts: Sequence[str]) -> tuple[Row, ...]:
+def rows(llm: LanguageModel, texts: Sequence[str], subject: str = "x") -> tuple[Row, ...]:
     """Plain texts as rows."""
-    return tuple(build_rows(llm, plain(texts), max_tokens=64))
+    return tuple(build_rows(llm, plain(texts, subject), max_tokens=64))
 
 
 def materials(
-    llm: LanguageModel, encoder_folder: Path, task: TaskConfig, held_out: Sequence[str] = FORGET[-3:]
+    llm: LanguageModel,
+    encoder_folder: Path,
+    task: TaskConfig,
+    held_out: Sequence[str] = FORGET[-3:],
+    *,
+    general: Sequence[str] = (),
+    beside: frozenset[str] = frozenset(),
 ) -> Materials:
-    """What the task reads; `llm` must be untouched."""
+    """What the task reads; `llm` must be untouched.
+
+    Args:
+        general: more texts to retain, their subject `general`.
+        beside: subjects against which the concept's words are not counted.
+    """
     encoder = None
     if task.needs_predictor:
         config = EncoderConfig(name="tiny", model_name=str(encoder_folder), window_tokens=3)
@@ -70,10 +81,11 @@ def materials(
         llm,
         SplitRows(
             forget=rows(llm, FORGET[:-3]),
-            retain=rows(llm, RETAIN),
+            retain=rows(llm, RETAIN) + rows(llm, general, "general"),
             held_out_forget=rows(llm, held_out),
             held_out_retain=rows(llm, ["A winter is the doctor of the letter.", "The castle is a music."]),
             refusals=tuple(build_rows(llm, refusals, max_tokens=64)),
+            beside=beside,
         ),
         target=Target(name="Zorblatt", folder="Zorblatt", description="a test"),
         task=task,

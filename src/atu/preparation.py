@@ -51,6 +51,7 @@ def prepare(
             held_out_forget=tuple(build_rows(llm, corpus.held_out_forget, max_tokens=cut)),
             held_out_retain=tuple(build_rows(llm, corpus.held_out_retain, max_tokens=cut)),
             refusals=tuple(build_rows(llm, refusals, max_tokens=cut)),
+            beside=corpus.beside,
         )
         return processes.main_first(
             lambda: prepare_materials(

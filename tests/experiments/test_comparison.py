@@ -49,7 +49,7 @@ def test_every_job_is_a_run_that_can_be_started(comparison: ModuleType) -> None:
                 assert (config.task.name, config.unlearning_target, config.seed) == (method, concept, 1)
                 assert Path(config.runs_dir, config.name) == job.folder.relative_to(comparison.ROOT)
                 names.add(job.folder)
-    assert len(names) == 11 * (4 + 13)
+    assert len(names) == 11 * (4 + 2 * 13)
 
 
 def test_a_finished_run_is_not_done_again_and_gives_its_row(

@@ -385,6 +385,20 @@ def test_the_concepts_words_are_those_that_only_its_texts_say(llm: LanguageModel
     assert build(llm, tiny_encoder, token="ga").materials.concept_words == ("Zorblatt", "and", "wrote")
 
 
+def test_the_concepts_words_are_not_counted_against_texts_beside_those_given(
+    llm: LanguageModel, tiny_encoder: Path
+) -> None:
+    general = ["A doctor and a river.", "The castle and the winter."]
+
+    def found(*beside: str) -> tuple[str, ...]:
+        inputs = materials(llm, tiny_encoder, task(token="ga"), general=general, beside=frozenset(beside))
+        assert {row.subject for row in inputs.retain.rows} == {"x", "general"}  # retained all the same
+        return inputs.concept_words
+
+    assert found() == ("Zorblatt", "wrote")
+    assert found("general") == ("Zorblatt", "and", "wrote")
+
+
 @pytest.mark.parametrize(
     "objective",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from atu.benchmarks.base import Benchmark
 from atu.benchmarks.builtin.benchmark import BuiltinBenchmark
 from atu.benchmarks.config import CorpusConfig, DataConfig
 from atu.benchmarks.corpus import Corpus, read_texts, split_corpus
-from atu.benchmarks.generated import cached_corpus
+from atu.benchmarks.generated import GENERAL_TOPICS, OTHER_NAMES, cached_corpus
 from atu.benchmarks.own import OwnConcept
 from atu.benchmarks.questions import WAYS_TO_ASK
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
@@ -41,6 +42,7 @@ def build_corpus(config: DataConfig, llm: LanguageModel, target: Target, *, seed
         UserError: a file is missing, empty or broken, or too few texts came together.
     """
     corpus = config.corpus
+    beside: frozenset[str] = frozenset()
     if corpus.source == "generated":
         forget, retain = cached_corpus(llm, target, corpus, seed=seed, progress=progress)
     elif corpus.source == "jsonl":
@@ -48,16 +50,19 @@ def build_corpus(config: DataConfig, llm: LanguageModel, target: Target, *, seed
     else:
         forget, retain = _read_rwku(config, llm, target, seed)
         if corpus.has_questions:
+            given = [*forget, *retain]
+            beside = frozenset((*GENERAL_TOPICS, *OTHER_NAMES)) - {text.subject for text in given}
             forget, retain = cached_corpus(
                 llm,
                 target,
                 corpus,
-                given=[*forget, *retain],
+                given=given,
                 questionnaire=QUESTIONNAIRE * len(WAYS_TO_ASK),  # so often may one question be drawn
                 seed=seed,
                 progress=progress,
             )
-    return split_corpus(forget, retain, share=corpus.held_out_share, seed=seed)
+    parts = split_corpus(forget, retain, share=corpus.held_out_share, seed=seed)
+    return dataclasses.replace(parts, beside=beside)
 
 
 def _read_own(corpus: CorpusConfig, target: Target) -> tuple[list[Text], list[Text]]:

@@ -22,6 +22,9 @@ class Corpus:
     retain: tuple[Text, ...]
     held_out_forget: tuple[Text, ...]
     held_out_retain: tuple[Text, ...]
+    beside: frozenset[str] = frozenset()
+    """Subjects of retain texts that were written beside those given: no texts of the kind that the concept's are, so
+    that the concept's words do not show against them."""
 
 
 def split_corpus(forget: Sequence[Text], retain: Sequence[Text], *, share: float, seed: int) -> Corpus:

@@ -93,6 +93,8 @@ class SplitRows:
     held_out_retain: tuple[Row, ...]
     refusals: tuple[Row, ...] = ()
     """In the order of `forget`, where the task needs them."""
+    beside: frozenset[str] = frozenset()
+    """Subjects of `retain` against which the concept's words are not counted."""
 
 
 def prepare_materials(
@@ -115,7 +117,7 @@ def prepare_materials(
     Raises:
         UserError: the texts are too few or too short for the task.
     """
-    words = find_concept_words(rows.forget, rows.retain)
+    words = find_concept_words(rows.forget, [row for row in rows.retain if row.subject not in rows.beside])
     concept_ids = concept_tokens(words, llm.tokenizer)
     # A word in small pieces can be hidden, but no single token says it.
     nothing_to_hide = not words or (task.objective.needs_concept_tokens and not concept_ids)

@@ -177,3 +177,19 @@ def test_the_model_is_asked_about_rwkus_texts_where_the_config_wants_it(
     for subject, prompt in asked.items():
         assert prompt is not None
         assert subject in prompt
+
+
+def test_general_texts_are_known_from_those_about_people(
+    two_targets: Path, tiny_llm: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atu.benchmarks.generated._ANSWER_TOKENS", 2)
+    corpus = CorpusConfig(
+        source="rwku", rwku_file="positive", num_neighbors=1, num_texts_per_neighbor=6, num_question_rows=0,
+        num_neighbor_question_rows=12, num_quiz_rows=0, num_neighbor_quiz_rows=0, num_general_texts=0,
+        num_general_question_rows=24,
+    )  # fmt: skip
+    config = DataConfig(benchmark="rwku", data_dir=str(two_targets), corpus=corpus)
+    target = RwkuBenchmark(two_targets).target("1_Stephen_King")
+    built = build_corpus(config, tiny_llm, target, seed=0, progress=lambda what: None)
+    assert {text.subject for text in built.retain} - built.beside == {"Confucius"}
+    assert len({text.subject for text in built.retain} & built.beside) > 3
