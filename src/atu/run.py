@@ -132,7 +132,10 @@ def _train(
     tracker: Tracker | NoTracker,
 ) -> None:
     """Run the schedule. After each stage: checkpoint, evaluation, stop rule, in this order for every method."""
+    last, is_settling = config.task.last_unlearning_stage, False
     for index, stage in enumerate(stages):
+        if is_settling and index < last:
+            continue
         label = stage_label(index, stage)
         if trainer.progress.stage <= index:
             if processes.is_main():
@@ -160,7 +163,10 @@ def _train(
             reason = stop_reason(signals, config.task.stop)
             if reason is not None:
                 judge.progress.line(f"stopping after {label}: {reason}")
-                return
+                if index >= last or not config.task.stop.settle:
+                    return
+                is_settling = True
+                trainer.skip_to(last)
 
 
 def stage_label(index: int, stage: StageConfig) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from workplace import Workplace
 from atu.config_dir import config_dir
 from atu.errors import UserError
 from atu.run import run
+from atu.training.trainer import Trainer
 
 
 def test_a_run_leaves_everything_the_user_was_promised(workplace: Workplace) -> None:
@@ -106,6 +108,38 @@ def test_every_method_of_the_project_is_run_here() -> None:
 def test_a_stop_rule_ends_the_schedule_early(workplace: Workplace) -> None:
     folder = run(workplace.config("task.stop={concept_nll_rise: -100.0, retain_kl: null}"))
     assert [stage.label for stage in folder.read_stages()] == ["00-before", "01-align", "02-unlearn"]
+
+
+def test_a_run_that_settles_has_its_last_stage_before_it_stops(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settling = (
+        "task.stages=[{type: training, steps: 6}, {type: unlearning, steps: 2}, {type: unlearning, steps: 2}, "
+        "{type: training, steps: 3}, {type: unlearning, steps: 2}]",
+        "task.stop={concept_nll_rise: -100.0, retain_kl: null, settle: true}",
+        "task.training_module.unlearning_schedule=cosine",
+        "task.training_module.unlearning_warmup_steps=0",
+    )
+    folder = run(workplace.config(*settling, "name=whole"))
+    assert [stage.label for stage in folder.read_stages()] == ["00-before", "01-align", "02-unlearn", "05-unlearn"]
+    rows = [json.loads(line) for line in folder.metrics_path.read_text().splitlines()]
+    # (1 + cos(pi s / 6)) / 2 for the first two and the last two of six steps
+    rates = [row["value"] / 1e-3 for row in rows if row["name"] == "train/lr"]
+    assert rates == pytest.approx([1.0, 0.933013, 0.25, 0.066987], rel=1e-4)
+
+    def killed(trainer: Trainer, *arguments: Any) -> None:
+        if trainer.progress.stage == 4:
+            raise KeyboardInterrupt
+        run_stage(trainer, *arguments)
+
+    run_stage = Trainer.run_stage
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Trainer, "run_stage", killed)
+        run(workplace.config(*settling, "name=killed"))
+    again = run(workplace.config(*settling, "name=killed"))
+    assert again.read_stages()[-1].label == "05-unlearn"
+    weights = [load_file(root / "model.safetensors") for root in (folder.model_dir, again.model_dir)]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
 
 
 def test_a_finished_run_is_reported_and_not_trained_again(workplace: Workplace) -> None:

@@ -87,6 +87,8 @@ class StopConfig:
     """Stop once what held-out texts tell of the concept costs this many nats a token more than before."""
     retain_kl: float | None = 0.5
     """Stop once the model has moved this far (nats a token) from the original on held-out retain texts."""
+    settle: bool = False
+    """Whether the run then has its last stage first, in which a falling rate comes to nothing (`cosine`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +133,16 @@ class TaskConfig:
     @property
     def unlearning_steps(self) -> int:
         """Steps of all unlearning stages together."""
-        return sum(stage.steps for stage in self.stages if stage.type == "unlearning")
+        return self.unlearning_steps_before(len(self.stages))
+
+    def unlearning_steps_before(self, index: int) -> int:
+        """Steps of the unlearning stages before stage `index`."""
+        return sum(stage.steps for stage in self.stages[:index] if stage.type == "unlearning")
+
+    @property
+    def last_unlearning_stage(self) -> int:
+        """Its index."""
+        return max(index for index, stage in enumerate(self.stages) if stage.type == "unlearning")
 
     def describe(self) -> str:
         """What the method is made of, in a few words for manifest and report."""

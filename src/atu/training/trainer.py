@@ -135,6 +135,10 @@ class Trainer:
         self.progress.step = 0
         self.save(llm_changed=not is_align)
 
+    def skip_to(self, index: int) -> None:
+        """Leave out the stages up to `index`, so far as they have not been run."""
+        self.progress.stage = max(self.progress.stage, index)
+
     @property
     def global_step(self) -> int:
         """Optimiser steps done so far, of both kinds."""
@@ -242,7 +246,8 @@ class Trainer:
         self._steps(
             stage,
             "unlearn",
-            lambda: rate(self.progress.unlearn_steps),
+            # By the place in the schedule: a run that settles has left out stages.
+            lambda: rate(self.task.unlearning_steps_before(self.progress.stage) + self.progress.step),
             losses,
             count,
             advance,
