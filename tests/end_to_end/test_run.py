@@ -133,9 +133,10 @@ def test_a_run_that_settles_has_its_last_stage_before_it_stops(
         run_stage(trainer, *arguments)
 
     run_stage = Trainer.run_stage
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(Trainer, "run_stage", killed)
-        run(workplace.config(*settling, "name=killed"))
+        with pytest.raises(KeyboardInterrupt):
+            run(workplace.config(*settling, "name=killed"))
     again = run(workplace.config(*settling, "name=killed"))
     assert again.read_stages()[-1].label == "05-unlearn"
     weights = [load_file(root / "model.safetensors") for root in (folder.model_dir, again.model_dir)]
