@@ -53,6 +53,7 @@ experiments: setup ## All tables of docs/: methods, ablations, attacks, the taug
 	$(PYTHON_BIN) experiments/attack_comparison.py --concept 1_Stephen_King --jobs 2
 	$(PYTHON_BIN) experiments/attack_comparison.py --concept 46_Raquel_Welch --jobs 2
 	$(PYTHON_BIN) experiments/attack_comparison.py --concept 58_Rihanna --jobs 2
+	$(PYTHON_BIN) experiments/gold_neighbors.py
 	$(PYTHON_BIN) experiments/taught_testbed.py --jobs 2
 
 lock: setup ## Resolve the newest allowed versions into requirements.lock.
