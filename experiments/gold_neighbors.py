@@ -4,18 +4,20 @@
     python experiments/gold_neighbors.py --testbed celebs       # with texts about people alone retained
 
 Of finished runs of comparison.py (seed 0) on people whom the gold model of attack_comparison.py was never taught: the
-answers that were right before, in two parts, those that the gold model gives rightly too and those that it does not,
-and how many of each are right after the last stage. The gold model's answers go to runs/gold-answers, the numbers to
-docs/results/gold_neighbors.json and the table, summed over people, to standard output. A person without a finished run
-keeps the row that stands there.
+answers that were right before, in two parts, those that the gold model gives rightly too and those that it does not;
+how many of each are right after the last stage, and how much less likely they are. The gold model's answers go to
+runs/gold-answers, the numbers to docs/results/gold_neighbors.json and the table, summed over people, to standard
+output. A person without a finished run keeps the row that stands there.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from attack_comparison import GOLD_MODEL, METHODS, SEED, WITHOUT
@@ -74,16 +76,30 @@ def ask_gold(concept: str) -> str | None:
 
 def count(
     before: Sequence[Answer], after: Sequence[Answer], gold: Sequence[Answer], side: str
-) -> dict[str, dict[str, int]]:
-    """Right answers before and, of these, after: those that the gold model knows too, and those that it does not."""
+) -> dict[str, dict[str, float]]:
+    """Right answers before and, of these, after: those that the gold model knows too, and those that it does not.
+
+    `nll_rise` is the mean by which the right answers of before became less likely, in nats a token; 0 for no answers.
+    """
     right_after, right_gold = _right(after), _right(gold)
     right_before = {answer.probe_id for answer in before if answer.group.startswith(f"{side}/")} & _right(before)
+    rise = {answer.probe_id: answer.values["nll"] for answer in after if answer.probe_id in right_before}
+    for answer in before:
+        if answer.probe_id in rise:
+            rise[answer.probe_id] -= answer.values["nll"]
     parts = dict(zip(PARTS, (right_before & right_gold, right_before - right_gold), strict=True))
-    return {part: {"before": len(ids), "after": len(ids & right_after)} for part, ids in parts.items()}
+    return {
+        part: {
+            "before": len(ids),
+            "after": len(ids & right_after),
+            "nll_rise": round(fmean(rise[probe] for probe in ids), 4) if ids else 0.0,
+        }
+        for part, ids in parts.items()
+    }
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown: right answers after of those right before, summed over the people of a group."""
+    """Markdown: right answers after of those right before, summed over the people of a group, and their perplexity."""
     titles = [f"{side}, {part} to gold" for side in SIDES for part in PARTS]
     lines = ["| people | method | " + " | ".join(titles) + " |", "| --- | --- |" + " --- |" * len(titles)]
     for group, concepts in GROUPS.items():
@@ -96,9 +112,12 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _cell(counts: Sequence[Mapping[str, int]]) -> str:
+def _cell(counts: Sequence[Mapping[str, float]]) -> str:
     before, after = (sum(one[when] for one in counts) for when in ("before", "after"))
-    return f"{after} of {before}"
+    if not before:
+        return "–"
+    rise = sum(one["nll_rise"] * one["before"] for one in counts) / before
+    return f"{after} of {before}, × {math.exp(rise):.2f}"
 
 
 def _right(answers: Sequence[Answer]) -> set[str]:

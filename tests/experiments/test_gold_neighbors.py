@@ -16,17 +16,25 @@ from atu.results.run_folder import RunFolder, write_evaluation
 CONCEPT = "58_Rihanna"
 
 
-def answers(neighbor: Sequence[float], forget: Sequence[float]) -> list[Answer]:
-    """Rows of these scores."""
+def answers(neighbor: Sequence[float], forget: Sequence[float], nll: float = 0.0) -> list[Answer]:
+    """Rows of these scores; in the first one the right answer of before costs `nll` nats a token more."""
     scores = [("neighbor/fb", score) for score in neighbor] + [("forget/qa", score) for score in forget]
     return [
-        Answer(probe_id=f"rwku/A/{group}/{n}", group=group, prompt="", text="x", score=score, degenerate=False)
+        Answer(
+            probe_id=f"rwku/A/{group}/{n}",
+            group=group,
+            prompt="",
+            text="x",
+            score=score,
+            degenerate=False,
+            values={"nll": 0.1 if n else 0.1 + nll},
+        )
         for n, (group, score) in enumerate(scores)
     ]
 
 
 BEFORE = answers([1.0, 0.5, 0.4, 1.0, 1.0], [1.0, 1.0])
-AFTER = answers([1.0, 1.0, 1.0, 0.0, 0.6], [0.0, 1.0])
+AFTER = answers([1.0, 1.0, 1.0, 0.0, 0.6], [0.0, 1.0], nll=0.4)
 GOLD = answers([1.0, 0.0, 1.0, 0.0, 1.0], [0.0, 0.9])
 
 
@@ -45,12 +53,12 @@ def script(scripts: None, workplace_with_taught_model: Path, monkeypatch: pytest
 def test_right_answers_are_parted_by_what_the_gold_model_knows(script: ModuleType) -> None:
     # Of five neighbors' answers four are right before, of these 0 and 4 with the gold model; 3 is lost.
     assert script.count(BEFORE, AFTER, GOLD, "neighbor") == {
-        "known": {"before": 2, "after": 2},
-        "unknown": {"before": 2, "after": 1},
+        "known": {"before": 2, "after": 2, "nll_rise": 0.2},  # the mean of 0.4 and 0
+        "unknown": {"before": 2, "after": 1, "nll_rise": 0.0},
     }
     assert script.count(BEFORE, AFTER, GOLD, "forget") == {
-        "known": {"before": 1, "after": 1},
-        "unknown": {"before": 1, "after": 0},
+        "known": {"before": 1, "after": 1, "nll_rise": 0.0},
+        "unknown": {"before": 1, "after": 0, "nll_rise": 0.0},
     }
 
 
@@ -72,5 +80,9 @@ def test_finished_runs_are_counted_and_a_persons_row_stays_without_its_run(
     assert not end.value.code
     first, second = json.loads(script.RESULTS.read_text())
     assert first == other
-    assert (second["concept"], second["neighbor"]["unknown"]) == (CONCEPT, {"before": 2, "after": 1})
-    assert "| celebs-2: Rihanna | unlearning_npo | 2 of 2 | 1 of 2 | 1 of 1 | 0 of 1 |" in capsys.readouterr().out
+    assert (second["concept"], second["neighbor"]["unknown"]) == (
+        CONCEPT,
+        {"before": 2, "after": 1, "nll_rise": 0.0},
+    )
+    shown = "| 2 of 2, × 1.22 | 1 of 2, × 1.00 | 1 of 1, × 1.00 | 0 of 1, × 1.00 |"  # e to the power of 0.2
+    assert f"| celebs-2: Rihanna | unlearning_npo {shown}" in capsys.readouterr().out
