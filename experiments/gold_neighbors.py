@@ -62,7 +62,7 @@ def main() -> None:
         row |= {side: count(asked[0], asked[-1], gold, side) for side in SIDES}
         rows[_place(row)] = row
         write_json_atomic(RESULTS, [rows[place] for place in sorted(rows)])
-    print(table([row for row in rows.values() if row["testbed"] == testbed.name]))
+    print(table([rows[place] for place in sorted(rows) if place[0] == testbed.name]))
     sys.exit(failed)
 
 
