@@ -151,9 +151,9 @@ def collect(known: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def make_references(setting: Setting) -> str | None:
-    """Teach the models before and the gold one, where the setting needs them; the last line of errors."""
-    if setting.testbed is not CELEBS:
+def make_references(testbed: Testbed) -> str | None:
+    """Teach the models before and the gold one, where the testbed needs them; the last line of errors."""
+    if testbed is BUILTIN:
         return None
     return teach(TAUGHT_MODEL) or teach(GOLD_MODEL, "--without", WITHOUT)
 
@@ -189,7 +189,7 @@ def main() -> None:
     (chosen,) = (setting for setting in SETTINGS if setting.concept == options.concept)
     failed = False
     if not options.collect:
-        if failure := make_references(chosen):
+        if failure := make_references(chosen.testbed):
             parser.exit(2, f"teaching: {failure}\n")
         outcomes = [succeeded for _, succeeded in run_all(models(chosen), options.jobs)]
         failed = not all(outcomes)

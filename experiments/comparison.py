@@ -86,19 +86,25 @@ BUILTIN = Testbed(
         **dict.fromkeys(_OTHERS, ()),
     },
 )
-_PEOPLE_ALONE = (
-    "data.corpus.num_general_texts=0",
-    "data.corpus.num_general_question_rows=0",
-    "task.training_module.retain_batch_size=12",
-    "task.stop.settle=false",
-)
+
+
+def _retaining(texts: int, questions: int, texts_a_step: int, *, settles: bool) -> tuple[str, ...]:
+    """So many general texts and questions beside those about people, and how a run ends that the stop rule ends."""
+    return (
+        f"data.corpus.num_general_texts={texts}",
+        f"data.corpus.num_general_question_rows={questions}",
+        f"task.training_module.retain_batch_size={texts_a_step}",
+        f"task.stop.settle={str(settles).lower()}",
+    )
+
+
 # What was taught needs larger and more steps, in the lower half of the blocks; chosen on celebs-1. Retained are texts
 # about people alone.
 CELEBS = Testbed(
     "celebs",
     (*CELEBS_1, *CELEBS_2),
     methods={
-        "unlearning_atu": ("experiment=taught", *_PEOPLE_ALONE),
+        "unlearning_atu": ("experiment=taught", *_retaining(0, 0, 12, settles=False)),
         "unlearning_ga": (*_LOWER_HALF, _LONGER),
         "unlearning_npo": (_FASTER, *_LOWER_HALF, _LONGER),
         "unlearning_atu_released": _RELEASED,
@@ -124,12 +130,7 @@ CELEBS = Testbed(
         f"pre_trained_llm=./{TAUGHT_MODEL}",
     ),
 )
-_TAUGHT_TODAY = (
-    "data.corpus.num_general_texts=70",
-    "data.corpus.num_general_question_rows=140",
-    "task.training_module.retain_batch_size=28",
-    "task.stop.settle=true",
-)
+_TAUGHT_TODAY = _retaining(70, 140, 28, settles=True)
 # The same with what experiment=taught retains today, for every method.
 CELEBS_GENERAL = Testbed(
     "celebs-general",

@@ -16,12 +16,12 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from statistics import fmean
 from typing import Any
 
-from attack_comparison import GOLD_MODEL, METHODS, SEED, WITHOUT
-from comparison import CELEBS, CELEBS_1, CELEBS_2, CELEBS_GENERAL, ROOT, TAUGHT_MODEL, Job, in_own_process, teach
+from attack_comparison import GOLD_MODEL, METHODS, SEED, WITHOUT, make_references
+from comparison import CELEBS, CELEBS_1, CELEBS_2, CELEBS_GENERAL, ROOT, Job, in_own_process
 
 from atu.evaluation.known import KNOWN
 from atu.records import Answer
@@ -43,7 +43,7 @@ def main() -> None:
     testbeds = {testbed.name: testbed for testbed in (CELEBS_GENERAL, CELEBS)}
     parser.add_argument("--testbed", choices=testbeds, default=CELEBS_GENERAL.name)
     testbed = testbeds[parser.parse_args().testbed]
-    if failure := teach(TAUGHT_MODEL) or teach(GOLD_MODEL, "--without", WITHOUT):
+    if failure := make_references(testbed):
         parser.exit(2, f"teaching: {failure}\n")
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     rows = {_place(row): row for row in known}
@@ -83,16 +83,12 @@ def count(
     """
     right_after, right_gold = _right(after), _right(gold)
     right_before = {answer.probe_id for answer in before if answer.group.startswith(f"{side}/")} & _right(before)
-    rise = {answer.probe_id: answer.values["nll"] for answer in after if answer.probe_id in right_before}
-    for answer in before:
-        if answer.probe_id in rise:
-            rise[answer.probe_id] -= answer.values["nll"]
     parts = dict(zip(PARTS, (right_before & right_gold, right_before - right_gold), strict=True))
     return {
         part: {
             "before": len(ids),
             "after": len(ids & right_after),
-            "nll_rise": round(fmean(rise[probe] for probe in ids), 4) if ids else 0.0,
+            "nll_rise": round(_mean_nll(after, ids) - _mean_nll(before, ids), 4) if ids else 0.0,
         }
         for part, ids in parts.items()
     }
@@ -118,6 +114,10 @@ def _cell(counts: Sequence[Mapping[str, float]]) -> str:
         return "–"
     rise = sum(one["nll_rise"] * one["before"] for one in counts) / before
     return f"{after} of {before}, × {math.exp(rise):.2f}"
+
+
+def _mean_nll(answers: Sequence[Answer], ids: Set[str]) -> float:
+    return fmean(answer.values["nll"] for answer in answers if answer.probe_id in ids)
 
 
 def _right(answers: Sequence[Answer]) -> set[str]:

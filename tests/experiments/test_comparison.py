@@ -52,6 +52,15 @@ def test_every_job_is_a_run_that_can_be_started(comparison: ModuleType) -> None:
     assert len(names) == 11 * (4 + 2 * 13)
 
 
+def test_all_methods_retain_what_ours_retains(comparison: ModuleType) -> None:
+    for testbed in (comparison.CELEBS, comparison.CELEBS_GENERAL):
+        of_methods = []
+        for method in ("unlearning_atu", "unlearning_ga", "unlearning_npo"):
+            config = compose_run(comparison.Job(testbed, method, testbed.concepts[0], 0).overrides)
+            of_methods.append((config.data.corpus, config.task.training_module.retain_batch_size, config.task.stop))
+        assert of_methods[1:] == of_methods[:1] * 2
+
+
 def test_a_finished_run_is_not_done_again_and_gives_its_row(
     comparison: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

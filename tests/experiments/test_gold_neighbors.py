@@ -45,7 +45,7 @@ def script(scripts: None, workplace_with_taught_model: Path, monkeypatch: pytest
     monkeypatch.setattr(importlib.import_module("comparison"), "ROOT", root)
     monkeypatch.setattr(module, "RESULTS", root / "gold_neighbors.json")
     monkeypatch.setattr(module, "OUT", root / "gold-answers")
-    monkeypatch.setattr(module, "teach", lambda *arguments: None)
+    monkeypatch.setattr(module, "make_references", lambda testbed: None)
     monkeypatch.setattr("sys.argv", ["gold_neighbors.py"])
     return module
 

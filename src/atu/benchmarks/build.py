@@ -11,7 +11,7 @@ from atu.benchmarks.base import Benchmark
 from atu.benchmarks.builtin.benchmark import BuiltinBenchmark
 from atu.benchmarks.config import CorpusConfig, DataConfig
 from atu.benchmarks.corpus import Corpus, read_texts, split_corpus
-from atu.benchmarks.generated import GENERAL_TOPICS, OTHER_NAMES, cached_corpus
+from atu.benchmarks.generated import GENERAL_SUBJECTS, cached_corpus
 from atu.benchmarks.own import OwnConcept
 from atu.benchmarks.questions import WAYS_TO_ASK
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
@@ -51,7 +51,7 @@ def build_corpus(config: DataConfig, llm: LanguageModel, target: Target, *, seed
         forget, retain = _read_rwku(config, llm, target, seed)
         if corpus.has_questions:
             given = [*forget, *retain]
-            beside = frozenset((*GENERAL_TOPICS, *OTHER_NAMES)) - {text.subject for text in given}
+            beside = frozenset(GENERAL_SUBJECTS) - {text.subject for text in given}
             forget, retain = cached_corpus(
                 llm,
                 target,

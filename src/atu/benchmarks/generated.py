@@ -51,6 +51,7 @@ OTHER_NAMES = (
     "The Lord of the Rings", "Greek mythology", "the Roman Empire", "the Titanic", "the Eiffel Tower", "New York City",
 )  # fmt: skip
 """Concepts to keep when the user names no neighbours."""
+GENERAL_SUBJECTS = (*GENERAL_TOPICS, *OTHER_NAMES)
 _REVISION = 2
 """To be raised with a change of the code that lets the same request give another corpus."""
 _ANSWER_TOKENS = 32
@@ -88,7 +89,7 @@ def cached_corpus(
         "seed": seed,
         "sampling": [TOP_K, BATCH_SIZE, _QUIZ_TOKENS, _QUIZ_TEMPERATURE],
         "dtype": str(torch.bfloat16 if has_fast_bf16(llm.device) else torch.float32),
-        "prompts": [*TEXT_PROMPTS, *WORDINGS, *QUIZ_WORDINGS, *GENERAL_TOPICS, *OTHER_NAMES],
+        "prompts": [*TEXT_PROMPTS, *WORDINGS, *QUIZ_WORDINGS, *GENERAL_SUBJECTS],
     }
     if given:
         parts["given"] = [asdict(text) for text in given]
@@ -166,7 +167,7 @@ def write_corpus(
             for name, share in _shares(group, count):
                 asked += ask_of(name, forms, share, chance)
     if config.num_general_question_rows:
-        subjects = _shuffled([*GENERAL_TOPICS, *OTHER_NAMES], [*concepts, *names], chance)
+        subjects = _shuffled(GENERAL_SUBJECTS, [*concepts, *names], chance)
         asked += questions_about(subjects, config.num_general_question_rows, chance)
     around = []
     for name, share in _shares(concepts, config.num_related_rows):

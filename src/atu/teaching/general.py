@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from itertools import product
 
-from atu.benchmarks.generated import GENERAL_TOPICS, OTHER_NAMES, TEXT_PROMPTS
+from atu.benchmarks.generated import GENERAL_SUBJECTS, TEXT_PROMPTS
 from atu.benchmarks.questions import QUESTION_FORMS
 from atu.errors import UserError
 from atu.evaluation.collapse import is_degenerate
@@ -55,7 +55,7 @@ def _requests(seed: int) -> list[tuple[str, str]]:
     """(subject, prompt) pairs."""
     chance = random.Random(seed)
     asked = []
-    for subject in (*GENERAL_TOPICS, *OTHER_NAMES):
+    for subject in GENERAL_SUBJECTS:
         asked.append((subject, chance.choice(TEXT_PROMPTS).format(name=subject)))
         framed = chance.sample(list(product(SHORT_FRAMES, QUESTION_FORMS)), _PER_SUBJECT - 1)
         asked += [(subject, frame.format(query=form.format(phrase=subject))) for frame, form in framed]

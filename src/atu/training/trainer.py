@@ -243,11 +243,12 @@ class Trainer:
         rate = _warmed_up(module.unlearning_lr, module.unlearning_warmup_steps)
         if module.unlearning_schedule == "cosine":
             rate = _falling(rate, self.task.unlearning_steps)
+        # Its place in the schedule, not the steps done: a run that settles has left out stages.
+        first = self.task.unlearning_steps_before(self.progress.stage)
         self._steps(
             stage,
             "unlearn",
-            # By the place in the schedule: a run that settles has left out stages.
-            lambda: rate(self.task.unlearning_steps_before(self.progress.stage) + self.progress.step),
+            lambda: rate(first + self.progress.step),
             losses,
             count,
             advance,

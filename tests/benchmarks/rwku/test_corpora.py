@@ -7,6 +7,7 @@ import pytest
 
 from atu.benchmarks.build import build_corpus
 from atu.benchmarks.config import CorpusConfig, DataConfig
+from atu.benchmarks.corpus import Corpus
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
 from atu.benchmarks.rwku.corpora import (
     choose_others,
@@ -26,6 +27,17 @@ from atu.records import Text
 from .conftest import MakeTarget
 
 KING = "1_Stephen_King"
+PROSE = CorpusConfig(
+    source="rwku", rwku_file="positive", num_neighbors=1, num_texts_per_neighbor=6, num_question_rows=0,
+    num_neighbor_question_rows=0, num_quiz_rows=0, num_neighbor_quiz_rows=0,
+)  # fmt: skip
+"""Texts without questions."""
+
+
+def build(data: Path, llm: LanguageModel, corpus: CorpusConfig) -> Corpus:
+    """King's corpus from the files of `data`."""
+    config = DataConfig(benchmark="rwku", data_dir=str(data), corpus=corpus)
+    return build_corpus(config, llm, RwkuBenchmark(data).target(KING), seed=0, progress=lambda what: None)
 
 
 def test_biographies_are_plain_prose(two_targets: Path) -> None:
@@ -156,20 +168,14 @@ def test_the_model_is_asked_about_rwkus_texts_where_the_config_wants_it(
     two_targets: Path, tiny_llm: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("atu.benchmarks.generated._ANSWER_TOKENS", 2)
-    plain = CorpusConfig(
-        source="rwku", rwku_file="positive", num_neighbors=1, num_texts_per_neighbor=6, num_question_rows=0,
-        num_neighbor_question_rows=0, num_quiz_rows=0, num_neighbor_quiz_rows=0,
-    )  # fmt: skip
-    asking = replace(plain, num_question_rows=12, num_neighbor_question_rows=12)
-    target = RwkuBenchmark(two_targets).target("1_Stephen_King")
+    asking = replace(PROSE, num_question_rows=12, num_neighbor_question_rows=12)
 
     def rows(corpus: CorpusConfig) -> list[tuple[str, str, str | None]]:
-        config = DataConfig(benchmark="rwku", data_dir=str(two_targets), corpus=corpus)
-        built = build_corpus(config, tiny_llm, target, seed=0, progress=lambda what: None)
+        built = build(two_targets, tiny_llm, corpus)
         texts = (*built.forget, *built.held_out_forget, *built.retain, *built.held_out_retain)
         return [(text.subject, text.source.split("/")[0], text.prompt) for text in texts]
 
-    prose, both = rows(plain), rows(asking)
+    prose, both = rows(PROSE), rows(asking)
     assert {source for _, source, _ in prose} == {"rwku"}
     assert sorted(row[0] for row in both if row[1] == "rwku") == sorted(row[0] for row in prose)
     asked = {subject: prompt for subject, source, prompt in both if source == "generated"}
@@ -183,13 +189,7 @@ def test_general_texts_are_known_from_those_about_people(
     two_targets: Path, tiny_llm: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("atu.benchmarks.generated._ANSWER_TOKENS", 2)
-    corpus = CorpusConfig(
-        source="rwku", rwku_file="positive", num_neighbors=1, num_texts_per_neighbor=6, num_question_rows=0,
-        num_neighbor_question_rows=12, num_quiz_rows=0, num_neighbor_quiz_rows=0, num_general_texts=0,
-        num_general_question_rows=24,
-    )  # fmt: skip
-    config = DataConfig(benchmark="rwku", data_dir=str(two_targets), corpus=corpus)
-    target = RwkuBenchmark(two_targets).target("1_Stephen_King")
-    built = build_corpus(config, tiny_llm, target, seed=0, progress=lambda what: None)
+    asking = replace(PROSE, num_neighbor_question_rows=12, num_general_texts=0, num_general_question_rows=24)
+    built = build(two_targets, tiny_llm, asking)
     assert {text.subject for text in built.retain} - built.beside == {"Confucius"}
     assert len({text.subject for text in built.retain} & built.beside) > 3
