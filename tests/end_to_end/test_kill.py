@@ -18,9 +18,10 @@ MIN_KILLS = 12
 def test_killed_runs_end_in_the_same_weights(workplace: Workplace) -> None:
     script = Path(__file__).with_name("killed_runs.py")
     overrides = [part for part in workplace.overrides() if part != "name=tiny"]
-    # A checkpoint after every step, so that every kind of moment is met.
-    stages = "[{type: training, steps: 12}, {type: unlearning, steps: 12}, {type: training, steps: 8}, " \
-        "{type: unlearning, steps: 12}]"  # fmt: skip
+    # A checkpoint after every step, so that every kind of moment is met; steps enough that no machine is through before
+    # the last kill.
+    stages = "[{type: training, steps: 24}, {type: unlearning, steps: 24}, {type: training, steps: 16}, " \
+        "{type: unlearning, steps: 24}]"  # fmt: skip
     overrides += [f"task.stages={stages}", "training.checkpoint_seconds=0"]
     command = [sys.executable, str(script), "0", str(MIN_KILLS), *overrides]
     environment = {**os.environ, "PYTHONPATH": str(script.parents[1])}  # where child_process lies
