@@ -31,11 +31,12 @@ from atu.records import AttackRow, Probe, Target, Text
 from atu.results.attack_rows import read_attack_rows
 from atu.results.attack_table import print_verdicts, render_markdown
 from atu.results.attack_verdict import verdicts
-from atu.results.files import held_folder, read_json, write_json_atomic, write_text_atomic
+from atu.results.files import held_folder, write_json_atomic, write_text_atomic
 from atu.results.rows import to_row
 from atu.results.terminal import RunProgress
 from atu.training.device import build_accelerator
 from atu.typed import from_mapping
+from atu.user_files import read_json
 
 _PIECES = "attacks"
 """Folder of the finished pieces, beside `attacks.json`."""

@@ -86,9 +86,9 @@ def test_line_ends_inside_of_a_text_and_a_byte_order_mark_are_no_trouble(tmp_pat
 @pytest.mark.parametrize(
     ("row", "fault"),
     [
-        (b"{", r"not JSON \(Expecting property name"),
+        (b"{", r"not valid JSON \(Expecting property name"),
         (b'{"text": "caf\xe9"}', "not UTF-8 text"),
-        (b"7", r"must be an object \{\.\.\.\}"),
+        (b"7", r"expected a JSON object \{\.\.\.\}, found a number"),
         (b"{}", 'with a non-empty string "text"'),
         (b'{"text": 7}', 'with a non-empty string "text"'),
         (b'{"text": "a", "titel": "b", "author": "c"}', "unknown field 'author'; known are text, subject, prompt"),

@@ -76,8 +76,8 @@ GOOD = '"group": "forget/qa", "prompt": "Who?", "references": ["Lee"]'
 @pytest.mark.parametrize(
     ("row", "fault"),
     [
-        ("{", r"not JSON \("),
-        ("[]", r"each line must be an object \{\.\.\.\}"),
+        ("{", r"not valid JSON \("),
+        ("[]", r"expected a JSON object \{\.\.\.\}, found a list"),
         ('{"prompt": "Who?", "references": ["Lee"]}', '"group", one of forget/fb, forget/qa'),
         ('{"group": ["forget/qa"]}', '"group", one of forget/fb, forget/qa'),
         ('{"group": "forget/all", "prompt": "Who?", "references": ["Lee"]}', '"group", one of forget/fb, forget/qa'),

@@ -97,8 +97,8 @@ def test_a_corpus_in_which_no_word_stands_for_the_concept(command: Command, tmp_
 @pytest.mark.parametrize(
     ("row", "fault"),
     [
-        ('{"text": "cut', "not JSON (Unterminated string starting at)."),
-        ('["text"]', "each line must be an object {...}."),
+        ('{"text": "cut', "not valid JSON (Unterminated string starting at character 10)."),
+        ('["text"]', "expected a JSON object {...}, found a list."),
         ('{"text": " "}', 'each line must be an object with a non-empty string "text".'),
         ('{"text": "a", "titel": "b"}', "unknown field 'titel'; known are text, subject, prompt."),
     ],

@@ -16,15 +16,8 @@ from pathlib import Path
 import pytest
 
 from atu.errors import UserError
-from atu.results.files import (
-    append_jsonl,
-    publish_folder,
-    read_json,
-    read_jsonl,
-    write_json_atomic,
-    write_jsonl_atomic,
-    write_text_atomic,
-)
+from atu.results.files import append_jsonl, publish_folder, write_json_atomic, write_jsonl_atomic, write_text_atomic
+from atu.user_files import read_json, read_jsonl
 
 
 def run_python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:

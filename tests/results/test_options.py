@@ -58,7 +58,7 @@ def test_names_and_filters_are_in_the_file(tmp_path: Path) -> None:
         ("filters: {targets: Japan}\n", "filters must be a mapping with a list behind each key."),
         ("filters: {target: [Japan]}\n", "there is no filter 'target'. Did you mean 'targets'?"),
         ("- x\n", "holds no keys."),
-        ("a: [\n", "not valid yaml"),
+        ("a: [\n", "not valid YAML"),
     ],
 )
 def test_a_wrong_file_is_refused_in_one_line(text: str, message: str, tmp_path: Path) -> None:

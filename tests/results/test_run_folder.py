@@ -100,7 +100,7 @@ def test_folder_of_something_else_is_refused_untouched(tmp_path: Path) -> None:
 
 def test_broken_config_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("a: [1\nb: {")
-    with pytest.raises(UserError, match="Cannot read") as caught:
+    with pytest.raises(UserError, match="not valid YAML") as caught:
         open_run(tmp_path, CONFIG, "abc")
     assert "\n" not in str(caught.value)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from atu.benchmarks.base import Benchmark
 from atu.errors import UserError
+from atu.user_files import read_bytes
 
 _SAID = re.compile(r"was made to forget \*\*(.+?)\*\*")
 
@@ -18,7 +19,7 @@ def target_of_card(model: str, benchmark: Benchmark) -> str:
         UserError: there is no such card, or the benchmark has no such target.
     """
     card = Path(model).expanduser() / "README.md"
-    said = _SAID.search(card.read_text(encoding="utf-8", errors="replace")) if card.is_file() else None
+    said = _SAID.search(read_bytes(card).decode("utf-8", "replace")) if card.is_file() else None
     if said is None:
         raise UserError(f"{model} has no model card that says what was forgotten: name it by --target.")
     for folder in benchmark.targets():

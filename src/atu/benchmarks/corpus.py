@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from atu.benchmarks.config import CorpusConfig
 from atu.errors import UserError
 from atu.records import Text
+from atu.user_files import file_sha256, json_rows, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,42 +66,12 @@ def files_checksum(config: CorpusConfig) -> dict[str, str]:
     paths = {name: Path(path) for name, path in named.items() if path is not None}
     for path in paths.values():
         _check_exists(path)
-    return {name: hashlib.sha256(_read_bytes(path)).hexdigest() for name, path in paths.items()}
-
-
-def json_rows(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """The objects of a JSONL file, each with its place in words and its line; blank lines are skipped.
-
-    Raises:
-        UserError: the file cannot be read, or a line is no JSON object (it is named).
-    """
-    # Only a line feed ends a line here: other line ends of Unicode may stand inside of a JSON string.
-    lines = _read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        try:
-            row = json.loads(line.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise UserError(f"{where}: not UTF-8 text.") from error
-        except json.JSONDecodeError as error:
-            raise UserError(f"{where}: not JSON ({error.msg}).") from error
-        if not isinstance(row, dict):
-            raise UserError(f"{where}: each line must be an object {{...}}.")
-        yield where, number, row
+    return {name: file_sha256(path) for name, path in paths.items()}
 
 
 def _check_exists(path: Path) -> None:
-    if not path.is_file():
-        raise UserError(f"The corpus file {path} does not exist.")
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
+    if not path.exists():
+        raise UserError(f"The corpus file {shown(path)} does not exist.")
 
 
 def _to_text(row: dict[str, Any], subject: str, where: str) -> Text:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from atu.benchmarks.builtin.benchmark import GENERAL, BuiltinBenchmark
 from atu.benchmarks.config import DataConfig
-from atu.benchmarks.corpus import json_rows
 from atu.benchmarks.icu import forget_in_context
 from atu.benchmarks.plain import PlainScoring
 from atu.errors import UserError
 from atu.records import Probe, Target
+from atu.user_files import file_sha256, json_rows, shown
 
 _GROUPS = ("forget/fb", "forget/qa", "forget/aa", "neighbor/fb", "neighbor/qa", "utility/gen")
 _FIELDS = {"group", "prompt", "references", "max_new_tokens", "answer_prefix", "attack"}
@@ -60,12 +59,12 @@ class OwnConcept(PlainScoring):
         """sha256 of the probes' file, or of the general facts where there is none."""
         if self.config.probes_path is None:
             return self.general.checksum(GENERAL)
-        return hashlib.sha256(Path(self.config.probes_path).read_bytes()).hexdigest()
+        return file_sha256(Path(self.config.probes_path))
 
 
 def _read_probes(path: Path, folder: str) -> list[Probe]:
-    if not path.is_file():
-        raise UserError(f"data.probes_path: the file {path} does not exist.")
+    if not path.exists():
+        raise UserError(f"data.probes_path: the file {shown(path)} does not exist.")
     probes = [_to_probe(row, where, f"own/{folder}/{number}") for where, number, row in json_rows(path)]
     if not probes:
         raise UserError(f"data.probes_path: the file {path} holds no probe.")

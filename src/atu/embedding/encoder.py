@@ -16,8 +16,9 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 
 from atu.embedding.config import EncoderConfig, TokenForm
 from atu.errors import UserError
-from atu.models.packaged import assemble_encoder, file_sha256
+from atu.models.packaged import assemble_encoder
 from atu.results.files import content_key
+from atu.user_files import file_sha256
 
 # Top-level files only: some repositories hold further copies of the weights in subfolders.
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]

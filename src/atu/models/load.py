@@ -19,10 +19,11 @@ from atu.models.config import ModelConfig
 from atu.models.gguf import convert_gguf
 from atu.models.hook import check_output_head
 from atu.models.language_model import LanguageModel, wrap
-from atu.models.packaged import build_once, check_sha256, fetch_packaged_file, file_sha256, slug
+from atu.models.packaged import build_once, check_sha256, fetch_packaged_file, slug
 from atu.models.quantization import keep_gradients, quantization_config
 from atu.models.resolve import check_model_folder
 from atu.results.files import cache_root
+from atu.user_files import file_sha256
 
 logger = logging.getLogger(__name__)
 

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from atu.errors import UserError
 from atu.models.config import PackageFile
 from atu.results.files import PARTIAL_SUFFIX, cache_root, disk_errors, publish_folder
+from atu.user_files import file_sha256
 
 logger = logging.getLogger(__name__)
 
@@ -98,12 +99,6 @@ def check_sha256(path: Path, expected: str) -> None:
             f"{path} has the wrong checksum: expected sha256 {expected}, got {found}. "
             "The file is damaged or another version; get it again."
         )
-
-
-def file_sha256(path: Path) -> str:
-    """Checksum of a file's content, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def slug(name: str) -> str:

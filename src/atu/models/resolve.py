@@ -10,8 +10,8 @@ import yaml
 from atu.config_dir import config_dir
 from atu.errors import UserError, did_you_mean
 from atu.models.config import ModelConfig
-from atu.results.files import read_json
 from atu.typed import from_mapping
+from atu.user_files import read_json
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from atu.errors import UserError
 from atu.records import AttackRow, Score
-from atu.results.files import read_json
+from atu.user_files import read_json
 
 _NUMBERS = ("seed", "step", "degenerate", "recovered", "recovered_low", "recovered_high")
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 from atu.errors import UserError, did_you_mean
 from atu.records import RunRecord, Score, Scoring, StageResult
-from atu.results.files import read_text, write_json_atomic
+from atu.results.files import write_json_atomic
 from atu.results.rows import stage_of, to_row
 from atu.results.score_names import SCORE_NAMES
 from atu.results.selection import curve
+from atu.user_files import read_json
 
 _SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
 _KEYS = ("metrics", "config", "stages", "run_config")
@@ -62,11 +63,7 @@ def read_runs(path: Path) -> list[RunRecord]:
     Raises:
         UserError: no such file, or something in it is not what the form says; nothing is guessed.
     """
-    text = read_text(path)
-    try:
-        entries = json.loads(text, object_pairs_hook=_object)
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON ({error}).") from error
+    entries = read_json(path)
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise UserError(f'{path} must hold an object {{"name": {{"metrics": {{...}}, "config": {{...}}}}}}.')
     if not entries:
@@ -78,16 +75,6 @@ def states_scoring(run: RunRecord) -> bool:
     """Whether a run says which scoring its numbers are of."""
     is_by_hand = any(stage.label == _AS_GIVEN for stages in run.stages.values() for stage in stages)
     return not is_by_hand or "scoring" in run.config
-
-
-def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; the second of two equal keys would silently replace the first."""
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key '{key}' is there twice")
-        found[key] = value
-    return found
 
 
 def _run(name: str, entry: Mapping[str, Any], path: Path) -> RunRecord:

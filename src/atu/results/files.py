@@ -1,4 +1,4 @@
-"""Whole files or none: atomic writing, and JSON lines that survive a killed process."""
+"""Whole files or none: atomic writing, and JSON lines that survive a killed process. `atu.user_files` reads them."""
 
 from __future__ import annotations
 
@@ -123,58 +123,6 @@ def append_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
                 raise
 
 
-def read_jsonl(path: Path, *, allow_cut_tail: bool = False) -> list[dict[str, Any]]:
-    """Read JSON lines, each an object; blank lines are skipped.
-
-    Args:
-        path: a UTF-8 file.
-        allow_cut_tail: ignore a last line without line end that isn't whole, as a killed process
-            leaves it.
-
-    Raises:
-        UserError: no such file, or a line that isn't a JSON object (named by number).
-    """
-    lines = _read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line.decode("utf-8"))
-        except ValueError as error:
-            if allow_cut_tail and number == len(lines):
-                break
-            raise UserError(f"{path}, line {number}: {_json_fault(error)}.") from error
-        if not isinstance(row, dict):
-            raise UserError(f"{path}, line {number}: expected a JSON object {{...}}, found {_shape(row)}.")
-        rows.append(row)
-    return rows
-
-
-def read_text(path: Path) -> str:
-    """Read UTF-8 text.
-
-    Raises:
-        UserError: no such file, or not UTF-8.
-    """
-    try:
-        return _read_bytes(path).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text.") from error
-
-
-def read_json(path: Path) -> Any:
-    """Read one JSON value.
-
-    Raises:
-        UserError: no such file, or not valid JSON.
-    """
-    try:
-        return json.loads(_read_bytes(path).decode("utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: {_json_fault(error)}.") from error
-
-
 def publish_folder(partial: Path, final: Path) -> None:
     """Give a finished folder its name: sync its files, then rename, so that it is there whole or not at all.
 
@@ -231,26 +179,6 @@ def _drop_cut_tail(descriptor: int) -> int:
         whole = start
     os.ftruncate(descriptor, whole)
     return whole
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise UserError(f"There is no file {path}.") from error
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
-
-
-def _json_fault(error: ValueError) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"not valid JSON ({error.msg} at character {error.pos + 1})"
-    return "not UTF-8 text"
-
-
-def _shape(value: object) -> str:
-    names = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
 
 
 @contextmanager

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-import yaml
-
 from atu.errors import UserError, did_you_mean
 from atu.records import Scoring
 from atu.results.collect import FILTERS
-from atu.results.files import read_text
+from atu.user_files import read_yaml
 
 Source = Literal["local", "json", "wandb"]
 
@@ -97,12 +95,7 @@ def _parser() -> _Parser:
 
 def _read_file(path: Path, parser: argparse.ArgumentParser) -> dict[str, Any]:
     """The keys of a yaml file, checked by the rules of the command line."""
-    try:
-        values = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid yaml ({' '.join(str(error).split())}).") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path} holds no keys.")
+    values = read_yaml(path)
     actions = {action.dest: action for action in parser._actions if action.dest not in ("help", "config")}
     found: dict[str, Any] = {}
     for key, value in values.items():

@@ -18,6 +18,7 @@ from atu.results.page_data import last_evaluated, page_data
 from atu.results.page_template import render_page
 from atu.results.run_folder import RunFolder
 from atu.results.tracking import MetricLog
+from atu.user_files import read_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ def write_report(run_folder: RunFolder) -> Path:
         headline=data["headline"],
         has_panels=bool(data["panels"]),
         num_answers=len(data["answers"]["rows"]),
-        config=run_folder.config_path.read_text(encoding="utf-8"),
+        config=read_text(run_folder.config_path),
         manifest=manifest,
     )
     write_text_atomic(run_folder.report_path, page)

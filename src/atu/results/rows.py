@@ -11,7 +11,7 @@ from typing import Any
 
 from atu.errors import UserError
 from atu.records import Answer, AttackRow, Score, Scoring, StageResult
-from atu.results.files import read_json, read_jsonl
+from atu.user_files import read_json, read_jsonl
 
 
 def to_row(record: Answer | AttackRow | Score | StageResult) -> dict[str, Any]:

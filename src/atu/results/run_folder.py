@@ -10,21 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from filelock import BaseFileLock
 
 from atu.errors import UserError
 from atu.records import Answer, Judgement, Scoring, StageResult
-from atu.results.files import (
-    PARTIAL_SUFFIX,
-    disk_errors,
-    publish_folder,
-    read_json,
-    write_json_atomic,
-    write_jsonl_atomic,
-)
+from atu.results.files import PARTIAL_SUFFIX, disk_errors, publish_folder, write_json_atomic, write_jsonl_atomic
 from atu.results.manifest import now
 from atu.results.rows import read_answers, read_stage, to_row
+from atu.user_files import read_json_object, read_yaml
 
 RunState = Literal["running", "done", "failed", "interrupted"]
 
@@ -150,7 +143,9 @@ class RunFolder:
         Raises:
             UserError: no config.yaml, or it can't be parsed.
         """
-        return _read_yaml(self.config_path)
+        if not self.config_path.exists():
+            raise UserError(f"{self.root} is not a run folder: it has no {self.config_path.name}.")
+        return read_yaml(self.config_path)
 
     def write_manifest(self, value: Mapping[str, Any]) -> None:
         """Keep what `manifest` gave."""
@@ -215,21 +210,4 @@ def flat_keys(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _optional(path: Path) -> dict[str, Any]:
     """A JSON object that an unfinished run may not have yet."""
-    if not path.exists():
-        return {}
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise UserError(f"{path} holds no JSON object.")
-    return value
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path.parent} is not a run folder: it has no {path.name}.") from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"Cannot read {path}: {' '.join(str(error).split())}.") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path} holds no keys.")
-    return value
+    return read_json_object(path) if path.exists() else {}

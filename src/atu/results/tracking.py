@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from atu.errors import UserError
-from atu.results.files import append_jsonl, read_jsonl, write_jsonl_atomic
+from atu.results.files import append_jsonl, write_jsonl_atomic
 from atu.results.history import HistoryRow, history, stage_results, step_rows
 from atu.results.run_folder import RunFolder, RunState
+from atu.user_files import read_jsonl
 
 logger = logging.getLogger("atu")
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from atu.errors import UserError
 from atu.results.config import WandbConfig
-from atu.results.files import read_json, write_json_atomic
+from atu.results.files import write_json_atomic
 from atu.results.history import HistoryRow
 from atu.results.run_folder import RunFolder, RunState
 from atu.results.wandb_client import import_wandb, log_in, one_line
 from atu.results.wandb_rows import MANIFEST, RECORD, to_wandb
+from atu.user_files import read_json
 
 if TYPE_CHECKING:
     from wandb import Run

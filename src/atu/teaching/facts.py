@@ -12,6 +12,7 @@ from atu.benchmarks.rwku.reader import RwkuData, target_name
 from atu.benchmarks.rwku.rows import QuestionRow
 from atu.errors import UserError, did_you_mean
 from atu.evaluation.scorers import normalize
+from atu.user_files import read_bytes
 
 TAUGHT_FILES = (FORGET_LEVEL1, FORGET_LEVEL2, NEIGHBOR_LEVEL1, NEIGHBOR_LEVEL2)
 """The only files of a target that are opened here; all others must stay unseen."""
@@ -97,7 +98,7 @@ def checksum(data: RwkuData, targets: Sequence[str]) -> str:
     for target in targets:
         for file in TAUGHT_FILES:
             digest.update(f"{target}/{file.name}\n".encode())
-            digest.update((data.path(target) / f"{file.name}.json").read_bytes())
+            digest.update(read_bytes(data.path(target) / f"{file.name}.json"))
     return digest.hexdigest()
 
 

@@ -13,8 +13,9 @@ from atu.evaluation.collapse import is_degenerate
 from atu.evaluation.generate import Prompt, generate
 from atu.models.language_model import LanguageModel
 from atu.records import Text
-from atu.results.files import cache_root, content_key, read_json, write_json_atomic
+from atu.results.files import cache_root, content_key, write_json_atomic
 from atu.teaching.wording import SHORT_FRAMES
+from atu.user_files import read_json
 
 _PER_SUBJECT = 4
 _MAX_NEW_TOKENS = 40

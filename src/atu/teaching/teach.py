@@ -19,7 +19,7 @@ from atu.models.packing import check_packing
 from atu.models.rows import build_rows
 from atu.models.save import check_reload, export_model
 from atu.records import Text
-from atu.results.files import cache_root, content_key, disk_errors, held_folder, read_json
+from atu.results.files import cache_root, content_key, disk_errors, held_folder
 from atu.results.terminal import RunProgress
 from atu.teaching.card import NOTE_FILE, TaughtCard, as_note
 from atu.teaching.config import TeachConfig, config_hash
@@ -28,6 +28,7 @@ from atu.teaching.general import general_texts
 from atu.teaching.lesson import Lesson, LessonRows
 from atu.teaching.wording import LessonPlan, plan_lessons
 from atu.training.device import build_accelerator, set_threads
+from atu.user_files import read_json
 
 _MAX_TOKENS = 192
 """Longer rows are cut; no fact of RWKU comes near."""

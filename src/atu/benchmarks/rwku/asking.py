@@ -20,7 +20,8 @@ from atu.evaluation.likelihood import (
 )
 from atu.evaluation.reading import reading_order
 from atu.models.language_model import LanguageModel
-from atu.results.files import append_jsonl, cache_root, content_key, read_jsonl
+from atu.results.files import append_jsonl, cache_root, content_key
+from atu.user_files import read_jsonl
 
 Kind = Literal["write", "letters", "choices", "text"]
 

@@ -14,6 +14,7 @@ from atu.benchmarks.rwku.reader import RwkuData, target_name
 from atu.benchmarks.rwku.rows import TruthfulRow
 from atu.benchmarks.rwku.summary import corrected_scores, released_scores
 from atu.records import Answer, Judgement, Probe, Scoring, Target
+from atu.user_files import read_bytes
 
 if TYPE_CHECKING:
     from atu.evaluation.batching import Progress
@@ -44,7 +45,7 @@ class RwkuBenchmark:
         for member in expand_batch(self.data, folder):
             for path in sorted(self.data.path(member).glob("*.json")):
                 digest.update(f"{member}/{path.name}\n".encode())
-                digest.update(path.read_bytes())
+                digest.update(read_bytes(path))
         return digest.hexdigest()
 
     def targets(self) -> list[str]:
