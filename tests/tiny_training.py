@@ -17,7 +17,7 @@ from atu.methods.objective import ObjectiveConfig
 from atu.methods.refusals import refusal_texts
 from atu.models.hook import count_layers, resolve_trained_layers
 from atu.models.language_model import LanguageModel, wrap
-from atu.models.rows import Row, build_rows
+from atu.models.rows import Row, build_rows, filled_up
 from atu.records import Target, Text
 
 HOOK_LAYER = 2
@@ -64,12 +64,14 @@ def materials(
     *,
     general: Sequence[str] = (),
     beside: frozenset[str] = frozenset(),
+    fill_up_to: int = 0,
 ) -> Materials:
     """What the task reads; `llm` must be untouched.
 
     Args:
         general: more texts to retain, their subject `general`.
         beside: subjects against which the concept's words are not counted.
+        fill_up_to: length to which forget rows are filled up with end tokens.
     """
     encoder = None
     if task.needs_predictor:
@@ -80,7 +82,7 @@ def materials(
     return prepare_materials(
         llm,
         SplitRows(
-            forget=rows(llm, FORGET[:-3]),
+            forget=tuple(filled_up(row, fill_up_to, llm.pad_id) for row in rows(llm, FORGET[:-3])),
             retain=rows(llm, RETAIN) + rows(llm, general, "general"),
             held_out_forget=rows(llm, held_out),
             held_out_retain=rows(llm, ["A winter is the doctor of the letter.", "The castle is a music."]),

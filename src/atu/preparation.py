@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from accelerate import Accelerator
 
 from atu import processes
@@ -13,7 +15,7 @@ from atu.methods.materials import Materials, SplitRows, prepare_materials
 from atu.methods.refusals import refusal_texts
 from atu.models.hook import resolve_hook_layer, resolve_trained_layers
 from atu.models.language_model import LanguageModel
-from atu.models.rows import build_rows
+from atu.models.rows import Row, build_rows, filled_up
 from atu.records import Target
 from atu.results.terminal import RunProgress
 
@@ -45,9 +47,11 @@ def prepare(
         corpus = processes.from_main(lambda: build_corpus(config.data, llm, target, seed=config.seed, progress=report))
         cut = config.data.corpus.max_input_length
         refusals = refusal_texts(corpus.forget, config.seed) if objective.needs_refusals else []
+        # What is only measured is not filled up: there padding would count as text that is said.
+        fill = _filler(llm, cut) if objective.embedding_positions == "all" else tuple
         rows = SplitRows(
-            forget=tuple(build_rows(llm, corpus.forget, max_tokens=cut)),
-            retain=tuple(build_rows(llm, corpus.retain, max_tokens=cut)),
+            forget=fill(build_rows(llm, corpus.forget, max_tokens=cut)),
+            retain=fill(build_rows(llm, corpus.retain, max_tokens=cut)),
             held_out_forget=tuple(build_rows(llm, corpus.held_out_forget, max_tokens=cut)),
             held_out_retain=tuple(build_rows(llm, corpus.held_out_retain, max_tokens=cut)),
             refusals=tuple(build_rows(llm, refusals, max_tokens=cut)),
@@ -66,3 +70,10 @@ def prepare(
                 autocast=accelerator.autocast,
             )
         )
+
+
+def _filler(llm: LanguageModel, length: int) -> Callable[[Sequence[Row]], tuple[Row, ...]]:
+    """What fills rows up as the released code does: with the tokenizer's eos, to one length."""
+    eos = llm.tokenizer.eos_token_id
+    token_id = eos if isinstance(eos, int) else llm.pad_id
+    return lambda rows: tuple(filled_up(row, length, token_id) for row in rows)

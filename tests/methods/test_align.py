@@ -123,8 +123,22 @@ def test_the_contrastive_part_is_added_by_its_weight() -> None:
     data = predicted_data(fitted, [*range(1, 9), 0])
     losses = align_losses(fitted, data, [0, 1, 2], contrastive_weight=0.25, device=CPU)
     p = torch.cat([part[:-1] for part in predictions(fitted, data.hidden)])
-    torch.testing.assert_close(losses["align/contrastive"], contrastive_loss(p, p.roll(-1, 0)), rtol=1e-4, atol=1e-4)
+    expected = contrastive_loss(p, p.roll(-1, 0), torch.arange(9).roll(-1))
+    torch.testing.assert_close(losses["align/contrastive"], expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(losses["total"], losses["align/alignment"] + 0.25 * losses["align/contrastive"])
+
+
+def test_the_contrastive_part_knows_windows_that_are_the_same() -> None:
+    # Everywhere one of two windows: each position is told from those of the other window alone.
+    fitted = predictor().eval()
+    data = predicted_data(fitted, [0, 1, 0, 1, 1, 0, 0, 1, 0])
+    losses = align_losses(fitted, data, [0, 1, 2], contrastive_weight=1.0, device=CPU)
+    p = torch.cat([part[:-1] for part in predictions(fitted, data.hidden)])
+    scores = p @ data.windows.embeddings[:2].T / 0.07
+    window, count = torch.tensor([0, 1, 0, 1, 1, 0, 0, 1, 0]), torch.tensor([5, 4])
+    own, other = scores[torch.arange(9), window], scores[torch.arange(9), 1 - window]
+    expected = (own.exp() + count[1 - window] * other.exp()).log() - own
+    torch.testing.assert_close(losses["align/contrastive"], expected.mean(), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("packed", "lower_block"), [(False, 0), (True, 0), (True, 1)])
@@ -144,8 +158,8 @@ def test_true_windows_of_a_batch_are_centred() -> None:
     data = AlignData(
         states(), Windows(torch.eye(32)[:2], tuple(torch.ones(n, dtype=torch.long) for n in LENGTHS)), mean
     )
-    _, is_token, true, has_window = data.batch([1, 0], CPU)
+    _, is_token, true, window = data.batch([1, 0], CPU)
     assert is_token.sum(dim=1).tolist() == [3, 5]
-    assert torch.equal(is_token, has_window)
+    assert window.tolist() == [[1, 1, 1, -1, -1], [1] * 5]
     # the second axis less the mean: (-0.5, 1, 0, ...), scaled
     assert true[0, 0, :3].tolist() == pytest.approx([-1 / math.sqrt(5), 2 / math.sqrt(5), 0.0])

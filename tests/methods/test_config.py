@@ -91,6 +91,19 @@ def test_a_value_out_of_range(cls: type, values: dict[str, Any], message: str) -
         ({"embedding": "redirect", "beta": 1.0}, "beta=1.0 has no effect with embedding=redirect"),
         ({"embedding": "redirect", "target": "description"}, "target=description has no effect"),
         ({"embedding": "enpo", "threshold_percentile": 90.0}, "threshold_percentile=90.0 has no effect"),
+        (
+            {"embedding": "redirect", "embedding_positions": "all", "retain_weight": 0.0},
+            "embedding_positions=all has no",
+        ),
+        ({"embedding": "enpo", "embedding_positions": "all", "retain_weight": 0.0}, "embedding_positions=all has no"),
+        (
+            {"embedding": "push", "token": "ga", "retain_weight": 0.0, "embedding_positions": "all"},
+            "reads padding as text",
+        ),
+        (
+            {"embedding": "push", "embedding_positions": "all"},
+            "set token=none, representation=none and retain_weight=0",
+        ),
     ],
 )
 def test_an_option_that_no_term_reads_is_refused(values: dict[str, Any], message: str) -> None:
@@ -108,6 +121,7 @@ def test_an_option_that_no_term_reads_is_refused(values: dict[str, Any], message
         {"token": "dpo", "beta": 0.2},
         {"embedding": "enpo", "beta": 10.0, "embedding_weight": 2.0, "target": "description"},
         {"embedding": "push", "target": "description", "threshold_percentile": 90.0},
+        {"embedding": "push", "embedding_positions": "all", "retain_weight": 0.0},
         {"representation": "rmu", "steering": 2.0, "adaptive_steering": False, "representation_weight": 0.1},
     ],
 )

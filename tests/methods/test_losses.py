@@ -254,7 +254,7 @@ def test_a_bounded_distribution_is_the_smaller_of_both_scaled_to_one() -> None:
 
 def test_contrastive_loss_without_windows_is_zero_and_moves_nothing() -> None:
     predicted = torch.zeros(0, 3, requires_grad=True)
-    loss = contrastive_loss(predicted, torch.zeros(0, 3))
+    loss = contrastive_loss(predicted, torch.zeros(0, 3), torch.zeros(0, dtype=torch.long))
     loss.backward()
     assert loss.item() == 0.0
     assert predicted.grad is not None
@@ -262,10 +262,28 @@ def test_contrastive_loss_without_windows_is_zero_and_moves_nothing() -> None:
 
 
 def test_contrastive_loss_of_two_orthogonal_pairs() -> None:
-    pairs = torch.eye(2)
+    pairs, window = torch.eye(2), torch.tensor([0, 1])
     # scores (1/t, 0) for both rows: log(1 + e^(-1/t))
-    assert contrastive_loss(pairs, pairs, 0.5).item() == pytest.approx(math.log(1 + math.exp(-2.0)), rel=1e-5)
-    assert contrastive_loss(pairs, pairs.flip(0), 0.5).item() == pytest.approx(2 + math.log(1 + math.exp(-2.0)))
+    expected = math.log(1 + math.exp(-2.0))
+    assert contrastive_loss(pairs, pairs, window, 0.5).item() == pytest.approx(expected, rel=1e-5)
+    assert contrastive_loss(pairs, pairs.flip(0), window, 0.5).item() == pytest.approx(2 + expected)
+
+
+def test_the_same_window_elsewhere_is_no_negative() -> None:
+    # Windows a, b, a, each predicted exactly: the rows of `a` have `b` alone to be told from, log(1 + e^(-1/t));
+    # that of `b` has `a` twice, log(1 + 2 e^(-1/t)).
+    pairs = torch.eye(2)[[0, 1, 0]]
+    found = contrastive_loss(pairs, pairs, torch.tensor([5, 2, 5]), 0.5).item()
+    assert found == pytest.approx((2 * math.log(1 + math.exp(-2)) + math.log(1 + 2 * math.exp(-2))) / 3, rel=1e-5)
+
+
+def test_where_all_windows_are_the_same_there_is_nothing_to_tell_apart() -> None:
+    predicted = torch.eye(3, requires_grad=True)
+    loss = contrastive_loss(predicted, torch.eye(3)[[0, 0, 0]], torch.tensor([7, 7, 7]))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert predicted.grad is not None
+    assert not predicted.grad.any()
 
 
 def test_rows_of_different_length_weigh_the_same() -> None:

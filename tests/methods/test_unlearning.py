@@ -48,6 +48,19 @@ def with_gradient(module: torch.nn.Module) -> set[str]:
     return {name for name, p in module.named_parameters() if p.grad is not None and bool(p.grad.any())}
 
 
+def has_window(unlearning: Unlearning, batch: Batch) -> Tensor:
+    """Where the encoder has three tokens of the text ahead."""
+    assert unlearning.materials.forget.windows is not None
+    index = [unlearning.materials.forget.windows.index[i] for i in batch.indices]
+    return torch.nn.utils.rnn.pad_sequence(index, batch_first=True, padding_value=-1) >= 0
+
+
+def damage_hook(llm: LanguageModel) -> None:
+    """Change a block below the hook layer, as training would."""
+    with torch.no_grad():
+        llm.model.model.layers[1].mlp.down_proj.weight.mul_(1.5)
+
+
 def damage(llm: LanguageModel) -> None:
     """Change the last block, as training would."""
     with torch.no_grad():
@@ -333,7 +346,7 @@ def test_push_is_the_mean_excess_over_tau(llm: LanguageModel, tiny_encoder: Path
     assert concept is not None
     assert unlearning.predictor is not None
     hook = forward_to_hook(llm.model, batch.ids, batch.is_token, HOOK_LAYER)
-    cosine = (unlearning.predictor(hook, batch.is_token) @ concept.vector)[batch.is_token]
+    cosine = (unlearning.predictor(hook, batch.is_token) @ concept.vector)[has_window(unlearning, batch)]
     for stage, tau in ((STAGE, concept.tau), (dataclasses.replace(STAGE, threshold=-0.5), -0.5)):
         expected = (cosine - tau).clamp(min=0).mean()
         torch.testing.assert_close(unlearning.losses(stage, 0, 0)["train/embedding"], expected)
@@ -348,8 +361,67 @@ def test_redirect_compares_with_what_the_blind_model_would_predict(llm: Language
     seen = unlearning.predictor(forward_to_hook(llm.model, batch.ids, batch.is_token, HOOK_LAYER), batch.is_token)
     unseen = unlearning.predictor(blind.padded_hook(batch), batch.is_token)
     part = unlearning.losses(STAGE, 0, 0)["train/embedding"]
-    torch.testing.assert_close(part, redirect_loss(seen, unseen, batch.is_token))
+    torch.testing.assert_close(part, redirect_loss(seen, unseen, has_window(unlearning, batch)))
     assert part > 1e-4
+
+
+@pytest.mark.parametrize("embedding", ["push", "redirect", "enpo"])
+def test_a_position_without_a_window_has_no_gradient(llm: LanguageModel, tiny_encoder: Path, embedding: str) -> None:
+    unlearning = build(llm, tiny_encoder, embedding=embedding, retain_weight=0.0)
+    batch, fitted = first_batch(unlearning), unlearning.predictor
+    damage_hook(llm)  # at the start redirect's prediction may already be where it should
+    given: list[Tensor] = []
+
+    def keep(module: torch.nn.Module, inputs: object, output: Tensor) -> None:
+        if output.requires_grad:
+            output.retain_grad()
+            given.append(output)
+
+    assert fitted is not None
+    fitted.register_forward_hook(keep)
+    unlearning.losses(dataclasses.replace(STAGE, threshold=-1.0), 0, 0)["total"].backward()
+    [predicted] = given
+    assert predicted.grad is not None
+    there = has_window(unlearning, batch)
+    assert not predicted.grad[~there].any()
+    assert predicted.grad[there].any(dim=-1).all()
+    assert 0 < int((batch.is_token & ~there).sum())  # windows of 3 tokens: the ends of all texts have none
+
+
+@pytest.mark.parametrize("embedding", ["push", "redirect", "enpo"])
+def test_a_batch_without_windows_has_an_embedding_term_of_zero(
+    llm: LanguageModel, tiny_encoder: Path, embedding: str
+) -> None:
+    unlearning = build(llm, tiny_encoder, embedding=embedding, retain_weight=0.0)
+    forget = unlearning.materials.forget
+    assert forget.windows is not None
+    nowhere = tuple(torch.full_like(index, -1) for index in forget.windows.index)
+    without = dataclasses.replace(forget, windows=dataclasses.replace(forget.windows, index=nowhere))
+    unlearning = dataclasses.replace(unlearning, materials=dataclasses.replace(unlearning.materials, forget=without))
+    total = unlearning.losses(dataclasses.replace(STAGE, threshold=-1.0), 0, 0)["total"]
+    total.backward()
+    assert total.item() == 0.0
+    assert with_gradient(llm.model) == set()
+
+
+@torch.no_grad()
+def test_at_all_positions_the_push_counts_those_without_a_window_and_padding(
+    llm: LanguageModel, tiny_encoder: Path
+) -> None:
+    # The released code: all texts filled up with end tokens to one length, and the mean over everything.
+    config = task(embedding="push", embedding_positions="all", retain_weight=0.0)
+    inputs = materials(llm, tiny_encoder, config, fill_up_to=48)
+    assert {len(row.ids) for row in inputs.forget.rows} == {48}
+    assert not inputs.can_pack
+    fitted = predictor(causal=False).eval()
+    found = Unlearning(llm, config, inputs, fitted).losses(dataclasses.replace(STAGE, threshold=0.1), 0, 0)
+    ids = torch.tensor([inputs.forget.rows[i].ids for i in batch_indices(9, 3, 0, 0)])
+    everything = torch.ones_like(ids, dtype=torch.bool)
+    assert inputs.concept is not None
+    cosine = fitted(forward_to_hook(llm.model, ids, everything, HOOK_LAYER), everything) @ inputs.concept.vector
+    expected = (cosine - 0.1).clamp(min=0).mean()  # over 3 x 48 positions
+    assert expected > 0
+    torch.testing.assert_close(found["total"], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_the_signals_of_the_untouched_model_are_zero_and_move_with_it(llm: LanguageModel, tiny_encoder: Path) -> None:

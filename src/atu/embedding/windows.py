@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from atu.embedding.cache import cached_arrays
@@ -34,6 +34,17 @@ class Windows:
     def subset(self, rows: Sequence[int]) -> Windows:
         """The same embeddings for some of the rows."""
         return Windows(self.embeddings, tuple(self.index[r] for r in rows))
+
+    def count(self, row: int) -> int:
+        """Positions of a row that have a window."""
+        return int((self.index[row] >= 0).sum())
+
+    def mask(self, rows: Sequence[int], width: int) -> Bool[Tensor, "rows width"]:
+        """True where a position of the given rows, padded on the right to `width`, has a window."""
+        mask = torch.zeros(len(rows), width, dtype=torch.bool)
+        for b, row in enumerate(rows):
+            mask[b, : len(self.index[row])] = self.index[row] >= 0
+        return mask
 
     def with_rows_of(self, other: Windows) -> Windows:
         """These rows and then those of `other`, which must be a subset of the same windows."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from atu import processes
@@ -36,8 +36,8 @@ class AlignData:
 
     def batch(
         self, indices: Sequence[int], device: torch.device
-    ) -> tuple[Float[Tensor, "batch pos d_llm"], Bool[Tensor, "batch pos"], Tensor, Bool[Tensor, "batch pos"]]:
-        """Padded hidden states, their mask, the true (centred) windows, and where there is one."""
+    ) -> tuple[Float[Tensor, "batch pos d_llm"], Bool[Tensor, "batch pos"], Tensor, Int[Tensor, "batch pos"]]:
+        """Padded hidden states, their mask, the true (centred) windows, and which one each is, -1 where there is none."""
         width = max(len(self.hidden[i]) for i in indices)
         hidden = torch.zeros(len(indices), width, self.hidden[0].shape[1])
         is_token = torch.zeros(len(indices), width, dtype=torch.bool)
@@ -48,7 +48,7 @@ class AlignData:
             is_token[b, :length] = True
             window[b, :length] = self.windows.index[i]
         true = center(self.windows.embeddings[window.clamp(min=0)], self.mean)
-        return hidden.to(device), is_token.to(device), true.to(device), (window >= 0).to(device)
+        return hidden.to(device), is_token.to(device), true.to(device), window.to(device)
 
 
 @torch.no_grad()
@@ -89,9 +89,9 @@ def align_losses(
 
     Each is this process's share of the part: their mean over processes is that of all `indices`.
     """
-    hidden, is_token, true, has_window = data.batch(share.of(indices), device)
-    predicted = predictor(hidden, is_token)
-    amounts = [int((data.windows.index[i] >= 0).sum()) for i in indices]
+    hidden, is_token, true, window = data.batch(share.of(indices), device)
+    predicted, has_window = predictor(hidden, is_token), window >= 0
+    amounts = [data.windows.count(i) for i in indices]
     alignment = alignment_loss((predicted * true).sum(dim=-1), has_window) * share.weight(amounts)
     parts = {"align/alignment": alignment}
     total = alignment
@@ -100,9 +100,10 @@ def align_losses(
         sizes = [sum(part) for part in share.parts(amounts)]
         flat = processes.rows_of_all(predicted[has_window], sizes)
         flat_true = processes.rows_of_all(true[has_window], sizes)
+        flat_window = processes.rows_of_all(window[has_window], sizes)
         order = processes.from_main(lambda: torch.randperm(len(flat), device="cpu"))
         chosen = order[:_CONTRASTIVE_SIZE].to(device)
-        contrastive = contrastive_loss(flat[chosen], flat_true[chosen])
+        contrastive = contrastive_loss(flat[chosen], flat_true[chosen], flat_window[chosen])
         parts["align/contrastive"] = contrastive
         total = total + contrastive_weight * contrastive
     return {"total": total, **parts}
@@ -125,7 +126,8 @@ def judge_predictor(
     predictor.eval()
     predicted, true = [], []
     for i in range(len(data.hidden)):
-        hidden, is_token, target, has_window = data.batch([i], device)
+        hidden, is_token, target, window = data.batch([i], device)
+        has_window = window >= 0
         predicted.append(predictor(hidden, is_token)[has_window].cpu())
         true.append(target[has_window].cpu())
     predictor.train()

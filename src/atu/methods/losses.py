@@ -24,19 +24,25 @@ def alignment_loss(cosine: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]
 
 
 def contrastive_loss(
-    predicted: Float[Tensor, "n d_enc"], true: Float[Tensor, "n d_enc"], temperature: float = 0.07
+    predicted: Float[Tensor, "n d_enc"],
+    true: Float[Tensor, "n d_enc"],
+    window: Int[Tensor, " n"],
+    temperature: float = 0.07,
 ) -> Float[Tensor, ""]:
     """InfoNCE: each prediction must pick its own true window among those of the batch.
 
     Args:
         predicted, true: unit embeddings, row i of one belongs to row i of the other; without rows the loss is 0.
+        window: which window a row of `true` is; rows of the same one are not told from each other.
 
     Source: van den Oord et al. 2018 (arXiv 1807.03748), equation 4, with a cosine score.
     """
     if len(predicted) == 0:  # a batch of texts too short to hold a window
         return predicted.sum()
     scores = predicted @ true.T / temperature
-    return cross_entropy(scores, torch.arange(len(scores), device=scores.device))
+    place = torch.arange(len(scores), device=scores.device)
+    is_same = (window[:, None] == window[None, :]) & (place[:, None] != place[None, :])
+    return cross_entropy(scores.masked_fill(is_same, float("-inf")), place)
 
 
 def push_loss(cosine: Float[Tensor, "*shape"], tau: float, mask: Bool[Tensor, "*shape"]) -> Float[Tensor, ""]:

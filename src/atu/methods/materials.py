@@ -133,7 +133,8 @@ def prepare_materials(
         windows = list(_windows_of(groups, encoder, progress))
         concept = _concept(encoder, target, task, windows)
 
-    packed = can_pack(llm, rows.forget)
+    # Texts that are filled up to one length have no padding to save.
+    packed = task.objective.embedding_positions == "windows" and can_pack(llm, rows.forget)
     ids = torch.tensor([rows.forget[0].ids], device=llm.device)
     begins_above = trained_layers.start > 0 and can_begin_at(llm.model, ids, trained_layers.start)
 

@@ -12,6 +12,7 @@ EmbeddingTerm = Literal["none", "push", "redirect", "enpo"]
 RepresentationTerm = Literal["none", "rmu"]
 TokenTerm = Literal["none", "distill", "ga", "npo", "simnpo", "dpo", "refusal"]
 Teacher = Literal["masked", "bounded", "undial"]
+Positions = Literal["windows", "all"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,10 @@ class ObjectiveConfig:
     """`push`: hinge on the cosine to the concept (the paper's loss); `redirect`: towards what the untouched
     model predicts when it cannot see the concept's words; `enpo`: NPO's gate on the cosine."""
     embedding_weight: float = 1.0
+    embedding_positions: Positions = "windows"
+    """Over which positions of a forget text the mean of an embedding term runs. `windows`: those that have a window, for
+    which alone the predictor is trained. `all`: every position, and texts are filled up to `max_input_length` with end
+    tokens that are read as text; only for `push` without any other term, as the released code has it."""
     target: Literal["name", "description"] = "name"
     """Of `push` and `enpo`: text whose embedding stands for the concept, its name, or name and description."""
     threshold_percentile: float = 95.0
@@ -75,6 +80,11 @@ class ObjectiveConfig:
         if (self.embedding, self.representation, self.token) == ("none", "none", "none"):
             raise UserError("no forget term: set embedding, representation or token to something but 'none'.")
         self._check_options()
+        if self.embedding_positions == "all" and (self.reads_above_hook or self.representation != "none"):
+            raise UserError(
+                "embedding_positions=all reads padding as text, which no other term may: set token=none, "
+                "representation=none and retain_weight=0, or embedding_positions=windows."
+            )
         if self._lowers_labels and self.gamma == 0:
             raise UserError("teacher=undial with gamma=0 is the untouched model itself: set gamma above 0, such as 10.")
 
@@ -82,6 +92,7 @@ class ObjectiveConfig:
         """Refuse what would have no effect: whoever sets an option believes that it has one."""
         is_read = {
             "embedding_weight": self.embedding != "none",
+            "embedding_positions": self.embedding == "push",
             "target": self.embedding in ("push", "enpo"),
             "threshold_percentile": self.embedding == "push",
             "representation_weight": self.representation == "rmu",
@@ -118,9 +129,9 @@ class ObjectiveConfig:
         return self.embedding != "none" or self.representation != "none"
 
     @property
-    def reads_hook_only(self) -> bool:
-        """Whether no term reads the model above the hook layer."""
-        return self.token == "none" and self.retain_weight == 0
+    def reads_above_hook(self) -> bool:
+        """Whether a term reads the model above the hook layer."""
+        return self.token != "none" or self.retain_weight > 0
 
     @property
     def reads_forget_logits(self) -> bool:

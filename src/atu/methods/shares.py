@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from atu.methods.materials import RowSet
 from atu.methods.objective import ObjectiveConfig
-from atu.models.rows import Row
 
-Measure = Callable[[Row], int]
-"""How much of a mean a text is."""
+Measure = Callable[[RowSet, int], int]
+"""How much of a mean a text, named by its index, is."""
 
 
 @dataclass(frozen=True)
@@ -46,22 +46,30 @@ ALONE = Share()
 """All of each batch."""
 
 
-def num_tokens(row: Row) -> int:
-    """All tokens."""
-    return len(row.ids)
+def num_tokens(rows: RowSet, index: int) -> int:
+    """All tokens, those that fill the text up too."""
+    return len(rows.rows[index].ids)
 
 
-def num_scored(row: Row) -> int:
+def num_windows(rows: RowSet, index: int) -> int:
+    """Positions that have a window."""
+    assert rows.windows is not None
+    return rows.windows.count(index)
+
+
+def num_scored(rows: RowSet, index: int) -> int:
     """Tokens that are predicted."""
+    row = rows.rows[index]
     return len(row.ids) - row.first_scored
 
 
-def num_steered(row: Row) -> int:
+def num_steered(rows: RowSet, index: int) -> int:
     """Tokens that are predicted from another than the first one (`Unlearning`'s representation term)."""
+    row = rows.rows[index]
     return len(row.ids) - max(2, row.first_scored)
 
 
-def one_text(row: Row) -> int:
+def one_text(rows: RowSet, index: int) -> int:
     """Each text counts alike."""
     return 1
 
@@ -70,7 +78,7 @@ def forget_measures(objective: ObjectiveConfig) -> dict[str, Measure]:
     """For each forget term what its mean runs over."""
     over_texts = objective.token in ("npo", "simnpo", "dpo")
     return {
-        "train/embedding": num_tokens,
+        "train/embedding": num_windows if objective.embedding_positions == "windows" else num_tokens,
         "train/representation": num_steered,
         "train/token": one_text if over_texts else num_scored,
         "train/npo": one_text,

@@ -64,12 +64,12 @@ class Unlearning:
         for name, measure in forget_measures(objective).items():
             if name in parts:
                 rows = self._token_rows if name == "train/token" else self.materials.forget
-                parts[name] = parts[name] * self.share.weight([measure(rows.rows[i]) for i in indices])
+                parts[name] = parts[name] * self.share.weight([measure(rows, i) for i in indices])
         if objective.retain_weight > 0:
             retain = self.materials.retain
             indices = batch_indices(len(retain.rows), module.retain_batch_size, step, seed + 1)
             term = retain_term(self.llm, self.materials, retain, self._own_batch(retain, indices))
-            parts["train/retain"] = term * self.share.weight([num_scored(retain.rows[i]) for i in indices])
+            parts["train/retain"] = term * self.share.weight([num_scored(retain, i) for i in indices])
         weights = {
             "train/embedding": objective.embedding_weight,
             "train/representation": objective.representation_weight,
@@ -119,22 +119,33 @@ class Unlearning:
         assert self.predictor is not None
         assert concept is not None
         predicted = self.predictor(hook, batch.is_token)
-        device = hook.device
+        device, counts = hook.device, self._embedding_positions(batch)
         if objective.embedding == "redirect":
             blind = self.materials.forget.blind
             assert blind is not None
             with torch.no_grad():
                 reference = self.predictor(blind.padded_hook(batch).to(device), batch.is_token)
-            return redirect_loss(predicted, reference, batch.is_token)
+            return redirect_loss(predicted, reference, counts)
         cosine = predicted @ concept.vector.to(device)
         if objective.embedding == "push":
             tau = concept.tau if stage.threshold is None else stage.threshold
-            return push_loss(cosine, tau, batch.is_token)
+            return push_loss(cosine, tau, counts)
         assert self.reference_predictor is not None
         with torch.no_grad():
             original = self.materials.forget.states.padded_hook(batch).to(device)
             reference_cosine = self.reference_predictor(original, batch.is_token) @ concept.vector.to(device)
-        return enpo_loss(cosine, reference_cosine, objective.beta, batch.is_token)
+        return enpo_loss(cosine, reference_cosine, objective.beta, counts)
+
+    def _embedding_positions(self, batch: Batch) -> Tensor:
+        """Where the predictor is trained to say something, unless the task asks for all positions.
+
+        A batch without any such position has a term, and gradients, of zero.
+        """
+        if self.task.objective.embedding_positions == "all":
+            return batch.is_token
+        windows = self.materials.forget.windows
+        assert windows is not None
+        return windows.mask(batch.indices, batch.ids.shape[1]).to(batch.ids.device)
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Int
@@ -74,6 +74,12 @@ def build_row(llm: LanguageModel, text: Text, *, max_tokens: int) -> Row:
 def build_rows(llm: LanguageModel, texts: Sequence[Text], *, max_tokens: int) -> list[Row]:
     """Rows of several texts, in their order; see `build_row`."""
     return [build_row(llm, text, max_tokens=max_tokens) for text in texts]
+
+
+def filled_up(row: Row, length: int, token_id: int) -> Row:
+    """The row with `token_id` behind its end up to `length` tokens, which are read as part of the text."""
+    extra = max(0, length - len(row.ids))
+    return replace(row, ids=row.ids + (token_id,) * extra, ends=row.ends + row.ends[-1:] * extra)
 
 
 def collate(rows: Sequence[Row], indices: Sequence[int], *, pad_id: int, device: torch.device | str) -> Batch:

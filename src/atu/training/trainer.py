@@ -79,7 +79,7 @@ class Trainer:
         self.trained = trainable_parameters(
             self.llm, train_embeddings=module.train_embeddings, layers=self.materials.trained_layers
         )
-        if self.task.objective.reads_hook_only:
+        if not self.task.objective.reads_above_hook:
             check_reach(self.llm, self.materials.hook_layer)
         if self.config.activation_checkpointing:
             checkpoint_activations(self.llm.model)
@@ -273,7 +273,7 @@ class Trainer:
         """The one loop. Each step seeds its own randomness, so a resumed run needs no generator state."""
         optimizer = self.optimizers[kind]
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        reads_all = kind == "align" or not self.task.objective.reads_hook_only
+        reads_all = kind == "align" or self.task.objective.reads_above_hook
         losses = in_parallel(parameters, losses, reads_all=reads_all)
         saved = clock = time.monotonic()
         key = str(self.progress.stage)
