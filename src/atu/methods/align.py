@@ -37,7 +37,7 @@ class AlignData:
     def batch(
         self, indices: Sequence[int], device: torch.device
     ) -> tuple[Float[Tensor, "batch pos d_llm"], Bool[Tensor, "batch pos"], Tensor, Int[Tensor, "batch pos"]]:
-        """Padded hidden states, their mask, the true (centred) windows, and which one each is, -1 where there is none."""
+        """Padded hidden states, their mask, the true (centred) windows, and which each is, -1 where there is none."""
         width = max(len(self.hidden[i]) for i in indices)
         hidden = torch.zeros(len(indices), width, self.hidden[0].shape[1])
         is_token = torch.zeros(len(indices), width, dtype=torch.bool)

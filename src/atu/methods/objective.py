@@ -24,9 +24,9 @@ class ObjectiveConfig:
     model predicts when it cannot see the concept's words; `enpo`: NPO's gate on the cosine."""
     embedding_weight: float = 1.0
     embedding_positions: Positions = "windows"
-    """Over which positions of a forget text the mean of an embedding term runs. `windows`: those that have a window, for
-    which alone the predictor is trained. `all`: every position, and texts are filled up to `max_input_length` with end
-    tokens that are read as text; only for `push` without any other term, as the released code has it."""
+    """Over which positions of a forget text the mean of an embedding term runs. `windows`: those that have a window,
+    for which alone the predictor is trained. `all`: every position, and texts are filled up to `max_input_length` with
+    end tokens that are read as text; only for `push` without any other term, as the released code has it."""
     target: Literal["name", "description"] = "name"
     """Of `push` and `enpo`: text whose embedding stands for the concept, its name, or name and description."""
     threshold_percentile: float = 95.0
