@@ -35,6 +35,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 from atu.compose import compose_run
 from atu.embedding.predictor import build_predictor
+from atu.embedding.windows import Windows
 from atu.methods.config import TaskConfig
 from atu.methods.materials import Concept, Materials, RowSet
 from atu.methods.references import original_head, reference_states
@@ -233,11 +234,14 @@ def random_materials(llm: LanguageModel, task: TaskConfig) -> Materials:
         for _ in range(NUM_FORGET + NUM_RETAIN)
     ]
     hidden = [range(HEAD_TOKENS, HEAD_TOKENS + CONCEPT_TOKENS)] * NUM_FORGET
+    # Which windows there are does not matter, only that the positions of a text have one.
+    places = torch.tensor([-1] * HEAD_TOKENS + [0] * TEXT_TOKENS)
+    windows = Windows(torch.zeros(1, ENCODER_WIDTH), (places,) * (NUM_FORGET + NUM_RETAIN))
 
     def row_set(chosen: Sequence[Row], hidden: Sequence[Sequence[int]] | None = None) -> RowSet:
         states = reference_states(llm, chosen, hook_layer=hook, lower_block=trained.start, packed=True)
         blind = None if hidden is None else reference_states(llm, chosen, hook_layer=hook, hidden=hidden, packed=True)
-        return RowSet(tuple(chosen), states, blind)
+        return RowSet(tuple(chosen), states, blind, windows)
 
     forget, retain = row_set(rows[:NUM_FORGET], hidden), row_set(rows[NUM_FORGET:])
     return Materials(

@@ -127,7 +127,8 @@ class Bench:
         predictor = self.predictor().requires_grad_(False).eval()
         unlearning = Unlearning(self.llm, task, materials, predictor)
         assert materials.concept is not None
-        concept = materials.concept.vector.to(self.llm.device)
+        assert materials.forget.windows is not None
+        concept, windows = materials.concept.vector.to(self.llm.device), materials.forget.windows
 
         def ours() -> Tensor:
             return unlearning.losses(stage, 0, self.config.seed)["total"]
@@ -135,7 +136,8 @@ class Bench:
         def reference() -> Tensor:
             batch = self._batch()
             self._windows(self._texts())  # built in each step and not used
-            return push_loss(predictor(self._hidden(batch, layer), batch.is_token) @ concept, _TAU, batch.is_token)
+            counts = windows.mask(batch.indices, batch.ids.shape[1]).to(batch.ids.device)
+            return push_loss(predictor(self._hidden(batch, layer), batch.is_token) @ concept, _TAU, counts)
 
         return Pair(*(whole_step(losses, self._sgd(layers=None)) for losses in (ours, reference)))
 
