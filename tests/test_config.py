@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,67 @@ EXPERIMENTS: dict[str, dict[str, list[str]]] = {
         "unlearning_target": CELEBS_1,
         "task.objective.retain_weight": ["0", "0.05", "0.1", "0.5"],
     },
+}
+
+
+# What the code of the paper (ExplainableML/align-then-unlearn at 670be43) runs with, read off its config and modules.
+RELEASED: dict[str, object] = {
+    "text_encoder.model_name": "sentence-transformers/all-mpnet-base-v2",
+    "text_encoder.window_tokens": 8,
+    "text_encoder.token_form": "bare",  # windows without special tokens, the name with them
+    "text_encoder.center": False,
+    "embedding_prediction_model.causal": False,  # a decoder whose memory is its own input
+    "embedding_prediction_model.num_layers": 6,
+    "embedding_prediction_model.hidden_dim": 768,
+    "embedding_prediction_model.num_heads": 8,
+    "embedding_prediction_model.dropout": 0.1,
+    "training.precision": "fp32",
+    "task.first_stage_steps": 15000,
+    "task.min_predictor_gain": None,
+    "task.contrastive_weight": 0.0,
+    "task.training_module.pretrained_model_hook_layer": 29,
+    "task.training_module.first_trained_layer": 0,
+    "task.training_module.last_trained_layer": None,
+    "task.training_module.train_embeddings": True,
+    "task.training_module.training_lr": 1e-4,
+    "task.training_module.training_weight_decay": 0.0,
+    "task.training_module.training_warmup_steps": 0,  # its 2000 are never read
+    "task.training_module.training_batch_size": 16,
+    "task.training_module.unlearning_optimizer": "sgd",
+    "task.training_module.unlearning_lr": 3e-4,
+    "task.training_module.unlearning_weight_decay": 0.0,
+    "task.training_module.unlearning_warmup_steps": 0,
+    "task.training_module.unlearning_schedule": "constant",
+    "task.training_module.forget_batch_size": 16,
+    "task.training_module.clip_grad_norm": 1.0,
+    "task.objective.embedding": "push",
+    "task.objective.embedding_weight": 1.0,
+    "task.objective.embedding_positions": "all",  # .mean() over batch and 256 positions
+    "task.objective.target": "name",
+    "task.objective.representation": "none",
+    "task.objective.token": "none",
+    "task.objective.npo_weight": 0.0,
+    "task.objective.retain_weight": 0.0,
+    "task.stop.concept_nll_rise": None,
+    "task.stop.retain_kl": None,
+    "data.corpus.max_input_length": 256,
+}
+RELEASED_TAUS = [0.9, 0.8, 0.75, 0.7, 0.65, 0.6, 0.5, 0.4, 0.3, 0.2]
+RELEASED_AT_PAPER_SCALE: dict[str, object] = RELEASED | {
+    "pre_trained_llm.model_name": "microsoft/Phi-3-mini-4k-instruct",
+    "pre_trained_llm.revision": "d269012bea6fbe38ce7752c8940fea010eea3383",
+    "pre_trained_llm.dtype": "float32",
+    "data.corpus.source": "rwku",
+    "data.corpus.num_forget_texts": 582,
+    "data.corpus.num_neighbors": 3,
+    "data.corpus.num_texts_per_neighbor": 582,
+    "data.corpus.num_general_texts": 0,
+    "data.corpus.num_question_rows": 0,
+    "data.corpus.num_neighbor_question_rows": 0,
+    "data.corpus.num_quiz_rows": 0,
+    "data.corpus.num_neighbor_quiz_rows": 0,
+    "data.corpus.num_general_question_rows": 0,
+    "data.corpus.num_related_rows": 0,
 }
 
 
@@ -162,6 +224,78 @@ def test_an_experiment_composes_for_each_of_its_jobs_under_a_name_of_its_own(exp
         assert job.text_encoder.name == "all-mpnet-base-v2"
         assert job.data.benchmark == "rwku"
     assert {job.unlearning_target for job in jobs} == set(swept["unlearning_target"])
+
+
+def values_of(config: RunConfig, keys: Iterable[str]) -> dict[str, object]:
+    """What a config has at dotted keys."""
+    return {key: functools.reduce(getattr, key.split("."), config) for key in keys}
+
+
+def test_the_released_task_is_the_released_code_in_all_its_settings() -> None:
+    config = composed("task=unlearning_atu_released")
+    assert values_of(config, RELEASED) == RELEASED
+    schedule = [(stage.type, stage.steps, stage.threshold) for stage in config.task.stages]
+    align, ladder = schedule[::2], schedule[1::2]
+    assert align == [("training", 15000, None)] + [("training", 1000, None)] * 9
+    assert ladder == [("unlearning", 1000, tau) for tau in RELEASED_TAUS]
+
+
+@pytest.mark.parametrize("experiment", ["paper-scale", "celebs-1", "celebs-2", "celebs-3", "celebs-4"])
+def test_at_paper_scale_the_released_task_has_the_papers_model_and_texts_too(experiment: str) -> None:
+    for overrides in itertools.permutations((f"experiment={experiment}", "task=unlearning_atu_released")):
+        config = composed(*overrides, "unlearning_target=1_Stephen_King")
+        assert values_of(config, RELEASED_AT_PAPER_SCALE) == RELEASED_AT_PAPER_SCALE
+
+
+def test_the_embedded_form_of_the_released_task_is_it_but_for_sizes_rates_and_steps() -> None:
+    config = composed("experiment=embedded-released")
+    changed = {key for key, value in values_of(config, RELEASED).items() if value != RELEASED[key]}
+    assert changed == {
+        "text_encoder.model_name",
+        "embedding_prediction_model.num_layers",
+        "embedding_prediction_model.hidden_dim",
+        "embedding_prediction_model.num_heads",
+        "training.precision",
+        "task.first_stage_steps",
+        "task.training_module.pretrained_model_hook_layer",
+        "task.training_module.training_lr",
+        "task.training_module.training_batch_size",
+        "task.training_module.unlearning_lr",
+        "task.training_module.forget_batch_size",
+        "task.stop.concept_nll_rise",
+        "task.stop.retain_kl",
+    }
+    assert config.text_encoder.name == "all-minilm-l6-v2"
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("text_encoder=all-minilm-l6-v2", "text_encoder.name", "all-minilm-l6-v2"),
+        ("text_encoder.center=true", "text_encoder.center", True),
+        ("text_encoder.token_form=sentence", "text_encoder.token_form", "sentence"),
+        ("embedding_prediction_model=transformer", "embedding_prediction_model.causal", True),
+        ("embedding_prediction_model.num_layers=2", "embedding_prediction_model.num_layers", 2),
+        ("training.precision=bf16", "training.precision", "bf16"),
+        ("task.objective.embedding_positions=windows", "task.objective.embedding_positions", "windows"),
+        ("data.corpus.max_input_length=64", "data.corpus.max_input_length", 64),
+    ],
+)
+@pytest.mark.parametrize("choice", [["task=unlearning_atu_released"], ["experiment=embedded-released"]])
+def test_the_command_line_wins_over_what_a_task_brings(
+    choice: list[str], override: str, key: str, value: object
+) -> None:
+    for overrides in ([*choice, override], [override, *choice]):
+        assert values_of(composed(*overrides), [key]) == {key: value}
+
+
+def test_what_the_released_task_brings_stays_with_it() -> None:
+    default = composed()
+    for task in (option for option in options("task") if option != "unlearning_atu_released"):
+        config = composed(f"task={task}")
+        assert config.text_encoder == default.text_encoder
+        assert config.embedding_prediction_model == default.embedding_prediction_model
+        assert config.training == default.training
 
 
 def test_the_command_line_wins_over_an_experiment() -> None:
