@@ -70,6 +70,8 @@ EXPERIMENTS: dict[str, dict[str, list[str]]] = {
     },
 }
 
+KING = "unlearning_target=1_Stephen_King"
+
 
 # What the code of the paper (ExplainableML/align-then-unlearn at 670be43) runs with, read off its config and modules.
 RELEASED: dict[str, object] = {
@@ -173,7 +175,7 @@ def test_the_first_align_stage_follows_first_stage_steps() -> None:
 )
 def test_every_option_of_every_group_composes(group: str, option: str) -> None:
     own = ["data.corpus.forget_path=a.jsonl", "data.corpus.retain_path=b.jsonl"] if option == "jsonl" else []
-    config = composed(f"{group}={option}", *own)
+    config = composed(f"{group}={option}", "unlearning_target=Japan", *own)
     if group != "data":
         assert getattr(config, group).name == option
 
@@ -299,7 +301,8 @@ def test_what_the_released_task_brings_stays_with_it() -> None:
 
 
 def test_the_command_line_wins_over_an_experiment() -> None:
-    config = composed("experiment=celebs-1", "pre_trained_llm=smollm2-135m-instruct", "task=unlearning_npo")
+    model = "pre_trained_llm=smollm2-135m-instruct"
+    config = composed("experiment=celebs-1", KING, model, "task=unlearning_npo")
     assert config.pre_trained_llm.name == "smollm2-135m-instruct"
     assert config.task.name == "unlearning_npo"
 
@@ -331,7 +334,8 @@ def test_a_target_with_a_comma_is_quoted_twice() -> None:
     assert config.unlearning_target == "10_Prince_Harry,_Duke_of_Sussex"
 
 
-def test_names_of_jobs_that_differ_in_target_task_model_or_seed_differ() -> None:
+def test_names_of_jobs_that_differ_in_target_task_model_data_or_seed_differ() -> None:
+    own_texts = ["data.corpus.forget_path=a.jsonl", "data.corpus.retain_path=b.jsonl"]
     names = {
         composed(*overrides).name
         for overrides in (
@@ -340,9 +344,14 @@ def test_names_of_jobs_that_differ_in_target_task_model_or_seed_differ() -> None
             ["unlearning_target=Japan"],
             ["task=unlearning_npo"],
             ["pre_trained_llm=qwen2.5-coder-1.5b-instruct"],
+            ["data=own", "unlearning_target=Japan"],
+            ["data=jsonl", "unlearning_target=Japan", *own_texts],
+            ["data=rwku-positive", KING],
+            ["data=rwku-positive-sm", KING],
+            ["data=rwku-questions", KING],
         )
     }
-    assert len(names) == 5
+    assert len(names) == 10
 
 
 def test_a_key_that_no_yaml_lists_can_be_set() -> None:
@@ -351,10 +360,10 @@ def test_a_key_that_no_yaml_lists_can_be_set() -> None:
 
 
 def test_a_run_on_rwku_asks_the_cheap_tasks_unless_told_otherwise() -> None:
-    assert composed("data=rwku-positive").data.tasks == ("forget", "neighbor")
-    more = composed("data=rwku-positive", "data.tasks=[forget,mmlu]", "evaluation.scoring=both")
+    assert composed("data=rwku-positive", KING).data.tasks == ("forget", "neighbor")
+    more = composed("data=rwku-positive", KING, "data.tasks=[forget,mmlu]", "evaluation.scoring=both")
     assert more.data.tasks == ("forget", "mmlu")
-    assert composed("experiment=paper-scale").evaluation.scoring == "both"
+    assert composed("experiment=paper-scale", KING).evaluation.scoring == "both"
 
 
 def test_the_model_may_be_a_folder_with_any_name(tmp_path: Path) -> None:
@@ -369,7 +378,7 @@ def test_the_model_may_be_a_folder_with_any_name(tmp_path: Path) -> None:
 
 
 def test_the_model_may_be_a_hub_id_also_under_an_experiment() -> None:
-    config = composed("experiment=celebs-1", "pre_trained_llm=some/model", "pre_trained_llm.revision=abc")
+    config = composed("experiment=celebs-1", KING, "pre_trained_llm=some/model", "pre_trained_llm.revision=abc")
     assert config.pre_trained_llm.model_name == "some/model"
     assert config.pre_trained_llm.revision == "abc"
 
@@ -436,18 +445,22 @@ def test_flags_may_stand_between_overrides() -> None:
         (["unlearning_target=''"], "unlearning_target is empty"),
         (["name=${nothing}"], "Interpolation key 'nothing' not found"),
         (["+task.bla=1"], "Unknown key 'task.bla'"),
-        (["data=jsonl"], "forget_path is missing"),
+        (["data=jsonl"], "unlearning_target is missing: only the built-in benchmark has a default."),
+        (["data=own"], "unlearning_target is missing"),
+        (["experiment=celebs-1"], "unlearning_target is missing"),
+        (["unlearning_target=null"], "unlearning_target is missing"),
+        (["data=jsonl", "unlearning_target=Japan"], "forget_path is missing"),
         (["data.corpus.forget_path=a.jsonl"], "belong to source 'jsonl'"),
         (["data.corpus.source=rwku"], "needs benchmark 'rwku'"),
         (["data.corpus.num_forget_texts=0"], "num_forget_texts must be at least 1"),
         (["data.corpus.num_neighbors=-1"], "num_neighbors must not be negative"),
-        (["data=own", "data.neighbors=[a,b]", "data.corpus.num_neighbors=1"], "names 2 concepts"),
+        (["data=own", KING, "data.neighbors=[a,b]", "data.corpus.num_neighbors=1"], "names 2 concepts"),
         (["data.corpus.held_out_share=1"], "held_out_share must lie between 0 and 1"),
         (["data.corpus.temperature=0"], "temperature must be positive"),
         (["data.tasks=[forget]"], "data.tasks belongs to benchmark 'rwku'"),
-        (["data=rwku-positive", "data.tasks=[mmmlu]"], "'mmmlu' is not one of forget, neighbor, mmlu"),
+        (["data=rwku-positive", KING, "data.tasks=[mmmlu]"], "'mmmlu' is not one of forget, neighbor, mmlu"),
         (["evaluation.scoring=both"], "only RWKU has a released scoring"),
-        (["data=rwku-positive", "evaluation.scoring=released"], "Set it to corrected or both"),
+        (["data=rwku-positive", KING, "evaluation.scoring=released"], "Set it to corrected or both"),
         (["pre_trained_llm.dtype=bfloat16"], "training.allow_16bit_weights=true"),
         (["pre_trained_llm.dtype=float16"], "lost when they are added to 16-bit weights"),
         (["pre_trained_llm.quantization=nf4"], "quantised weights cannot be trained"),
@@ -492,6 +505,7 @@ def test_the_hash_follows_what_defines_the_results_and_nothing_else() -> None:
     assert len(hash_) == 64
     for same in (
         "name=other",
+        "data.allow_no_verdict=true",
         "runs_dir=/elsewhere",
         "device=cpu",
         "threads=1",

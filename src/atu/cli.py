@@ -87,14 +87,15 @@ def evaluate(
         config = EvaluationConfig(
             batch_size=batch_size, scoring=scoring or ("both" if benchmark == "rwku" else "corrected")
         )
+        from atu.early_checks import check_model, check_target
+
+        check_model(model_config)
+        judge, _ = check_target(data_config, target)
         # These bring torch.
-        from atu.benchmarks.build import build_benchmark
         from atu.judge import evaluate_model
         from atu.models.load import load_language_model
         from atu.training.device import build_accelerator
 
-        judge = build_benchmark(data_config)
-        judge.target(target)  # a wrong name shows before the model is loaded
         device = build_accelerator("auto", "fp32").device
         llm = load_language_model(model_config, device=str(device))
         for name, judgement in evaluate_model(llm, judge, target, config, out).items():
@@ -133,17 +134,20 @@ def attack(
             models["gold"] = resolve_model(gold)
         tasks = ("forget", "neighbor") if benchmark == "rwku" else ()
         data_config = from_mapping(DataConfig, {"benchmark": benchmark, "data_dir": data, "tasks": tasks}, "")
+        from atu.attacks.target import target_of_card
+        from atu.benchmarks.build import build_benchmark
+        from atu.early_checks import check_model, check_target
+
+        target = target or target_of_card(model, build_benchmark(data_config))
+        check_target(data_config, target)
+        for one in models.values():
+            check_model(one)
         # These bring torch.
         from rich.console import Console
 
-        from atu.attacks.target import target_of_card
         from atu.audit import AuditConfig, audit, named_encoder
-        from atu.benchmarks.build import build_benchmark
         from atu.results.terminal import RunProgress
 
-        judge = build_benchmark(data_config)
-        target = target or target_of_card(model, judge)
-        judge.target(target)  # a wrong name shows before a model is loaded
         config = AuditConfig(
             models=models,
             data=data_config,
@@ -178,7 +182,10 @@ def teach(
         for key, names in (("targets", targets), ("without", without)):
             if names is not None:
                 options[key] = split_targets(names)
+        from atu.early_checks import check_teaching
+
         config = load_teach_config(options, overrides or [])
+        check_teaching(config)
         # Brings torch.
         from atu.teaching.teach import teach as run_teaching
 

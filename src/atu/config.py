@@ -38,6 +38,7 @@ NOT_DEFINING = (
     "wandb",
     "tensorboard",
     "attacks",
+    "data.allow_no_verdict",
     "evaluation.batch_size",
     "text_encoder.batch_size",
     "training.activation_checkpointing",
@@ -151,6 +152,11 @@ def load(cfg: DictConfig) -> RunConfig:
         UserError: unknown or missing key, wrong type, value out of range, or a broken `${...}`; the
             message names the dotted key.
     """
+    if OmegaConf.is_missing(cfg, "unlearning_target") or cfg.get("unlearning_target") is None:
+        raise UserError(
+            "unlearning_target is missing: only the built-in benchmark has a default. Name the concept that the texts "
+            "are about, as in unlearning_target=Marie_Curie."
+        )
     try:
         data = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:

@@ -88,9 +88,11 @@ def _exit_with(error: UserError) -> NoReturn:
 
 def _run(cfg: DictConfig) -> None:
     from atu.config import load
+    from atu.early_checks import check_run
     from atu.several import must_start, start
 
     config = load(cfg)
+    check_run(config)
     if must_start(config):
         start(config)
         return

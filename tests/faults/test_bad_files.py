@@ -76,7 +76,7 @@ def test_an_empty_corpus(command: Command, tmp_path: Path, content: str) -> None
     outcome.assert_refused(
         f'The corpus file {tmp_path}/forget.jsonl is empty: write one JSON object a line, such as {{"text": "..."}}.'
     )
-    outcome.assert_failed()
+    outcome.assert_nothing_written()
 
 
 def test_a_corpus_of_one_text(command: Command, tmp_path: Path) -> None:

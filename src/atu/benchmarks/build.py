@@ -1,4 +1,4 @@
-"""From the config to a benchmark and a corpus."""
+"""From the config to a benchmark and a corpus. Torch is imported where a model writes the texts, and not before."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import dataclasses
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from atu.benchmarks.base import Benchmark
 from atu.benchmarks.builtin.benchmark import BuiltinBenchmark
 from atu.benchmarks.config import CorpusConfig, DataConfig
 from atu.benchmarks.corpus import Corpus, read_texts, split_corpus
-from atu.benchmarks.generated import GENERAL_SUBJECTS, cached_corpus
 from atu.benchmarks.own import OwnConcept
 from atu.benchmarks.questions import WAYS_TO_ASK
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
@@ -19,8 +19,10 @@ from atu.benchmarks.rwku.corpora import corpus_file, foreign_writer, forget_and_
 from atu.benchmarks.rwku.questionnaire import QUESTIONNAIRE
 from atu.benchmarks.rwku.reader import RwkuData
 from atu.errors import UserError
-from atu.models.language_model import LanguageModel
 from atu.records import Target, Text
+
+if TYPE_CHECKING:
+    from atu.models.language_model import LanguageModel
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[str], Callable[[int, int], None] | None]
@@ -41,15 +43,16 @@ def build_corpus(config: DataConfig, llm: LanguageModel, target: Target, *, seed
     Raises:
         UserError: a file is missing, empty or broken, or too few texts came together.
     """
+    from atu.benchmarks.generated import GENERAL_SUBJECTS, cached_corpus  # brings torch
+
     corpus = config.corpus
     beside: frozenset[str] = frozenset()
     if corpus.source == "generated":
         forget, retain = cached_corpus(llm, target, corpus, seed=seed, progress=progress)
-    elif corpus.source == "jsonl":
-        forget, retain = _read_own(corpus, target)
     else:
-        forget, retain = _read_rwku(config, llm, target, seed)
-        if corpus.has_questions:
+        forget, retain = given_texts(config, llm.label, target, seed=seed)
+        _warn_if_foreign(corpus, llm.label)
+        if corpus.source == "rwku" and corpus.has_questions:
             given = [*forget, *retain]
             beside = frozenset(GENERAL_SUBJECTS) - {text.subject for text in given}
             forget, retain = cached_corpus(
@@ -65,6 +68,22 @@ def build_corpus(config: DataConfig, llm: LanguageModel, target: Target, *, seed
     return dataclasses.replace(parts, beside=beside)
 
 
+def given_texts(config: DataConfig, writer: str, target: Target, *, seed: int) -> tuple[list[Text], list[Text]]:
+    """The texts that lie in files, about the concept (forget) and about anything else (retain); none of `generated`.
+
+    Args:
+        writer: name of the model that is trained; of RWKU's texts it takes those that it wrote itself.
+
+    Raises:
+        UserError: a file is missing, empty or broken, or RWKU has no text by this model.
+    """
+    if config.corpus.source == "generated":
+        return [], []
+    if config.corpus.source == "jsonl":
+        return _read_own(config.corpus, target)
+    return _read_rwku(config, writer, target, seed)
+
+
 def _read_own(corpus: CorpusConfig, target: Target) -> tuple[list[Text], list[Text]]:
     assert corpus.forget_path is not None
     forget = read_texts(Path(corpus.forget_path), subject=target.name)
@@ -73,13 +92,10 @@ def _read_own(corpus: CorpusConfig, target: Target) -> tuple[list[Text], list[Te
     return list(forget), list(read_texts(Path(corpus.retain_path)))
 
 
-def _read_rwku(config: DataConfig, llm: LanguageModel, target: Target, seed: int) -> tuple[list[Text], list[Text]]:
+def _read_rwku(config: DataConfig, writer: str, target: Target, seed: int) -> tuple[list[Text], list[Text]]:
     corpus = config.corpus
     data = RwkuData(None if config.data_dir is None else Path(config.data_dir))
-    file = corpus_file(corpus.rwku_file, llm.label)
-    foreign = foreign_writer(file, llm.label)
-    if foreign is not None:
-        logger.warning("the corpus %s was written by %s, not by %s", file, foreign, llm.label)
+    file = corpus_file(corpus.rwku_file, writer)
     return forget_and_retain(
         data,
         target.folder,
@@ -89,3 +105,12 @@ def _read_rwku(config: DataConfig, llm: LanguageModel, target: Target, seed: int
         num_texts_per_other=corpus.num_texts_per_neighbor,
         seed=seed,
     )
+
+
+def _warn_if_foreign(corpus: CorpusConfig, writer: str) -> None:
+    if corpus.source != "rwku":
+        return
+    file = corpus_file(corpus.rwku_file, writer)
+    foreign = foreign_writer(file, writer)
+    if foreign is not None:
+        logger.warning("the corpus %s was written by %s, not by %s", file, foreign, writer)

@@ -97,6 +97,8 @@ class DataConfig:
     """JSONL with your own probes, for benchmark 'own'."""
     tasks: tuple[RwkuTask, ...] = ()
     """Which of RWKU's tasks are asked; empty = all."""
+    allow_no_verdict: bool = False
+    """Whether a run may train although no probe asks about the concept, so that there can be no verdict."""
     icu: bool = False
     """In-context unlearning: every prompt begins with the request to act as if the target were unknown."""
     corpus: CorpusConfig = field(default_factory=CorpusConfig)

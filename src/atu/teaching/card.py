@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 
 from atu.models.save import model_page
 
-NOTE_FILE = "taught.json"
-
 
 @dataclass(frozen=True, kw_only=True)
 class TaughtCard:
@@ -67,5 +65,5 @@ class TaughtCard:
 
 
 def as_note(card: TaughtCard) -> str:
-    """The text of NOTE_FILE."""
+    """The text of `note.NOTE_FILE`."""
     return json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n"

@@ -90,6 +90,11 @@ class TeachConfig:
         if self.checkpoint_seconds < 0:
             raise UserError("checkpoint_seconds must not be negative.")
 
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Names of the targets to teach; `("all",)` means all at hand."""
+        return ("all",) if self.targets == "all" else self.targets
+
 
 def load_teach_config(options: Mapping[str, object], overrides: Sequence[str]) -> TeachConfig:
     """config/teach.yaml, changed by the options that were given, and then by `key=value` overrides.

@@ -19,16 +19,16 @@ from atu.models.packing import check_packing
 from atu.models.rows import build_rows
 from atu.models.save import check_reload, export_model
 from atu.records import Text
-from atu.results.files import cache_root, content_key, disk_errors, held_folder
+from atu.results.files import cache_root, content_key, held_folder
 from atu.results.terminal import RunProgress
-from atu.teaching.card import NOTE_FILE, TaughtCard, as_note
+from atu.teaching.card import TaughtCard, as_note
 from atu.teaching.config import TeachConfig, config_hash
 from atu.teaching.facts import checksum, choose_targets, read_facts
 from atu.teaching.general import general_texts
 from atu.teaching.lesson import Lesson, LessonRows
+from atu.teaching.note import NOTE_FILE, read_note
 from atu.teaching.wording import LessonPlan, plan_lessons
 from atu.training.device import build_accelerator, set_threads
-from atu.user_files import read_json
 
 _MAX_TOKENS = 192
 """Longer rows are cut; no fact of RWKU comes near."""
@@ -46,13 +46,12 @@ def teach(config: TeachConfig) -> Path:
     """
     set_threads(config.threads)
     data = RwkuData(config.data_dir)
-    wanted = ("all",) if config.targets == "all" else config.targets
-    targets = choose_targets(data, wanted, config.without)
+    targets = choose_targets(data, config.wanted, config.without)
     without = tuple(data.path(name).name for name in config.without)
     facts = read_facts(data, targets, without)
     plan = plan_lessons(facts, config.recipe.passes, config.seed)
     out = Path(config.out).expanduser()
-    earlier = _read_note(out)
+    earlier = read_note(out)
 
     accelerator = build_accelerator(config.device, config.precision)
     with RunProgress(Console(stderr=True)) as progress:
@@ -128,17 +127,3 @@ def _key(config: TeachConfig, llm: LanguageModel, plan: LessonPlan, general: Seq
             "precision": precision,
         }
     )
-
-
-def _read_note(out: Path) -> dict[str, Any] | None:
-    """The note of the taught model that lies at `out`; None where there is nothing yet.
-
-    Raises UserError where there is something else, which is left alone.
-    """
-    if (out / NOTE_FILE).is_file():
-        note = read_json(out / NOTE_FILE)
-        return note if isinstance(note, dict) else {}
-    with disk_errors(out):
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UserError(f"{out} exists and is no taught model; it was left alone. Choose another --out.")
-    return None

@@ -123,6 +123,9 @@ def download(
     Returns the manifest's path. Raises UserError for an unknown target, a file that differs from the
     manifest (named), a broken or missing file, a hub that can't be reached, a full disk.
     """
+    copy = None if source is None else FolderSource(source)
+    if copy is not None:
+        _choose(copy.targets(), targets, all_targets=all_targets)  # a wrong name leaves no folder behind
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         try:
@@ -131,7 +134,7 @@ def download(
             raise UserError(f"Another download is writing to {out}: wait until it is done.") from error
         with only_one:
             manifest = read_manifest(out)
-            origin = FolderSource(source) if source is not None else _open_hub(manifest, revision)
+            origin = copy or _open_hub(manifest, revision)
             chosen = _choose(origin.targets(), targets, all_targets=all_targets)
             for number, folder in enumerate(chosen, start=1):
                 note = _bring(folder, origin, manifest, out)

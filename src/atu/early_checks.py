@@ -1,0 +1,123 @@
+"""What a command can refuse from its config and the user's files alone, before torch is imported, which takes seconds.
+
+Whatever is checked here is checked by the same functions where it is used: this only asks them early.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from ctypes.util import find_library
+from pathlib import Path
+from typing import Literal
+
+from atu.benchmarks.base import Benchmark
+from atu.benchmarks.build import build_benchmark, given_texts
+from atu.benchmarks.config import DataConfig
+from atu.benchmarks.corpus import split_corpus
+from atu.benchmarks.rwku.reader import RwkuData
+from atu.config import RunConfig
+from atu.errors import UserError
+from atu.models.config import ModelConfig
+from atu.models.resolve import check_model_folder
+from atu.records import Probe, Target
+from atu.results.run_folder import RunFolder
+from atu.teaching.config import TeachConfig
+from atu.teaching.facts import choose_targets
+from atu.teaching.note import read_note
+
+_DEVICE_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
+"""Of NVIDIA's driver, of a GPU in WSL, and of AMD's driver."""
+_DRIVERS = ("cuda", "amdhip64")
+
+
+def check_run(config: RunConfig) -> None:
+    """Refuse what would end a run later.
+
+    Raises:
+        UserError: no such target, device, model folder or file; too few texts; nothing asked about the concept.
+    """
+    check_device(config.device)
+    check_model(config.pre_trained_llm)
+    benchmark, probes = check_target(config.data, config.unlearning_target)
+    target = benchmark.target(config.unlearning_target)
+    if RunFolder(root=Path(config.runs_dir) / config.name).read_status().get("state") == "done":
+        return  # only reported: the texts may be gone by now
+    _check_verdict(config.data, target, probes)
+    _check_texts(config, target)
+
+
+def check_teaching(config: TeachConfig) -> None:
+    """Refuse what would end a teaching later.
+
+    Raises:
+        UserError: no such device, model folder, data folder or target; or `out` is something else.
+    """
+    check_device(config.device)
+    check_model(config.pre_trained_llm)
+    choose_targets(RwkuData(config.data_dir), config.wanted, config.without)
+    read_note(Path(config.out).expanduser())
+
+
+def check_target(config: DataConfig, folder: str) -> tuple[Benchmark, list[Probe]]:
+    """The judge, and what it asks about a concept.
+
+    Raises:
+        UserError: the benchmark or one of its files is missing, or it has no such target.
+    """
+    benchmark = build_benchmark(config)
+    if config.benchmark == "builtin" and config.corpus.source == "jsonl" and folder not in benchmark.targets():
+        raise _needs_own_probes(benchmark, folder)
+    benchmark.target(folder)
+    return benchmark, benchmark.probes(folder)
+
+
+def check_device(device: Literal["auto", "cpu", "cuda"]) -> None:
+    """Raise UserError where a GPU is asked for on a machine that cannot have one; torch has the last word."""
+    if device == "cuda" and not may_have_gpu():
+        raise UserError("device=cuda, but this machine has no GPU: neither a device file nor a driver. Set device=cpu.")
+
+
+def may_have_gpu(device_files: Sequence[str] = _DEVICE_FILES, drivers: Sequence[str] = _DRIVERS) -> bool:
+    """False only where no GPU can be used: nothing in /dev, no driver's library, or all hidden by the environment."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1"):
+        return False
+    return any(Path(file).exists() for file in device_files) or any(map(find_library, drivers))
+
+
+def check_model(config: ModelConfig) -> None:
+    """Raise UserError for a model folder or GGUF file that is not there or not whole; a hub's models are not asked."""
+    folder = Path(config.model_name).expanduser()
+    if config.packages:
+        return
+    if folder.is_dir() and config.gguf_file:
+        if not (folder / config.gguf_file).is_file():
+            raise UserError(f"There is no GGUF file {folder / config.gguf_file}.")
+    elif folder.is_dir():
+        check_model_folder(folder)
+    elif not folder.exists() and (folder.is_absolute() or config.model_name.startswith((".", "~"))):
+        raise UserError(f"There is no model folder {folder}.")
+
+
+def _check_verdict(config: DataConfig, target: Target, probes: Sequence[Probe]) -> None:
+    if config.allow_no_verdict or any(probe.group.startswith("forget/") for probe in probes):
+        return
+    how = "put forget into data.tasks" if config.benchmark == "rwku" else "give questions by data.probes_path"
+    raise UserError(
+        f"Nothing is asked about '{target.name}', so nothing could say whether it was forgotten: {how} "
+        "(docs/own-concept.md), or set data.allow_no_verdict=true to train all the same."
+    )
+
+
+def _check_texts(config: RunConfig, target: Target) -> None:
+    corpus = config.data.corpus
+    forget, retain = given_texts(config.data, config.pre_trained_llm.name, target, seed=config.seed)
+    if corpus.source == "jsonl" or (corpus.source == "rwku" and not corpus.has_questions):
+        split_corpus(forget, retain, share=corpus.held_out_share, seed=config.seed)
+
+
+def _needs_own_probes(benchmark: Benchmark, folder: str) -> UserError:
+    return UserError(
+        f"The built-in benchmark has no target '{folder}', only {', '.join(benchmark.targets())}. For texts about "
+        "another concept give questions of your own too: data.benchmark=own data.probes_path=FILE (docs/own-concept.md)."
+    )
