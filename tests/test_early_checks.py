@@ -64,7 +64,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     "own texts about a concept that the built-in benchmark does not ask about": (
         ["train", *JSONL, "data.corpus.forget_path=two.jsonl", "unlearning_target=Zorblatt"],
         f"The built-in benchmark has no target 'Zorblatt', only {BUILTIN}. For texts about another concept give "
-        "questions of your own too: data.benchmark=own data.probes_path=FILE (docs/own-concept.md).",
+        "your own questions too: data.benchmark=own data.probes_path=FILE (docs/own-concept.md).",
     ),
     "a text file that is missing": (
         ["train", *JSONL, "data.corpus.forget_path=none.jsonl", "unlearning_target=Japan"],
@@ -144,7 +144,7 @@ CASES: dict[str, tuple[list[str], str]] = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with too few texts, questions that leave the concept out, and a target of RWKU with questions about neighbors alone."""
+    """Too few texts, questions that leave the concept out, and a target of RWKU that has them about neighbors alone."""
     folder = tmp_path_factory.mktemp("place")
     write_jsonl(folder / "one.jsonl", [{"text": "Japan is a country."}])
     write_jsonl(folder / "two.jsonl", [{"text": "Rivers run."}, {"text": "Birds fly."}])

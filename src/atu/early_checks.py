@@ -119,5 +119,5 @@ def _check_texts(config: RunConfig, target: Target) -> None:
 def _needs_own_probes(benchmark: Benchmark, folder: str) -> UserError:
     return UserError(
         f"The built-in benchmark has no target '{folder}', only {', '.join(benchmark.targets())}. For texts about "
-        "another concept give questions of your own too: data.benchmark=own data.probes_path=FILE (docs/own-concept.md)."
+        "another concept give your own questions too: data.benchmark=own data.probes_path=FILE (docs/own-concept.md)."
     )
