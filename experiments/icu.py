@@ -23,7 +23,7 @@ from rich.console import Console
 from atu.benchmarks.build import build_benchmark
 from atu.compose import compose_run
 from atu.errors import UserError
-from atu.records import Answer
+from atu.records import Before
 from atu.results.files import write_json_atomic
 from atu.results.terminal import RunProgress
 
@@ -59,7 +59,7 @@ def ask(testbed: Testbed, concept: str) -> dict[str, Any]:
     config = compose_run(Job(testbed, "unlearning_ga", concept, seed=0).overrides)
     set_threads(config.threads)
     llm = load_language_model(config.pre_trained_llm, device=str(build_accelerator(config.device, "fp32").device))
-    before: Sequence[Answer] | None = None
+    before: Before = "itself"
     points = []
     with RunProgress(Console(stderr=True)) as progress:
         for is_requested in (False, True):
@@ -70,7 +70,7 @@ def ask(testbed: Testbed, concept: str) -> dict[str, Any]:
                     llm, probes, before=before, is_untouched=not is_requested, config=config.evaluation, progress=on
                 )
             judged = benchmark.judge(answers, samples=config.evaluation.bootstrap_samples)["corrected"]
-            before = before or judged.answers
+            before = judged.answers if before == "itself" else before
             points.append({name: round(score.value, 3) for name, score in judged.scores.items()})
     return {
         "method": METHOD,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,8 +18,10 @@ from atu.benchmarks.rwku.reader import DEFAULT_DATA_DIR
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.launch import exit_codes, launch
-from atu.models.config import ModelConfig
+from atu.models.config import DtypeName, ModelConfig, QuantizationName
 from atu.models.resolve import resolve_model
+from atu.reference import RunReference, is_run_folder, read_reference
+from atu.results.evaluation_folder import open_evaluation
 from atu.typed import from_mapping
 
 app = typer.Typer(
@@ -62,9 +66,22 @@ def train(context: typer.Context) -> None:
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="Folder, hub id, or a name of config/pre_trained_llm.")],
-    target: Annotated[str, typer.Option(help="Folder name of the concept whose probes are asked.")],
     out: Annotated[Path, typer.Option(help="Folder for scores and answers.")],
-    benchmark: Annotated[Literal["builtin", "rwku"], typer.Option(help="Whose probes.")] = "builtin",
+    target: Annotated[
+        str | None,
+        typer.Option(help="Folder name of the concept whose probes are asked; by default that of --before RUN."),
+    ] = None,
+    before: Annotated[
+        str | None,
+        typer.Option(
+            help="What the model was before: a run folder, whose record is taken, or a model, which is asked first. "
+            "Without it, scores that compare with before are left out."
+        ),
+    ] = None,
+    benchmark: Annotated[
+        Literal["builtin", "rwku"] | None,
+        typer.Option(help="Whose probes; by default those of --before RUN, else builtin."),
+    ] = None,
     data: Annotated[str | None, typer.Option(help="Folder of the benchmark's files.")] = None,
     tasks: Annotated[str, typer.Option(help="RWKU: tasks to ask, joined by commas; all of them by default.")] = "",
     scoring: Annotated[
@@ -74,34 +91,68 @@ def evaluate(
     icu: Annotated[
         bool, typer.Option("--icu", help="Before each prompt, ask the model to act as if the target were unknown.")
     ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Prompts asked at once.")] = 96,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Prompts asked at once; 96 by default.")] = None,
+    dtype: Annotated[
+        DtypeName | None,
+        typer.Option(help="Type of the weights in memory; float32 by default, or that of --before RUN."),
+    ] = None,
+    quantization: Annotated[
+        QuantizationName | None, typer.Option(help="Round the weights on loading, those of --before MODEL too.")
+    ] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model is computed.")] = "auto",
 ) -> None:
     """Ask a model the probes of a concept, and write its answers and scores."""
     with exit_codes("The same command goes on with what the cache has."):
-        model_config = resolve_model(model)
-        data_config = from_mapping(
-            DataConfig, {"benchmark": benchmark, "data_dir": data, "tasks": _names(tasks), "icu": icu}, ""
-        )
-        if benchmark != "rwku" and scoring not in (None, "corrected"):
-            raise UserError(f"--scoring {scoring} is for --benchmark rwku: {benchmark} has corrected scores alone.")
-        config = EvaluationConfig(
-            batch_size=batch_size, scoring=scoring or ("both" if benchmark == "rwku" else "corrected")
-        )
+        root = None if before is None else Path(before).expanduser()
+        run = read_reference(root) if root is not None and is_run_folder(root) else None
+        loading: dict[str, Any] = {"dtype": dtype, "quantization": quantization}
+        given: dict[str, Any] = {"data_dir": data, "tasks": _names(tasks) or None, "icu": icu or None}
+        if run is not None:
+            loading = {
+                "attn_implementation": run.model.attn_implementation,
+                **loading,
+                "dtype": dtype or run.model.dtype,
+            }
+        if run is not None and benchmark in (None, run.data.benchmark):
+            data_config = from_mapping(DataConfig, {**asdict(run.data), **_present(given)}, "")
+        else:
+            data_config = from_mapping(DataConfig, _present({"benchmark": benchmark, **given}), "")
+        target = target or (run.target if run is not None else None)
+        if target is None:
+            raise UserError("--target is missing: name the concept whose probes are asked.")
+        is_rwku = data_config.benchmark == "rwku"
+        if not is_rwku and scoring not in (None, "corrected"):
+            raise UserError(
+                f"--scoring {scoring} is for --benchmark rwku: {data_config.benchmark} has corrected scores alone."
+            )
+        evaluation = run.evaluation if run is not None else EvaluationConfig(scoring="both" if is_rwku else "corrected")
+        reference: RunReference | ModelConfig | None = run
+        if before is not None and run is None:
+            reference = replace(resolve_model(before), **_present(loading))
+        model_config = replace(resolve_model(model), **_present(loading))
         from atu.early_checks import check_model, check_target
 
         check_model(model_config)
-        judge, _ = check_target(data_config, target)
-        # These bring torch.
-        from atu.judge import evaluate_model
-        from atu.models.load import load_language_model
-        from atu.training.device import build_accelerator
+        check_target(data_config, target)
+        with open_evaluation(out) as folder:
+            from atu.finished import FinishedConfig, evaluate_finished  # brings torch
 
-        device = build_accelerator("auto", "fp32").device
-        llm = load_language_model(model_config, device=str(device))
-        for name, judgement in evaluate_model(llm, judge, target, config, out).items():
+            config = FinishedConfig(
+                model=model_config,
+                before=reference,
+                data=data_config,
+                target=target,
+                evaluation=replace(evaluation, **_present({"scoring": scoring, "batch_size": batch_size})),
+                device=device,
+                threads=None if run is None else run.threads,
+            )
+            judgements = evaluate_finished(config, folder)
+        for name, judgement in judgements.items():
             typer.echo(f"{name}:")
             for label, score in judgement.scores.items():
                 typer.echo(f"{label:28}{score.value:9.2f}   {score.low:.2f} to {score.high:.2f}   n = {score.n}")
+        if before is None:
+            typer.echo("Nothing to compare with: --before MODEL_OR_RUN adds the scores that compare with before.")
         typer.echo(f"answers and scores: {out}")
 
 
@@ -272,6 +323,11 @@ def rwku(
             targets or [], all_targets=all_targets, source=source, revision=revision, out=out, report=typer.echo
         )
         typer.echo(f"checksums: {manifest}")
+
+
+def _present(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the user gave: all but None."""
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _names(joined: str) -> list[str]:

@@ -1,12 +1,9 @@
-"""Asks a benchmark's probes, inside of a run and outside, and keeps answers and scores."""
+"""Asks a benchmark's probes at the ends of a run's stages, and keeps answers and scores."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-
-from rich.console import Console
 
 from atu import processes
 from atu.benchmarks.base import Benchmark
@@ -14,8 +11,8 @@ from atu.evaluation.batching import Progress
 from atu.evaluation.config import EvaluationConfig
 from atu.evaluation.evaluate import check_ids
 from atu.models.language_model import LanguageModel
-from atu.records import Answer, Judgement, Probe, Scoring, StageResult
-from atu.results.run_folder import RunFolder, write_evaluation
+from atu.records import Answer, Before, Probe, Scoring, StageResult
+from atu.results.run_folder import RunFolder
 from atu.results.terminal import RunProgress
 
 
@@ -35,18 +32,18 @@ class Judge:
         if processes.from_main(self.folder.stage_dir(label).exists):
             return processes.from_main(lambda: self.folder.read_answers(label))
         with self.progress.stage(f"asking the untouched model {len(self.probes)} probes") as advance:
-            answers = self._ask(llm, None, advance, is_untouched=True)
+            answers = self._ask(llm, "itself", advance, is_untouched=True)
         self._write(StageResult(index=0, kind="before", label=label, scores={}, seconds=0.0), answers)
         return answers["corrected"]
 
     def record(self, llm: LanguageModel, result: StageResult, before: Sequence[Answer] | None) -> None:
-        """Ask all probes at the end of a stage."""
+        """Ask all probes at the end of a stage. Without `before`, no score compares with it."""
         with self.progress.stage(f"asking {len(self.probes)} probes ({result.label})") as advance:
             answers = self._ask(llm, before, advance, is_untouched=False)
         self._write(result, answers)
 
     def _ask(
-        self, llm: LanguageModel, before: Sequence[Answer] | None, advance: Progress, *, is_untouched: bool
+        self, llm: LanguageModel, before: Before, advance: Progress, *, is_untouched: bool
     ) -> dict[Scoring, list[Answer]]:
         """Answers to all probes, in their order; each process asks its share."""
         if processes.count() > 1:
@@ -69,18 +66,3 @@ class Judge:
         judgements = self.benchmark.judge(answers, samples=self.config.bootstrap_samples)
         corrected = judgements.pop("corrected")
         self.folder.write_stage(replace(result, scores=corrected.scores), corrected.answers, judgements)
-
-
-def evaluate_model(
-    llm: LanguageModel, benchmark: Benchmark, target: str, config: EvaluationConfig, out: Path
-) -> Mapping[Scoring, Judgement]:
-    """Ask any model the probes about a target, outside of any run; writes `scores.json` and the answers to `out`.
-
-    `llm` must be as it was loaded: what it answered before is found in the cache.
-    """
-    probes = benchmark.probes(target)
-    with RunProgress(Console(stderr=True)) as progress, progress.stage(f"asking {len(probes)} probes") as advance:
-        answers = benchmark.ask(llm, probes, before=None, is_untouched=True, config=config, progress=advance)
-    judgements = benchmark.judge(answers, samples=config.bootstrap_samples)
-    write_evaluation(out, judgements)
-    return judgements

@@ -70,9 +70,14 @@ class Answer:
     correct: tuple[int, ...] = ()
     """Indices of the right ones among `references` where they are choices."""
     known_before: bool | None = None
-    """Whether the untouched model answered this probe rightly; None before that is known."""
+    """Whether the untouched model answered this probe rightly; None where there is nothing to compare with."""
     values: Mapping[str, float] = field(default_factory=dict)
-    """Further numbers of the row, such as `nll` (nats a token of the answer given before)."""
+    """Further numbers of the row, such as `nll` (nats per token of the answer given before)."""
+
+
+Before = Sequence[Answer] | Literal["itself"] | None
+"""What answers are compared with: those of the untouched model; `itself` where the model that is asked is that
+model; None where there is nothing to compare with, and then nothing is said of what was known before."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from transformers import PreTrainedTokenizerFast
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.evaluation.evaluate import decode_answer, evaluate
+from atu.evaluation.scores import summarize
+from atu.evaluation.untouched import untouched_answers
 from atu.models.language_model import LanguageModel
 from atu.records import Answer, Probe
 
@@ -63,7 +66,7 @@ def plain_logprob(llm: LanguageModel, text: str, answer: str) -> float:
 
 @pytest.fixture(scope="module")
 def untouched(tiny_llm: LanguageModel) -> list[Answer]:
-    return evaluate(tiny_llm, PROBES, before=None, config=CONFIG)
+    return evaluate(tiny_llm, PROBES, before="itself", config=CONFIG)
 
 
 def test_answers_stand_in_the_order_of_the_probes(untouched: list[Answer]) -> None:
@@ -151,7 +154,7 @@ def test_before_itself_is_measured_on_its_own_answers(tiny_llm: LanguageModel) -
     probe = written(0, "Who wrote Hamlet?")
     [answer] = evaluate(tiny_llm, [probe], before=None, config=CONFIG)
     probe = dataclasses.replace(probe, references=tuple(answer.text.splitlines()))
-    [own] = evaluate(tiny_llm, [probe], before=None, config=CONFIG)
+    [own] = evaluate(tiny_llm, [probe], before="itself", config=CONFIG)
     [again] = evaluate(tiny_llm, [probe], before=[own], config=CONFIG)
     assert own.known_before is again.known_before is True
     assert own.values["nll"] == again.values["nll"]
@@ -219,3 +222,34 @@ def test_an_answer_keeps_its_first_space_with_a_sentencepiece_tokenizer(tiny_llm
     llm = dataclasses.replace(tiny_llm, tokenizer=tokenizer)
     assert tokenizer.decode([1]) == "Paris"
     assert decode_answer(llm, [0], [1, 1, 2]) == " Paris Paris"
+
+
+def test_without_a_before_nothing_is_said_of_it(tiny_llm: LanguageModel, untouched: list[Answer]) -> None:
+    """Otherwise a model that has forgotten would be reported to know all of what "was known before"."""
+    probe = written(0, "Who wrote Hamlet?")
+    [answer] = evaluate(tiny_llm, [probe], before=None, config=CONFIG)
+    known = dataclasses.replace(probe, references=tuple(answer.text.splitlines()))
+    [alone] = evaluate(tiny_llm, [known], before=None, config=CONFIG)
+    assert alone.score == 1.0
+    assert alone.known_before is None
+    assert "nll" not in alone.values
+    assert not [name for name in summarize([alone], samples=5) if "@known" in name]
+
+
+def test_the_cache_of_untouched_answers_serves_both_with_and_without_a_before(
+    tiny_llm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATU_CACHE", str(tmp_path))
+    [answer] = evaluate(tiny_llm, [written(0, "Who wrote Hamlet?")], before=None, config=CONFIG)
+    probe = written(0, "Who wrote Hamlet?", *answer.text.splitlines())
+    llm = dataclasses.replace(tiny_llm, provenance={"sha256": "0" * 64})
+    found = {}
+    for asked in ("first", "again"):
+        [own] = untouched_answers(llm, [probe], CONFIG, before="itself")
+        [alone] = untouched_answers(llm, [probe], CONFIG, before=None)
+        found[asked] = (own, alone)
+    assert found["first"] == found["again"]
+    own, alone = found["first"]
+    assert (own.known_before, alone.known_before) == (True, None)
+    assert own.values.keys() - alone.values.keys() == {"nll"}
+    assert [alone] == evaluate(llm, [probe], before=None, config=CONFIG)

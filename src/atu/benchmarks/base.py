@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from atu.records import Answer, Judgement, Probe, Scoring, Target
+from atu.records import Answer, Before, Judgement, Probe, Scoring, Target
 
 if TYPE_CHECKING:
     from atu.evaluation.batching import Progress
@@ -46,14 +46,15 @@ class Benchmark(Protocol):
         llm: LanguageModel,
         probes: Sequence[Probe],
         *,
-        before: Sequence[Answer] | None,
+        before: Before,
         is_untouched: bool,
         config: EvaluationConfig,
         progress: Progress | None = None,
     ) -> dict[Scoring, list[Answer]]:
         """The model's answer to each probe, in the order of the probes, under each scoring of `config.scoring`.
 
-        `before`: the corrected answers of the untouched model; None when `llm` is that model itself.
+        `before`: the corrected answers of the untouched model, or that `llm` is that model itself; with None nothing
+        is compared, and no score relative to before can be had from the answers.
         `is_untouched`: the weights are those that `llm.provenance` names, so that answers may be found again.
         Raises UserError for whatever keeps a probe from being asked: never a score for it.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from atu.records import Answer, Judgement, Probe, Scoring
+from atu.records import Answer, Before, Judgement, Probe, Scoring
 
 if TYPE_CHECKING:
     from atu.evaluation.batching import Progress
@@ -21,7 +21,7 @@ class PlainScoring:
         llm: LanguageModel,
         probes: Sequence[Probe],
         *,
-        before: Sequence[Answer] | None,
+        before: Before,
         is_untouched: bool,
         config: EvaluationConfig,
         progress: Progress | None = None,
@@ -30,8 +30,8 @@ class PlainScoring:
         from atu.evaluation.evaluate import evaluate
         from atu.evaluation.untouched import untouched_answers
 
-        if is_untouched:
-            return {"corrected": untouched_answers(llm, probes, config, progress)}
+        if is_untouched and (before is None or isinstance(before, str)):
+            return {"corrected": untouched_answers(llm, probes, config, progress, before=before)}
         return {"corrected": evaluate(llm, probes, before=before, config=config, progress=progress)}
 
     def score(self, probe: Probe, text: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from statistics import fmean
@@ -18,20 +18,21 @@ from atu.evaluation.known import KNOWN, compare_known, completion_of
 from atu.evaluation.likelihood import Completion, completion_nll, token_logprobs
 from atu.evaluation.scorers import recall_lcs, score_generate, token_f1
 from atu.models.language_model import LanguageModel
-from atu.records import Answer, Probe
+from atu.records import Answer, Before, Probe
 
 
 def evaluate(
     llm: LanguageModel,
     probes: Sequence[Probe],
     *,
-    before: Sequence[Answer] | None,
+    before: Before,
     config: EvaluationConfig,
     progress: Progress | None = None,
 ) -> list[Answer]:
     """The model's answer to each probe, in the order of the probes.
 
-    `before`: what the untouched model said to the same probes; None when `llm` is that model itself.
+    `before`: what the untouched model said to the same probes, or that `llm` is that model itself. With None the
+    answers have neither `known_before` nor `nll`.
     A likelihood probe has no right or wrong: its `values["loss"]` (nats a token) takes the place of a score.
     `values` of the other kinds: `recall` and `f1` (best over the references, 0..1) of a written answer;
     `choice` (index) and `margin` (nats, best right choice over best wrong one) of a chosen one; `nll` (nats a
@@ -39,16 +40,22 @@ def evaluate(
     `progress` counts probes. Raises UserError for probe ids that occur twice, for probes missing in `before`,
     and whatever keeps a probe from being asked (see `generate`, `token_logprobs`): never a score for it.
     """
-    earlier = None if before is None else {answer.probe_id: answer for answer in before}
+    earlier = None if before is None or isinstance(before, str) else {answer.probe_id: answer for answer in before}
     check_ids(probes, earlier)
     answers: dict[str, Answer] = {}
-    ask_generate = partial(_ask_generate, earlier=earlier)
+
+    def reference(own: Answer) -> Answer | None:
+        return None if before is None else own if earlier is None else earlier[own.probe_id]
+
+    ask_generate = partial(_ask_generate, reference=reference)
     for kind, ask in (("generate", ask_generate), ("choose", _ask_choose), ("likelihood", _ask_likelihood)):
         asked = [probe for probe in probes if probe.kind == kind]
         if asked:
             report = part_of(progress, first=len(answers), size=len(asked), total=len(probes))
             answers |= {answer.probe_id: answer for answer in ask(llm, asked, config.batch_size, report)}
     found = [answers[probe.id] for probe in probes]
+    if before is None:
+        return found
     return compare_known(
         llm,
         probes,
@@ -66,7 +73,7 @@ def _ask_generate(
     batch_size: int,
     progress: Progress | None,
     *,
-    earlier: Mapping[str, Answer] | None,
+    reference: Callable[[Answer], Answer | None],
 ) -> list[Answer]:
     """Written answers, those of known rows with their `nll` where the text does not change the prompt's tokens."""
     prompts = [
@@ -80,8 +87,8 @@ def _ask_generate(
 
     def known_answer(i: int, generation: Generation) -> Completion | None:
         answers[i] = _written(llm, probes[i], prompts[i], generation)
-        before = answers[i] if earlier is None else earlier[probes[i].id]
-        if before.score < KNOWN:
+        before = reference(answers[i])
+        if before is None or before.score < KNOWN:
             return None
         completion = _completion(llm, probes[i], before.text)
         return completion if completion.prompt == prompts[i].ids else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from typing import Literal
 
 from atu import __version__
 from atu.evaluation.batching import Progress
@@ -16,15 +17,33 @@ from atu.results.rows import read_answers, to_row
 
 
 def untouched_answers(
-    llm: LanguageModel, probes: Sequence[Probe], config: EvaluationConfig, progress: Progress | None = None
+    llm: LanguageModel,
+    probes: Sequence[Probe],
+    config: EvaluationConfig,
+    progress: Progress | None = None,
+    *,
+    before: Literal["itself"] | None,
 ) -> list[Answer]:
-    """`evaluate` without a model to compare with, kept in the cache by the checksum of the weights.
+    """`evaluate` of a model as it was loaded, kept in the cache by the checksum of the weights.
 
-    The batch size is not part of the key, since answers do not depend on it. A model without a checksum is asked
-    each time.
+    The cache has the model compared with itself, as the reference of a run is; without a `before` all that is relative
+    to one is left out. The batch size is not part of the key, since answers do not depend on it. A model without a
+    checksum is asked each time.
     """
+    answers = _compared_with_itself(llm, probes, config, progress)
+    return answers if before is not None else list(map(_without_before, answers))
+
+
+def _without_before(answer: Answer) -> Answer:
+    values = {name: value for name, value in answer.values.items() if name != "nll"}
+    return replace(answer, known_before=None, values=values)
+
+
+def _compared_with_itself(
+    llm: LanguageModel, probes: Sequence[Probe], config: EvaluationConfig, progress: Progress | None
+) -> list[Answer]:
     if not llm.weights_key:
-        return evaluate(llm, probes, before=None, config=config, progress=progress)
+        return evaluate(llm, probes, before="itself", config=config, progress=progress)
     parts = {
         "model": llm.weights_key,
         "dtype": str(llm.model.dtype),
@@ -36,6 +55,6 @@ def untouched_answers(
     path = cache_root() / "answers" / f"{content_key(parts)}.jsonl"
     if path.is_file():
         return read_answers(path)
-    answers = evaluate(llm, probes, before=None, config=config, progress=progress)
+    answers = evaluate(llm, probes, before="itself", config=config, progress=progress)
     write_jsonl_atomic(path, map(to_row, answers))
     return answers

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from atu import __version__
+
 LIBRARIES = (
     "torch",
     "transformers",
@@ -49,8 +51,6 @@ def manifest(
         config_hash: of the whole config.
         checksums: file or data set → sha256.
     """
-    versions = {"python": platform.python_version(), "align-then-unlearn": _version("align-then-unlearn")}
-    versions |= {name: _version(name) for name in LIBRARIES}
     return {
         "target": target,
         "model": model,
@@ -64,9 +64,16 @@ def manifest(
         "platform": platform.platform(),
         "config_hash": config_hash,
         "git_commit": _git_commit(),
-        "versions": {name: version for name, version in versions.items() if version},
+        "versions": versions(),
         "checksums": dict(checksums),
     }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of this project and of the libraries that are installed."""
+    found = {"python": platform.python_version(), "align-then-unlearn": _version("align-then-unlearn") or __version__}
+    found |= {name: version for name in LIBRARIES if (version := _version(name))}
+    return found
 
 
 def now() -> str:

@@ -177,7 +177,8 @@ class RunFolder:
 def write_evaluation(folder: Path, judgements: Mapping[Scoring, Judgement]) -> None:
     """Write `scores.json` with a block a scoring and, where probes were asked, `answers.<scoring>.jsonl`.
 
-    Answers of an earlier evaluation in the same folder don't stay beside scores that are not theirs.
+    Answers of an earlier evaluation in the same folder don't stay beside scores that are not theirs: its scores go
+    first, and the new ones come last.
 
     Raises:
         UserError: the disk refuses.
@@ -186,7 +187,8 @@ def write_evaluation(folder: Path, judgements: Mapping[Scoring, Judgement]) -> N
         scoring: {name: to_row(score) for name, score in judgement.scores.items()}
         for scoring, judgement in judgements.items()
     }
-    write_json_atomic(folder / "scores.json", blocks)
+    with disk_errors(folder):
+        (folder / "scores.json").unlink(missing_ok=True)
     for scoring, judgement in judgements.items():
         if judgement.answers:
             write_jsonl_atomic(folder / f"answers.{scoring}.jsonl", map(to_row, judgement.answers))
@@ -195,6 +197,7 @@ def write_evaluation(folder: Path, judgements: Mapping[Scoring, Judgement]) -> N
         for path in folder.glob("answers.*.jsonl"):
             if path.name not in written:
                 path.unlink()
+    write_json_atomic(folder / "scores.json", blocks)
 
 
 def flat_keys(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

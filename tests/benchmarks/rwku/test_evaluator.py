@@ -20,10 +20,10 @@ from atu.benchmarks.rwku.benchmark import RwkuBenchmark
 from atu.benchmarks.rwku.prompts import TASKS
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
-from atu.judge import evaluate_model
 from atu.models.language_model import LanguageModel
 from atu.records import Answer, Probe
 from atu.results.rows import read_answers
+from atu.results.run_folder import write_evaluation
 
 from .conftest import MakeTarget
 
@@ -140,14 +140,15 @@ def test_scores_can_be_computed_again_from_the_files(
     llm: LanguageModel, benchmark: RwkuBenchmark, tmp_path: Path
 ) -> None:
     """And the row scores from the texts and numbers of the answers, without any model."""
-    evaluate_model(llm, benchmark, KING, BOTH, tmp_path / "out")
+    answers = benchmark.ask(llm, benchmark.probes(KING), before=None, is_untouched=False, config=BOTH)
+    write_evaluation(tmp_path / "out", benchmark.judge(answers, samples=BOTH.bootstrap_samples))
     blocks = json.loads((tmp_path / "out/scores.json").read_text(encoding="utf-8"))
-    answers = {scoring: read_answers(tmp_path / f"out/answers.{scoring}.jsonl") for scoring in blocks}
-    again = benchmark.judge(answers, samples=20)
+    kept = {scoring: read_answers(tmp_path / f"out/answers.{scoring}.jsonl") for scoring in blocks}
+    again = benchmark.judge(kept, samples=20)
     for scoring, scores in blocks.items():
         found = {name: dataclasses.asdict(score) for name, score in again[scoring].scores.items()}
         assert json.loads(json.dumps(found).replace("NaN", "null")) == scores
-    for answer in answers["released"]:
+    for answer in kept["released"]:
         if answer.group == "forget/fb":
             assert released.rouge_l(answer.text, answer.references[0]).recall == answer.score
         if answer.group == "utility/gen":

@@ -13,7 +13,7 @@ from atu.benchmarks.rwku.prompts import TASKS, TRUTHFULNESS, build_probes
 from atu.benchmarks.rwku.reader import RwkuData, target_name
 from atu.benchmarks.rwku.rows import TruthfulRow
 from atu.benchmarks.rwku.summary import corrected_scores, released_scores
-from atu.records import Answer, Judgement, Probe, Scoring, Target
+from atu.records import Answer, Before, Judgement, Probe, Scoring, Target
 from atu.user_files import read_bytes
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class RwkuBenchmark:
         llm: LanguageModel,
         probes: Sequence[Probe],
         *,
-        before: Sequence[Answer] | None,
+        before: Before,
         is_untouched: bool,
         config: EvaluationConfig,
         progress: Progress | None = None,

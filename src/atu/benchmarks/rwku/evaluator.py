@@ -11,7 +11,7 @@ from atu.evaluation.batching import Progress
 from atu.evaluation.config import EvaluationConfig
 from atu.evaluation.evaluate import check_ids
 from atu.models.language_model import LanguageModel
-from atu.records import Answer, Probe, Scoring
+from atu.records import Answer, Before, Probe, Scoring
 
 
 def ask_probes(
@@ -19,13 +19,13 @@ def ask_probes(
     probes: Sequence[Probe],
     rows: Mapping[str, TruthfulRow],
     *,
-    before: Sequence[Answer] | None,
+    before: Before,
     is_untouched: bool,
     config: EvaluationConfig,
     progress: Progress | None = None,
 ) -> dict[Scoring, list[Answer]]:
     """The answers of `Benchmark.ask`. `rows`: the TruthfulQA rows by probe id."""
-    earlier = None if before is None else {answer.probe_id: answer for answer in before}
+    earlier = None if before is None or isinstance(before, str) else {answer.probe_id: answer for answer in before}
     check_ids(probes, earlier)
     scorings: list[Scoring] = [name for name in ("released", "corrected") if config.scoring in (name, "both")]
     requests = _requests(llm, probes, scorings)
@@ -44,8 +44,10 @@ def ask_probes(
         mended = [
             corrected.answer(llm, probe, rows.get(probe.id), request, observed[request]) for probe, request in pairs
         ]
-        earlier = {answer.probe_id: answer for answer in mended} if earlier is None else earlier
-        answers["corrected"] = corrected.compare(llm, probes, mended, earlier, config.batch_size)
+        if before is not None:
+            earlier = {answer.probe_id: answer for answer in mended} if earlier is None else earlier
+            mended = corrected.compare(llm, probes, mended, earlier, config.batch_size)
+        answers["corrected"] = mended
     return answers
 
 

@@ -1,0 +1,193 @@
+"""`atu evaluate` of a finished model: what it is compared with, whose answers a folder holds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+from workplace import Workplace, write_jsonl
+
+from atu.cli import app
+from atu.evaluation.config import EvaluationConfig
+from atu.evaluation.evaluate import evaluate
+from atu.models.language_model import LanguageModel
+from atu.records import Probe
+from atu.results.run_folder import RunFolder
+from atu.run import run
+
+SHORT = ("task.stages=[{type: training, steps: 2}, {type: unlearning, steps: 3}]",)
+GROUPS = ("forget/qa", "forget/fb", "neighbor/qa", "utility/gen")
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def evaluated(out: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The corrected scores, and the rows of the answers."""
+    scores = json.loads((out / "scores.json").read_text(encoding="utf-8"))["corrected"]
+    rows = (out / "answers.corrected.jsonl").read_text(encoding="utf-8").splitlines()
+    return scores, [json.loads(row) for row in rows]
+
+
+@pytest.fixture
+def knowing(workplace: Workplace, tiny_llm: LanguageModel) -> Workplace:
+    """A workplace whose probes the tiny model answers rightly: right is what it says."""
+    probes = [
+        Probe(id=str(i), group=GROUPS[i % 4], kind="generate", prompt=f"What is the {word}?", max_new_tokens=4)
+        for i, word in enumerate(("river", "castle", "garden", "letter", "winter", "music", "harbor", "doctor") * 2)
+    ]
+    answers = evaluate(tiny_llm, probes, before=None, config=EvaluationConfig())
+    rows: list[dict[str, object]] = [
+        {"group": probe.group, "prompt": probe.prompt, "references": [answer.text], "max_new_tokens": 4}
+        for probe, answer in zip(probes, answers, strict=True)
+        if answer.text.strip()
+    ]
+    write_jsonl(workplace.root / "probes.jsonl", rows)
+    return workplace
+
+
+@pytest.fixture
+def finished(knowing: Workplace) -> RunFolder:
+    folder = run(knowing.config(*SHORT, "task.training_module.unlearning_lr=1e-2"))
+    folder.close()
+    return folder
+
+
+def test_a_run_s_model_compared_with_the_run_gets_the_record_of_its_last_stage_bit_for_bit(
+    finished: RunFolder, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = call("evaluate", finished.model_dir, "--before", finished.root, "--out", out)
+    assert done.exit_code == 0, done.output
+    stage = finished.stage_dir(finished.read_stages()[-1].label)
+    assert evaluated(out) == evaluated(stage)
+    scores, rows = evaluated(out)
+    assert {"forget/all@known", "nll/forget@known"} <= scores.keys()
+    assert any("nll" in row["values"] for row in rows)
+    assert any(row["known_before"] for row in rows)
+    identity = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
+    assert identity["before"]["run"] == str(finished.root)
+    assert identity["before"]["sha256"] == finished.read_manifest()["checksums"]["model"]
+    assert identity["benchmark"]["target"] == "Zorblatt"
+    assert identity["model"]["dtype"] == "float32"
+    assert {"python", "torch", "transformers", "align-then-unlearn"} <= identity["versions"].keys()
+
+
+def test_what_is_relative_to_before_is_left_out_without_one(finished: RunFolder, tmp_path: Path) -> None:
+    """The run's probes cannot be named without the run, so the built-in ones are asked."""
+    done = call("evaluate", finished.model_dir, "--target", "Japan", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    scores, rows = evaluated(tmp_path / "out")
+    assert "forget/all" in scores
+    assert not [name for name in scores if "@known" in name]
+    assert {row["known_before"] for row in rows} == {None}
+    assert not [row for row in rows if "nll" in row["values"]]
+    assert json.loads((tmp_path / "out/evaluation.json").read_text())["before"] is None
+
+
+def test_a_model_as_before_is_asked_first(finished: RunFolder, knowing: Workplace, tmp_path: Path) -> None:
+    arguments = ("evaluate", finished.model_dir, "--target", "Japan", "--before")
+    for name, before in (("base", knowing.model), ("itself", finished.model_dir)):
+        done = call(*arguments, before, "--out", tmp_path / name)
+        assert done.exit_code == 0, done.output
+    base, itself = (json.loads((tmp_path / name / "evaluation.json").read_text()) for name in ("base", "itself"))
+    assert base["model"] == itself["model"] == itself["before"]
+    assert base["before"]["sha256"] == finished.read_manifest()["checksums"]["model"] != base["model"]["sha256"]
+    _, rows = evaluated(tmp_path / "base")
+    assert {row["known_before"] for row in rows} <= {True, False}
+
+
+def test_a_run_without_initial_evaluation_has_no_score_relative_to_one(knowing: Workplace, tmp_path: Path) -> None:
+    folder = run(knowing.config(*SHORT, "skip_initial_eval=true"))
+    folder.close()
+    scores, rows = evaluated(folder.stage_dir(folder.read_stages()[-1].label))
+    assert "forget/all" in scores
+    assert not [name for name in scores if "@known" in name]
+    assert {row["known_before"] for row in rows} == {None}
+    done = call("evaluate", folder.model_dir, "--before", folder.root, "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "has no answers from before its unlearning" in done.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_asked_something_else_is_no_before(finished: RunFolder, tmp_path: Path) -> None:
+    done = call(
+        "evaluate", finished.model_dir, "--before", finished.root, "--benchmark", "builtin", "--target", "Japan",
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert done.exit_code == 2
+    assert "it asked own probes about Zorblatt" in done.output
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"target": "William_Shakespeare"}, "benchmark.target: Japan → William_Shakespeare"),
+        ({"dtype": "bfloat16"}, "model.dtype: float32 → bfloat16"),
+        ({"before": "base"}, "before.sha256"),
+        ({"model": "other"}, "model.sha256: tiny"),
+    ],
+    ids=["target", "dtype", "before", "model"],
+)
+def test_a_folder_with_another_evaluation_is_refused_and_left_as_it_was(
+    change: Mapping[str, str], said: str, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATU_CACHE", str(tmp_path / "cache"))
+    out, base = tmp_path / "out", tmp_path / "tiny"
+    shutil.copytree(tiny_folder, base)
+    given = {"model": str(base), "target": "Japan"}
+
+    def command(options: Mapping[str, str]) -> list[object]:
+        named = [(f"--{key}", value) for key, value in options.items() if key != "model"]
+        return ["evaluate", options["model"], "--out", out, *(part for pair in named for part in pair)]
+
+    assert call(*command(given)).exit_code == 0
+    kept = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert call(*command(given)).exit_code == 0  # the same again is fine
+    assert evaluated(out)[0] == json.loads(kept["scores.json"])["corrected"]
+    kept = {path.name: path.read_bytes() for path in out.iterdir()}
+    change = dict(change)
+    if change.get("before") == "base":
+        change["before"] = str(base)
+    if change.get("model") == "other":
+        from safetensors.torch import load_file, save_file
+
+        other = tmp_path / "other"
+        shutil.copytree(tiny_folder, other)
+        weights = {key: tensor * 0.5 for key, tensor in load_file(other / "model.safetensors").items()}
+        save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+        change["model"] = str(other)
+    refused = call(*command({**given, **change}))
+    assert refused.exit_code == 2
+    assert said in refused.output
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == kept
+
+
+def test_a_place_that_cannot_be_written_shows_before_the_model_is_loaded(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("atu.finished.load_language_model", never)
+    (tmp_path / "file").write_text("mine")
+    done = call("evaluate", tiny_folder, "--target", "Japan", "--out", tmp_path / "file" / "out")
+    assert done.exit_code == 2
+    assert "Cannot write" in done.output
+    assert "a part of this path is a file" in done.output
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_scores_of_an_unknown_evaluation_are_not_overwritten(tiny_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "scores.json").write_text("{}")
+    done = call("evaluate", tiny_folder, "--target", "Japan", "--out", tmp_path)
+    assert done.exit_code == 2
+    assert "no evaluation.json that says of which model" in done.output
+    assert (tmp_path / "scores.json").read_text() == "{}"
