@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from atu.errors import UserError
-from atu.evaluation.scorers import contains_any, normalize
+from atu.evaluation.scorers import contains_any
+from atu.evaluation.words import normalize
 from atu.records import Probe, Target, Text
 
 MIN_ROWS = 4

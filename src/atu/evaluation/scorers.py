@@ -10,51 +10,42 @@ accents, punctuation and articles. Three rules keep guessing and echoing from co
 3. A guess among alternatives ("Hamlet or Macbeth"; four or more short items in a row, most of them wrong) is
    not knowledge.
 
+Where a script puts no space between words, any place between two of its letters may begin or end one: 鲁迅 occurs in
+"作者是鲁迅", and 京都 in 東京都 too. Katakana and Hangul show more: `words.py` has the rules.
+
 What the rules cannot see: negation ("It was not Hamlet") counts as an answer.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby, pairwise
 
+from atu.evaluation.marks import COPULA, answer_marks, letter_marks, question_marks
+from atu.evaluation.words import first_words, holds, last_words, normalize, spaced, split_words
 from atu.records import Probe
+from atu.scripts import is_east_asian, is_unspaced
 
-_ARTICLES = {"a", "an", "the"}
 _LONGEST_ITEM = 4  # words; longer pieces between commas are clauses, not items of a list
+_LONGEST_UNSPACED_ITEM = 10  # letters
 _SHORTEST_LIST = 4  # items; "Stratford, Warwickshire, England" is one place
-
-
-def normalize(text: str) -> str:
-    """Lower-case words without accents, punctuation and articles, one space between them.
-
-    A text of nothing but articles keeps them, so that the answer "A" does not vanish. Thousands separators
-    and zero decimals go ("1,564.0" is "1564"), a decimal point stays ("3.5" does not hold the word "5").
-    """
-    folded = unicodedata.normalize("NFKD", text.casefold())
-    folded = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", folded)
-    folded = re.sub(r"(?<=\d)\.0+(?!\d)", "", folded)
-    folded = re.sub(r"(?<!\d)\.|\.(?!\d)", " ", folded)
-    kept = "".join(c if c.isalnum() or c == "." else " " for c in folded if not unicodedata.combining(c))
-    words = kept.split()
-    return " ".join([word for word in words if word not in _ARTICLES] or words)
 
 
 def contains_any(text: str, references: Sequence[str]) -> float:
     """1.0 if one of the references occurs in the text as a run of whole words, else 0.0 (both normalized)."""
-    words = f" {normalize(text)} "
-    return float(any(f" {reference} " in words for reference in map(normalize, references) if reference))
+    words = spaced(text)
+    return float(any(holds(words, reference) for reference in map(spaced, references) if reference))
 
 
 def recall_lcs(text: str, reference: str) -> float:
     """Longest common subsequence of words over the words of the reference (ROUGE-L recall, both normalized).
 
-    0.0 for a reference without words.
+    Where a script puts no space between words, letters take their place (`split_words`). 0.0 for a reference without
+    words.
     """
-    said, wanted = normalize(text).split(), normalize(reference).split()
+    said, wanted = split_words(text), split_words(reference)
     if not wanted:
         return 0.0
     lengths = [0] * (len(wanted) + 1)
@@ -69,7 +60,7 @@ def recall_lcs(text: str, reference: str) -> float:
 
 def token_f1(text: str, reference: str) -> float:
     """F1 of the two multisets of normalized words, as in SQuAD. 0.0 when either side has no words."""
-    said, wanted = Counter(normalize(text).split()), Counter(normalize(reference).split())
+    said, wanted = Counter(split_words(text)), Counter(split_words(reference))
     common = (said & wanted).total()
     return 2 * common / (said.total() + wanted.total()) if common else 0.0
 
@@ -101,7 +92,7 @@ def settled_answer(prompt: str, references: Sequence[str], text: str) -> tuple[s
 def first_line(text: str) -> str:
     """The first line with words in it, together with the next one if it ends in a colon."""
     lines = [line.strip() for line in text.splitlines() if normalize(line)]
-    if len(lines) > 1 and lines[0].endswith(":"):
+    if len(lines) > 1 and lines[0].endswith((":", "：")):
         return f"{lines[0]} {lines[1]}"
     return lines[0] if lines else ""
 
@@ -109,34 +100,41 @@ def first_line(text: str) -> str:
 def offered_options(question: str) -> dict[str, str]:
     """The options that the last line of a question offers, by letter, or by number where it gives no letters.
 
-    Reads "A) Carrie B) It" (also "A.", "(A)") and the comma list behind the last colon. Empty when there are
-    fewer than two options.
+    Reads "A) Carrie B) It" (also "A.", "(A)", "A、", "①", "가.", "ก.") and the comma list behind the last colon. Empty
+    when there are fewer than two options.
     """
+    question = question_marks(question)
     lettered = re.findall(r"(?<!\w)\(?([A-H])[).:]\s+(.+?)(?=[\s,;]+(?:or\s+)?\(?[A-H][).:]\s|\s*$)", question, re.S)
     letters = "".join(letter for letter, _ in lettered)
     if len(letters) > 1 and "ABCDEFGH".startswith(letters):  # not the initials of D. H. Lawrence
         return {letter.lower(): option.strip(" ?.,;\n") for letter, option in lettered}
     _, colon, tail = question.strip().splitlines()[-1].rpartition(": ") if question.strip() else ("", "", "")
     pieces = re.split(r",\s+(?:or\s+)?|;\s+|\s+or\s+", tail.strip(" ?.")) if colon else []
-    pieces = [piece.strip(" '\"‘’“”") for piece in pieces]
+    pieces = [piece.strip(" '\"‘’“”「」『』《》") for piece in pieces]
     return {str(i): piece for i, piece in enumerate(pieces, start=1) if piece} if len(pieces) > 1 else {}
 
 
 def is_guess(answer: str, references: Sequence[str]) -> bool:
     """Whether the answer names alternatives of which only some are accepted (rule 3)."""
-    accepted = [reference for reference in map(normalize, references) if reference]
-    sides = normalize(answer).split(" or ")
-    for left, right in pairwise(sides):
+    answer = answer_marks(answer)
+    accepted = [reference for reference in references if normalize(reference)]
+    words = [spaced(reference) for reference in accepted]
+    for left, right in pairwise(spaced(answer).split(" or ")):
         # Only what stands beside the "or" is an alternative: "photosynthesis, in which plants or algae ...".
-        near_left = any(contains_any(_last_words(left, len(r.split()) + 1), [r]) for r in accepted)
-        near_right = any(contains_any(_first_words(right, len(r.split()) + 1), [r]) for r in accepted)
-        if near_left != near_right and not (contains_any(left, accepted) and contains_any(right, accepted)):
+        near_left = any(holds(last_words(left, len(split_words(r)) + 1), r) for r in words)
+        near_right = any(holds(first_words(right, len(split_words(r)) + 1), r) for r in words)
+        if near_left != near_right and not all(any(holds(side, r) for r in words) for side in (left, right)):
             return True
     return any(_is_list_of_guesses(sentence, accepted) for sentence in re.split(r"\.\s", answer))
 
 
 def _is_list_of_guesses(sentence: str, accepted: Sequence[str]) -> bool:
     pieces = [piece for piece in re.split(r"[,;/]|\band\b|\bor\b", sentence) if normalize(piece)]
+    if is_east_asian(sentence):
+        about = [COPULA.split(piece) for piece in pieces]
+        if any(contains_any(before, accepted) for *befores, _ in about for before in befores):
+            return False  # something is said about the answer
+        pieces = [last for *_, last in about if normalize(last)]
     if any(contains_any(piece, accepted) for piece in pieces if not _is_item(piece)):
         return False  # said in a clause of its own, whatever is listed beside it
     for is_list, run in groupby(pieces, key=_is_item):
@@ -148,6 +146,8 @@ def _is_list_of_guesses(sentence: str, accepted: Sequence[str]) -> bool:
 
 
 def _is_item(piece: str) -> bool:
+    if is_unspaced(piece):
+        return len(split_words(piece)) <= _LONGEST_UNSPACED_ITEM
     return len(piece.split()) <= _LONGEST_ITEM
 
 
@@ -156,14 +156,7 @@ def _shares_words(option: str, references: Sequence[str]) -> bool:
 
 
 def _lone_letter(answer: str) -> str:
-    """The letter of an answer that is nothing else ("B", "(B)", "The answer is B."), else ""."""
+    """The letter of an answer that is nothing else ("B", "(B)", "The answer is B.", "答案是B。"), else ""."""
+    answer = letter_marks(answer)
     match = re.fullmatch(r"\W*(?:the\s+)?(?:correct\s+)?(?:(?:answer|option)(?:\s+is)?\W*)?([a-h])\W*", answer, re.I)
     return match[1].lower() if match else ""
-
-
-def _first_words(text: str, count: int) -> str:
-    return " ".join(text.split()[:count])
-
-
-def _last_words(text: str, count: int) -> str:
-    return " ".join(text.split()[-count:])
