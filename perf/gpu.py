@@ -40,7 +40,8 @@ from atu.methods.config import TaskConfig
 from atu.methods.materials import Concept, Materials, RowSet
 from atu.methods.references import original_head, reference_states
 from atu.methods.unlearning import Unlearning
-from atu.models.hook import resolve_hook_layer, resolve_trained_layers, transformer_blocks
+from atu.methods.layers import resolve_layers
+from atu.models.hook import transformer_blocks
 from atu.models.language_model import LanguageModel
 from atu.models.rows import Row
 from atu.results.files import write_json_atomic
@@ -218,9 +219,8 @@ def random_materials(llm: LanguageModel, task: TaskConfig) -> Materials:
     """Random texts behind one beginning, with the references that the default objective reads."""
     text = llm.model.config.get_text_config()
     depth, vocab = text.num_hidden_layers, text.vocab_size
-    module = task.training_module
-    hook = resolve_hook_layer(module.pretrained_model_hook_layer, depth)
-    trained = resolve_trained_layers(module.first_trained_layer, module.last_trained_layer, depth)
+    layers = resolve_layers(task, depth)
+    hook, trained = layers.hook, layers.trained
     draw = torch.Generator().manual_seed(0)
     head = torch.randint(vocab, (HEAD_TOKENS,), generator=draw).tolist()
     rows = [

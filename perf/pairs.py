@@ -32,7 +32,7 @@ from atu.methods.materials import Materials, RowSet
 from atu.methods.objective import ObjectiveConfig
 from atu.methods.references import reference_states
 from atu.methods.unlearning import Unlearning
-from atu.models.hook import resolve_hook_layer
+from atu.methods.layers import resolve_hook_layer
 from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
 from atu.models.rows import Batch, batch_indices, collate

@@ -12,10 +12,11 @@ from atu.embedding.config import EncoderConfig, PredictorConfig
 from atu.embedding.encoder import load_encoder
 from atu.embedding.predictor import Predictor, build_predictor
 from atu.methods.config import StageConfig, TaskConfig, TrainingModule
+from atu.methods.layers import resolve_trained_layers
 from atu.methods.materials import Materials, SplitRows, prepare_materials
 from atu.methods.objective import ObjectiveConfig
 from atu.methods.refusals import refusal_texts
-from atu.models.hook import count_layers, resolve_trained_layers
+from atu.models.hook import count_layers
 from atu.models.language_model import LanguageModel, wrap
 from atu.models.rows import Row, build_rows, filled_up
 from atu.records import Target, Text

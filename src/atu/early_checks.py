@@ -18,6 +18,7 @@ from atu.benchmarks.corpus import split_corpus
 from atu.benchmarks.rwku.reader import RwkuData
 from atu.config import RunConfig
 from atu.errors import UserError
+from atu.methods.layers import check_layers
 from atu.models.config import ModelConfig
 from atu.models.resolve import check_model_folder
 from atu.records import Probe, Target
@@ -35,10 +36,11 @@ def check_run(config: RunConfig) -> None:
     """Refuse what would end a run later.
 
     Raises:
-        UserError: no such target, device, model folder or file; too few texts; nothing asked about the concept.
+        UserError: no such target, device, model folder, layer or file; too few texts; nothing asked about the concept.
     """
     check_device(config.device)
     check_model(config.pre_trained_llm)
+    check_layers(config.task, config.pre_trained_llm)
     benchmark, probes = check_target(config.data, config.unlearning_target)
     target = benchmark.target(config.unlearning_target)
     if RunFolder(root=Path(config.runs_dir) / config.name).read_status().get("state") == "done":

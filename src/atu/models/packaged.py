@@ -18,7 +18,7 @@ from typing import BinaryIO
 from filelock import FileLock, Timeout
 
 from atu.errors import UserError
-from atu.models.config import PackageFile
+from atu.models.config import ModelConfig, PackageFile
 from atu.results.files import PARTIAL_SUFFIX, cache_root, disk_errors, publish_folder
 from atu.user_files import file_sha256
 
@@ -99,6 +99,12 @@ def check_sha256(path: Path, expected: str) -> None:
             f"{path} has the wrong checksum: expected sha256 {expected}, got {found}. "
             "The file is damaged or another version; get it again."
         )
+
+
+def converted_folder(config: ModelConfig, checksum: str) -> Path:
+    """Where the cache keeps the safetensors of a GGUF file with this checksum."""
+    stem = slug(Path(config.gguf_file or config.model_name).stem)
+    return cache_root() / "models" / f"{stem}-{checksum[:12]}-{config.storage_dtype}"
 
 
 def slug(name: str) -> str:
