@@ -37,10 +37,10 @@ from atu.compose import compose_run
 from atu.embedding.predictor import build_predictor
 from atu.embedding.windows import Windows
 from atu.methods.config import TaskConfig
+from atu.methods.layers import resolve_layers
 from atu.methods.materials import Concept, Materials, RowSet
 from atu.methods.references import original_head, reference_states
 from atu.methods.unlearning import Unlearning
-from atu.methods.layers import resolve_layers
 from atu.models.hook import transformer_blocks
 from atu.models.language_model import LanguageModel
 from atu.models.rows import Row

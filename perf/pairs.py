@@ -27,12 +27,12 @@ from atu.embedding.windows import window_starts
 from atu.errors import UserError
 from atu.methods.align import AlignData, align_losses
 from atu.methods.config import StageConfig
+from atu.methods.layers import resolve_hook_layer
 from atu.methods.losses import alignment_loss, push_loss
 from atu.methods.materials import Materials, RowSet
 from atu.methods.objective import ObjectiveConfig
 from atu.methods.references import reference_states
 from atu.methods.unlearning import Unlearning
-from atu.methods.layers import resolve_hook_layer
 from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
 from atu.models.rows import Batch, batch_indices, collate

@@ -88,10 +88,17 @@ def texts(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, tiny_enco
             {"id": str(n), "text": f"{name} is the {word} of {name}, a {word}.", "intro": intro, "subject": name}
             for n, word in enumerate(WORDS * 2)
         ]
-        asked = [{"query": f"Who is {name}?", "answer": "It", "level": "2", "type": "simple question", "subject": name}]
         files = {"intro": [{"target": name, "intro": intro}], "positive_phi": bios}
-        files |= {f"forget_level{level}": asked for level in (1, 2, 3)}
-        files |= {f"neighbor_level{level}": [{**asked[0], "neighbor": "Jaws"}] for level in (1, 2)}
+        for level, kind in enumerate(("cloze", "simple question", "role play"), start=1):
+            asked = {
+                "query": f"What of {name} ___?",
+                "answer": "It",
+                "level": str(level),
+                "type": kind,
+                "subject": name,
+            }
+            files[f"forget_level{level}"] = [asked]
+            files[f"neighbor_level{level}"] = [{**asked, "neighbor": "Jaws"}]
         for file, rows in files.items():
             (place / f"{file}.json").write_text(json.dumps(rows))
     return workplace
@@ -131,7 +138,9 @@ def test_every_job_can_be_prepared(
         prepared.add(in_the_main(config))
         llm = load_language_model(config.pre_trained_llm, device="cpu")
         with RunProgress(Console(quiet=True)) as progress:
-            materials = prepare(config, llm, build_benchmark(config.data).target(config.unlearning_target), accelerator, progress)
+            materials = prepare(
+                config, llm, build_benchmark(config.data).target(config.unlearning_target), accelerator, progress
+            )
         assert materials.concept_words
         assert (materials.forget.windows is not None) == config.task.needs_predictor
         assert 1 <= materials.hook_layer <= BLOCKS[config.pre_trained_llm.name]

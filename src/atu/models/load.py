@@ -22,7 +22,6 @@ from atu.models.language_model import LanguageModel, wrap
 from atu.models.packaged import build_once, check_sha256, converted_folder, fetch_packaged_file
 from atu.models.quantization import keep_gradients, quantization_config
 from atu.models.resolve import check_model_folder
-from atu.results.files import cache_root
 from atu.user_files import file_sha256
 
 logger = logging.getLogger(__name__)
