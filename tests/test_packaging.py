@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -10,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -90,17 +92,45 @@ def test_the_installed_package_brings_its_sweeper(installed: Path, tmp_path: Pat
     assert result.returncode == 1
 
 
+def locked() -> dict[str, list[str]]:
+    """Each requirement of the lock, with the hashes of its files."""
+    found: dict[str, list[str]] = {}
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8").replace("\\\n", " ")
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            requirement, *hashes = line.split(" --hash=")
+            found[requirement.strip()] = [one.strip() for one in hashes]
+    return found
+
+
 def test_the_lock_names_no_index_and_no_cuda_package() -> None:
-    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    requirements = [line for line in lines if not line.startswith("#")]
+    requirements = locked()
     assert all("==" in line and "://" not in line and not line.startswith("-") for line in requirements)
     assert not [line for line in requirements if line.startswith(("nvidia", "cuda", "triton"))]
+
+
+def test_everything_in_the_lock_but_torch_has_the_hashes_of_its_files() -> None:
+    requirements = locked()
+    (torch,) = [requirement for requirement in requirements if requirement.startswith("torch==")]
+    assert requirements.pop(torch) == []  # which of its builds fits is a question of the machine
+    assert len(requirements) > 100
+    for requirement, hashes in requirements.items():
+        assert hashes, requirement
+        assert all(re.fullmatch("sha256:[0-9a-f]{64}", one) for one in hashes), requirement
+
+
+def test_the_lock_serves_every_python_that_the_project_runs_on() -> None:
+    # Where a release runs on some of them only, the lock names another for the rest, told apart by a marker.
+    for version in ("3.11", "3.12", "3.13"):
+        environment = {"python_version": version, "python_full_version": f"{version}.0", "sys_platform": "linux"}
+        chosen = [one.name for one in map(Requirement, locked()) if not one.marker or one.marker.evaluate(environment)]
+        assert sorted(set(chosen)) == sorted(chosen)
+        assert {"torch", "transformers", "numpy", "scipy", "contourpy"} <= set(chosen)
 
 
 def test_the_lock_holds_every_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
-    locked = {line.partition("==")[0] for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()}
+    pinned = {Requirement(line).name for line in locked()}
     for requirement in wanted:
-        name = requirement.partition(">")[0].partition("<")[0].partition("=")[0]
-        assert name.lower() in locked
+        assert Requirement(requirement).name.lower() in pinned

@@ -24,11 +24,15 @@ find_python() {
 # The requirement of one package as locked, such as torch==2.13.0.
 locked() { grep -o "^$1==[^ ;]*" requirements.lock; }
 
+# The same with the hashes of its files, as lines of a requirements file.
+with_hashes() { awk -v name="$1==" '/^[^ ]/ { is_wanted = index($0, name) == 1 } is_wanted' requirements.lock; }
+
 # uv is quick and chooses the build of torch; where it cannot do its part, pip does.
 uv_install() { "$python" -m uv pip install --python "$python" "$@"; }
 pip_install() { "$python" -m pip install --disable-pip-version-check "$@"; }
 
-# Torch comes first and by itself: which of its builds fits is a question of the machine, not of the lock.
+# Torch comes last and by itself: which of its builds fits is a question of the machine, not of the lock. All that it
+# needs is there by then, but for the CUDA packages of such a build.
 install_torch() {
     local torch where
     torch=$(locked torch)
@@ -37,8 +41,7 @@ install_torch() {
         uv_install --quiet --dry-run --no-deps --no-index --find-links "$PIP_FIND_LINKS" "$torch" 2>/dev/null; then
         where=(--find-links "$PIP_FIND_LINKS")
     fi
-    uv_install "${where[@]}" --constraint requirements.lock "$torch" ||
-        pip_install --constraint requirements.lock "$torch"
+    uv_install "${where[@]}" "$torch" || pip_install "$torch"
 }
 
 found=$(find_python)
@@ -46,7 +49,13 @@ if [ ! -x "$python" ]; then
     echo "Making .venv with $("$found" --version)."
     "$found" -m venv --clear .venv
 fi
-pip_install --quiet "$(locked uv)" || echo "No uv to be had; going on with pip, which takes longer." >&2
+lists=$(mktemp -d)
+trap 'rm -rf "$lists"' EXIT
+with_hashes uv >"$lists/uv.txt"
+grep -v '^torch==' requirements.lock >"$lists/all.txt"
+pip_install --quiet --require-hashes --requirement "$lists/uv.txt" ||
+    echo "No uv to be had; going on with pip, which takes longer." >&2
+uv_install --no-deps --require-hashes --requirement "$lists/all.txt" ||
+    pip_install --no-deps --require-hashes --requirement "$lists/all.txt"
 install_torch
-uv_install --no-deps --requirement requirements.lock || pip_install --no-deps --requirement requirements.lock
 pip_install --quiet --no-deps --no-build-isolation --editable .
