@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import sys
 
-from atu.launch import exit_codes
-from atu.results.generate import generate
-from atu.results.options import read_options
+try:
+    from atu.launch import exit_codes
+    from atu.results.generate import generate
+    from atu.results.options import read_options
+except ModuleNotFoundError as error:
+    print(
+        f"error: {sys.executable} lacks '{error.name}', which this project needs: run `make setup` once, then "
+        "`. .venv/bin/activate` in each new shell.",
+        file=sys.stderr,
+    )
+    raise SystemExit(2) from None
 
 if __name__ == "__main__":
     with exit_codes("The same command starts anew."):

@@ -134,3 +134,20 @@ def test_the_lock_holds_every_dependency() -> None:
     pinned = {Requirement(line).name for line in locked()}
     for requirement in wanted:
         assert Requirement(requirement).name.lower() in pinned
+
+
+def test_what_docs_and_messages_tell_to_install_can_be_installed() -> None:
+    """The project is on no registry: its extras are installed from its folder."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    told = set()
+    for path in [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("src/**/*.py"),
+        *ROOT.glob("config/**/*.yaml"),
+    ]:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"pip install \S*align-then-unlearn", text), path
+        told |= set(re.findall(r"pip install '\.\[(\w+)\]'", text))
+    assert told == {"wandb", "tensorboard", "quantize"}
+    assert told <= set(extras)

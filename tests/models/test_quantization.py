@@ -95,5 +95,6 @@ def test_without_the_package_one_line_names_the_extra(tiny_folder: Path, monkeyp
     with pytest.raises(UserError) as caught:
         load_language_model(ModelConfig(name="tiny", model_name=str(tiny_folder), quantization="nf4"), device="cpu")
     assert str(caught.value) == (
-        "pre_trained_llm.quantization=nf4 needs the package bitsandbytes: pip install 'align-then-unlearn[quantize]'."
+        "pre_trained_llm.quantization=nf4 needs the package bitsandbytes: run pip install '.[quantize]' in the "
+        "project's folder."
     )

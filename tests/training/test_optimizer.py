@@ -99,5 +99,5 @@ def test_without_the_package_one_line_names_the_extra(monkeypatch: pytest.Monkey
         unlearn_optimizer([Parameter(torch.zeros(1))], EIGHT_BIT)
     assert str(caught.value) == (
         "task.training_module.unlearning_optimizer=adamw8bit needs the package bitsandbytes: "
-        "pip install 'align-then-unlearn[quantize]'."
+        "run pip install '.[quantize]' in the project's folder."
     )

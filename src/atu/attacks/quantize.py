@@ -37,8 +37,8 @@ def units(subject: Subject, seeds: Sequence[int]) -> list[Unit]:
     """
     if find_spec("bitsandbytes") is None:
         raise UserError(
-            "The attack quantize needs bitsandbytes for nf4: pip install 'align-then-unlearn[quantize]', or name "
-            "other attacks in --attacks."
+            "The attack quantize needs bitsandbytes for nf4: run pip install '.[quantize]' in the "
+            "project's folder, or name other attacks in --attacks."
         )
     return [_unit(subject, name, model) for name in ROUNDINGS for model in subject.compared]
 

@@ -23,7 +23,9 @@ def import_bitsandbytes(key: str) -> ModuleType:
         with bitsandbytes_quiet():
             return importlib.import_module("bitsandbytes")
     except ImportError as error:
-        raise UserError(f"{key} needs the package bitsandbytes: pip install 'align-then-unlearn[quantize]'.") from error
+        raise UserError(
+            f"{key} needs the package bitsandbytes: run pip install '.[quantize]' in the project's folder."
+        ) from error
 
 
 @contextmanager

@@ -23,7 +23,8 @@ class TensorboardSink:
             from tensorboard.summary import Writer
         except ImportError as error:
             raise UserError(
-                "tensorboard=true needs the package tensorboard: pip install 'align-then-unlearn[tensorboard]'."
+                "tensorboard=true needs the package tensorboard: run pip install '.[tensorboard]' in the project's "
+                "folder."
             ) from error
         self._open = Writer
         self._writer: Writer | None = None

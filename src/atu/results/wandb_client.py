@@ -18,7 +18,7 @@ def import_wandb() -> ModuleType:
     try:
         import wandb
     except ImportError as error:
-        raise UserError("wandb is not installed: pip install 'align-then-unlearn[wandb]'.") from error
+        raise UserError("wandb is not installed: run pip install '.[wandb]' in the project's folder.") from error
     wandb.setup(settings=wandb.Settings(show_info=False))
     return wandb
 
