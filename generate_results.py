@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 try:
-    from atu.launch import exit_codes
+    from atu.guard import exit_codes
     from atu.results.generate import generate
     from atu.results.options import read_options
 except ModuleNotFoundError as error:

@@ -242,7 +242,9 @@ def test_report_export_names_what_it_leaves_out(tmp_path: Path) -> None:
     (save_run(tmp_path / "runs", points((80, 90), (20, 60)), seed=1) / "config.yaml").write_text("[")
     result = call("-m", "atu", "report", "export", "--out", "r.json", cwd=tmp_path)
     assert result.stdout == "1 runs: r.json\n"
-    assert result.stderr.startswith("note: unlearning_atu-Japan-seed1 is left out: Cannot read ")
+    assert result.stderr.startswith(
+        "note: unlearning_atu-Japan-seed1 is left out: runs/unlearning_atu-Japan-seed1/config.yaml: not valid YAML ("
+    )
     assert set(json.loads((tmp_path / "r.json").read_text())) == {"unlearning_atu-Japan-seed0"}
 
 

@@ -17,7 +17,8 @@ from atu.benchmarks.config import DataConfig
 from atu.benchmarks.rwku.reader import DEFAULT_DATA_DIR
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
-from atu.launch import exit_codes, launch
+from atu.guard import exit_codes
+from atu.launch import launch
 from atu.models.config import DtypeName, ModelConfig, QuantizationName
 from atu.models.resolve import resolve_model
 from atu.reference import RunReference, is_run_folder, read_reference
@@ -36,7 +37,8 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of the `atu` command."""
-    app(prog_name="atu")
+    with exit_codes("The same command starts anew."):
+        app(prog_name="atu")
 
 
 def _print_version(wanted: bool) -> None:

@@ -6,8 +6,10 @@ import difflib
 from collections.abc import Iterable
 
 EXIT_JOBS_FAILED = 1
+EXIT_BUG = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
 
 
 class UserError(ValueError):

@@ -1,7 +1,6 @@
 """Hydra's entry: composes the config, checks it, and only then imports torch and runs.
 
-`python launch_training.py` and `atu train` are both this. A mistake of the user ends as one line on
-stderr and exit code 2; with `HYDRA_FULL_ERROR=1` in the environment the traceback is shown instead.
+`python launch_training.py` and `atu train` are both this. `atu.guard` says how it ends when something is wrong.
 """
 
 from __future__ import annotations
@@ -9,20 +8,17 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from atu.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
-from atu.launched import is_speaker, is_started
+from atu.errors import UserError
+from atu.guard import exit_codes, exit_with
+from atu.launched import is_started
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from atu.sweep.job import JobEnd
-
-# Read before `_run_hydra` sets it for Hydra.
-_WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
 def launch(command: str, arguments: Sequence[str]) -> None:
@@ -33,7 +29,7 @@ def launch(command: str, arguments: Sequence[str]) -> None:
         arguments: overrides and Hydra's flags, such as `["-m", "seed=0,1"]`.
 
     Raises:
-        SystemExit: 2 after a mistake of the user, 1 after a sweep with a job that failed, 130 after Ctrl-C.
+        SystemExit: as `exit_codes` says, and 1 after a sweep with a job that failed.
     """
     hint = f"The same command goes on where this one stopped: {command} {shlex.join(arguments)}"
     is_sweep = bool({"-m", "--multirun"} & set(arguments))
@@ -45,24 +41,11 @@ def launch(command: str, arguments: Sequence[str]) -> None:
         _run_hydra(arguments)
 
 
-@contextmanager
-def exit_codes(hint: str) -> Iterator[None]:
-    """Turn a UserError into one line on stderr and exit code 2, Ctrl-C into `hint` and exit code 130."""
-    try:
-        yield
-    except UserError as error:
-        _exit_with(error)
-    except KeyboardInterrupt:
-        if is_speaker():
-            print(f"\ninterrupted. {hint}", file=sys.stderr)
-        raise SystemExit(EXIT_INTERRUPTED) from None
-
-
 def job(cfg: DictConfig) -> JobEnd | None:
     """One run, in this process or on a compute node; in a sweep it says how it ended, and never raises its fault.
 
     Raises:
-        SystemExit: 2 after a mistake of the user, when this is the only run.
+        SystemExit: after any fault, when this is the only run.
     """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -73,17 +56,9 @@ def job(cfg: DictConfig) -> JobEnd | None:
         return run_job(cfg, _run)
     try:
         _run(cfg)
-    except UserError as error:
-        _exit_with(error)
+    except Exception as error:
+        exit_with(error)
     return None
-
-
-def _exit_with(error: UserError) -> NoReturn:
-    if _WANTS_TRACEBACK:
-        raise error
-    if is_speaker():
-        print(f"error: {error}", file=sys.stderr)
-    raise SystemExit(EXIT_USER_ERROR) from None
 
 
 def _run(cfg: DictConfig) -> None:

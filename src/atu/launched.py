@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import os
 
+from atu.errors import UserError
+
 
 def num_started() -> int:
-    """Number of processes that the launcher of this one has started for the run, 1 without a launcher."""
+    """Number of processes that the launcher of this one has started for the run, 1 without a launcher.
+
+    Raises:
+        UserError: the variables that a launcher sets say no numbers.
+    """
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+        value = os.environ.get(name, "0")
+        if not value.isascii() or not value.isdecimal() or len(value) > 9:
+            raise UserError(
+                f"The environment variable {name} is {value!r}, which is no number of processes: unset it, or start "
+                "the run by torchrun or devices=N."
+            )
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -17,4 +30,5 @@ def is_started() -> bool:
 
 def is_speaker() -> bool:
     """Whether this process, alone or the first of several, speaks to the user."""
-    return os.environ.get("RANK", "0") == "0"
+    rank = os.environ.get("RANK", "0")
+    return rank == "0" or not rank.isdecimal()

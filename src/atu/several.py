@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from atu.config import RunConfig, to_mapping
 from atu.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
+from atu.guard import explain
 from atu.launched import is_speaker, is_started
 from atu.results.run_folder import RunFolder
 from atu.typed import from_mapping
@@ -106,9 +107,9 @@ def _work() -> None:
 
     try:
         run(config)
-    except UserError as error:
+    except Exception as error:
         if is_speaker():
-            (folder / _ERROR).write_text(str(error), encoding="utf-8")
+            (folder / _ERROR).write_text(explain(error), encoding="utf-8")
         raise SystemExit(EXIT_USER_ERROR) from None
     except KeyboardInterrupt:
         raise SystemExit(EXIT_INTERRUPTED) from None

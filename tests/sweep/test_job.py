@@ -42,10 +42,14 @@ def test_a_fault_before_the_run_began_is_in_its_folder(
 
 
 def test_a_fault_of_the_program_says_its_kind(
-    cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run_job(cfg, lambda cfg: fail(KeyError("x"))).message == "KeyError: 'x'"
-    assert "Traceback" in capsys.readouterr().err
+    monkeypatch.setenv("ATU_CACHE", str(tmp_path))
+    message = run_job(cfg, lambda cfg: fail(KeyError("x"))).message
+    assert message.startswith(
+        f"This is a bug of the program (KeyError: 'x'). Please report it with the file {tmp_path}/"
+    )
+    assert capsys.readouterr().err == f"error: {message}\n"
     assert RunFolder(root=tmp_path / "runs" / "Japan").read_status()["message"] == "KeyError: 'x'"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from atu.config import NOT_DEFINING, RunConfig, config_hash, load, to_mapping
 from atu.errors import UserError, reason
+from atu.guard import explain
 from atu.results.files import content_key
 from atu.results.opening import is_folder_name, open_run
 from atu.results.run_folder import RunFolder
@@ -34,11 +34,10 @@ def run_job(cfg: DictConfig, run: Callable[[DictConfig], None]) -> JobEnd:
     try:
         run(cfg)
     except Exception as error:
-        if not isinstance(error, UserError):
-            traceback.print_exc()
-        print(f"error: {reason(error)}", file=sys.stderr, flush=True)
+        message = explain(error)
+        print(f"error: {message}", file=sys.stderr, flush=True)
         record_failure(cfg, reason(error))
-        return JobEnd(state="failed", message=reason(error))
+        return JobEnd(state="failed", message=message)
     return JobEnd(state="done")
 
 
