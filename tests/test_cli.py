@@ -10,7 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
+from omegaconf import DictConfig
 from scored_runs import points, save_run
+
+from atu.compose import compose_run
+from atu.config import dotted_keys, field_keys, load
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "launch_training.py"
@@ -95,6 +100,36 @@ def test_help_shows_the_groups_and_their_options(tmp_path: Path) -> None:
     assert "task: unlearning_atu, unlearning_atu_released" in result.stdout
     assert "celebs-1, celebs-2, celebs-3, celebs-4, embedded-released, hook-layer, l1-l2-ablation" in result.stdout
     assert "unlearning_target: William_Shakespeare" in result.stdout
+
+
+@pytest.mark.parametrize("choice", [(), ("task=unlearning_npo", "data=own", "unlearning_target=Ann")], ids=["", "npo"])
+def test_help_shows_every_key_with_the_value_that_a_run_would_have(choice: tuple[str, ...], tmp_path: Path) -> None:
+    result = launch(*choice, "--help", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    shown = DictConfig(yaml.safe_load(result.stdout.partition("all of them ==")[2].partition("The same command")[0]))
+    assert set(dotted_keys(shown)) == set(field_keys())
+    assert {"type", "steps", "threshold"} == set(shown.task.stages[0])
+    assert load(shown) == compose_run(choice)
+
+
+def test_atu_train_has_the_same_help(tmp_path: Path) -> None:
+    shown = call("-m", "atu", "train", "--help", cwd=tmp_path).stdout
+    assert "npo_weight: 0.0" in shown
+    assert shown == launch("-h", cwd=tmp_path).stdout
+
+
+def test_help_of_a_wrong_key(tmp_path: Path) -> None:
+    assert_one_line(
+        launch("taks=unlearning_npo", "--help", cwd=tmp_path), "There is no key 'taks'. Did you mean 'task'?"
+    )
+
+
+def test_help_takes_options_from_a_folder_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "task").mkdir(parents=True)
+    (tmp_path / "mine" / "task" / "gentle.yaml").write_text("defaults: [unlearning_npo]\nfirst_stage_steps: 7\n")
+    result = launch("--config-dir", "mine", "task=gentle", "--help", cwd=tmp_path)
+    assert "task: gentle, unlearning_atu" in result.stdout
+    assert "first_stage_steps: 7" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -194,6 +194,27 @@ def field_keys(cls: type = RunConfig, prefix: str = "") -> list[str]:
     return keys
 
 
+def with_defaults(cfg: DictConfig) -> dict[str, Any]:
+    """A composed config as nested dicts, with the keys that no yaml lists at the defaults of the dataclasses.
+
+    What a `${...}` stands for stays open.
+    """
+
+    def fill(hint: Any, value: Any) -> Any:
+        if get_origin(hint) is tuple and isinstance(value, list):
+            return [fill(get_args(hint)[0], item) for item in value]
+        if not (dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict)):
+            return value
+        hints = get_type_hints(hint)
+        for one in dataclasses.fields(hint):
+            if one.name not in value:
+                value[one.name] = _plain_default(one)
+            value[one.name] = fill(hints[one.name], value[one.name])
+        return value
+
+    return cast("dict[str, Any]", fill(RunConfig, OmegaConf.to_container(cfg, resolve=False)))
+
+
 def dotted_keys(cfg: DictConfig | ListConfig) -> list[str]:
     """All keys of a composed config, such as `task.first_stage_steps`, groups included."""
     keys: list[str] = []
@@ -206,6 +227,14 @@ def dotted_keys(cfg: DictConfig | ListConfig) -> list[str]:
 
     walk(OmegaConf.to_container(cfg, resolve=False), "")
     return keys
+
+
+def _plain_default(of: dataclasses.Field[Any]) -> object:
+    """Default of a field as a yaml would hold it; a field without one has to be given."""
+    if of.default_factory is not dataclasses.MISSING:
+        value = of.default_factory()
+        return _plain(dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value)
+    return "???" if of.default is dataclasses.MISSING else _plain(of.default)
 
 
 def _plain(value: object) -> object:

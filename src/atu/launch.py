@@ -86,6 +86,11 @@ def _run_hydra(arguments: Sequence[str]) -> None:
 
     folder = config_dir()
     arguments = complete(arguments)
+    if {"-h", "--help"} & set(arguments):
+        from atu.help_text import help_text
+
+        print(help_text(arguments))
+        return
     sys.argv = [sys.argv[0], *arguments]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # leaves exceptions to us; Hydra would print them over many lines
     try:
