@@ -233,7 +233,8 @@ def _plain_default(of: dataclasses.Field[Any]) -> object:
     """Default of a field as a yaml would hold it; a field without one has to be given."""
     if of.default_factory is not dataclasses.MISSING:
         value = of.default_factory()
-        return _plain(dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value)
+        is_record = dataclasses.is_dataclass(value) and not isinstance(value, type)
+        return _plain(dataclasses.asdict(value) if is_record else value)
     return "???" if of.default is dataclasses.MISSING else _plain(of.default)
 
 
