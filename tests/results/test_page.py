@@ -77,7 +77,7 @@ def test_finished_run_shows_verdict_table_and_set_up(make_run: MakeRun) -> None:
         (0, "failed", ["This run failed", "No stage was evaluated yet", "No answers were kept yet"]),
         (1, "running", ["has not ended, or was killed", "Only the untouched model was evaluated"]),
         (2, "interrupted", ["was interrupted", "Only the untouched model was evaluated"]),
-        (3, "failed", ["This run failed", "Not forgotten"]),
+        (3, "failed", ["This run failed", "Partly forgotten"]),
     ],
 )
 def test_unfinished_run_says_so(make_run: MakeRun, num_stages: int, state: str, words: list[str]) -> None:

@@ -35,7 +35,7 @@ def test_table_has_direction_change_share_interval_and_count() -> None:
 def test_table_without_after_shows_gaps() -> None:
     out_console, out = console()
     print_before_after({"forget/all": score(87.0)}, {}, out_console)
-    assert "Not judged" in out.getvalue()
+    assert "No verdict: nothing was asked after unlearning." in out.getvalue()
     assert ["↓", "all", "questions", "87.0", "–", "–", "–", "61"] in [
         line.split() for line in out.getvalue().splitlines()
     ]

@@ -21,6 +21,7 @@ from atu.models.answers import greedy_answer
 from atu.models.language_model import LanguageModel
 from atu.records import Score
 from atu.results.files import PARTIAL_SUFFIX, disk_errors, publish_folder
+from atu.results.verdict import verdict
 
 
 @runtime_checkable
@@ -114,7 +115,9 @@ def render_card(card: ModelCard, provenance: Mapping[str, str]) -> str:
             *(line for remark in card.remarks for line in (remark, "")),
             "## Scores",
             "",
-            "Percent, and nats a token for `nll`; in brackets the 95% bootstrap interval.",
+            verdict(card.before, card.after).en,
+            "",
+            "Percent, and nats per token for `nll`; in brackets the 95% bootstrap interval.",
             "",
             "| score | before | after |",
             "| --- | --- | --- |",

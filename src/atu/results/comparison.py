@@ -1,4 +1,4 @@
-"""Before and after of a run: the table's rows, and a verdict in words made from the numbers."""
+"""Before and after of a run: the table's rows, and the four goals. `verdict.py` makes words of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ MAX_FORGET_KEPT = 100 / 3
 MIN_REST_KEPT = 90.0
 """Percent of the other right answers that must be left for the rest to count as kept."""
 MAX_NEW_DEGENERATE = 5.0
-"""Points by which the degenerate answers may rise before it counts as collapse."""
+"""Points by which the degenerate answers may rise."""
+
+DEGENERATE = ("degenerate/forget", "degenerate/neighbor", "degenerate/utility")
+"""Shares of degenerate answers of all questions about the concept, about neighbors, and about anything else."""
 
 GAP = "–"
 """Stands for a missing number: never 0, never a guess."""
@@ -75,25 +78,13 @@ def compare(before: Mapping[str, Score], after: Mapping[str, Score]) -> list[Row
 
 
 def checks(before: Mapping[str, Score], after: Mapping[str, Score]) -> list[Check]:
-    """Forgotten, neighbors kept, general knowledge kept, no collapse: in this order."""
+    """Forgotten, neighbors kept, general knowledge kept, answers not broken: in this order."""
     return [
         _share_check("forget", Words("Forgetting", "遗忘"), before, after),
         _share_check("neighbor", Words("Neighbors", "邻近知识"), before, after),
         _share_check("utility", Words("General knowledge", "通用能力"), before, after),
-        _collapse_check(before, after),
+        _degenerate_check(before, after),
     ]
-
-
-def verdict(before: Mapping[str, Score], after: Mapping[str, Score]) -> Words:
-    """One sentence: the judgement, then the numbers it rests on."""
-    found = {check.name: check for check in checks(before, after) if check.row is not None}
-    if "forget" not in found:
-        return Words("Not judged: no scores before and after.", "尚无法判断：缺少遗忘前后的得分。")
-    judgement = _judgement({name: check.is_met for name, check in found.items()})
-    return Words(
-        f"{judgement.en}: " + ", ".join(f"{_lower(c.label.en)} {c.result.en}" for c in found.values()) + ".",
-        f"{judgement.zh}：" + "，".join(f"{c.label.zh} {c.result.zh}" for c in found.values()) + "。",
-    )
 
 
 def number(value: float | None, unit: str = "%") -> str:
@@ -113,21 +104,6 @@ def signed(value: float | None, unit: str = "%") -> str:
     return text.replace("-", "−") if text.startswith("-") else f"+{text}"
 
 
-def _judgement(met: Mapping[str, bool | None]) -> Words:
-    if met.get("collapse") is False:
-        return Words("Collapsed, which is not forgetting", "模型崩溃，这不是遗忘")
-    if not met["forget"]:
-        return Words("Not forgotten", "未遗忘")
-    lost = [name for name in ("neighbor", "utility") if met.get(name) is False]
-    if lost == ["neighbor"]:
-        return Words("Forgotten, but neighbors suffered", "已遗忘，但邻近知识受损")
-    if lost == ["utility"]:
-        return Words("Forgotten, but general knowledge suffered", "已遗忘，但通用能力受损")
-    if lost:
-        return Words("Forgotten, but the rest suffered", "已遗忘，但其余知识受损")
-    return Words("Forgotten, and the rest kept", "已遗忘，其余知识保留")
-
-
 def _share_check(name: str, label: Words, before: Mapping[str, Score], after: Mapping[str, Score]) -> Check:
     goal = Words(f"goal: at least {MIN_REST_KEPT:.0f}% kept", f"目标：至少保留 {MIN_REST_KEPT:.0f}%")
     word = Words("kept", "保留")
@@ -144,11 +120,11 @@ def _share_check(name: str, label: Words, before: Mapping[str, Score], after: Ma
     return Check(name=name, label=label, row=row, result=result, goal=goal, is_met=is_met)
 
 
-def _collapse_check(before: Mapping[str, Score], after: Mapping[str, Score]) -> Check:
+def _degenerate_check(before: Mapping[str, Score], after: Mapping[str, Score]) -> Check:
     """Judged on the group of probes where the degenerate answers rose most."""
     points = f"{MAX_NEW_DEGENERATE:.0f}"
     goal = Words(f"goal: at most {points} points more", f"目标：至多增加 {points} 个百分点")
-    rows = [row for row in compare(before, after) if row.metric.family == "degenerate"]
+    rows = [row for row in compare(before, after) if row.metric.name in DEGENERATE]
     worst = max(rows, key=lambda row: -math.inf if row.change is None else row.change, default=None)
     row, result, is_met = None, _NOT_MEASURED, None
     if worst is not None and worst.change is not None:
@@ -156,7 +132,7 @@ def _collapse_check(before: Mapping[str, Score], after: Mapping[str, Score]) -> 
         row, is_met = worst, worst.change <= MAX_NEW_DEGENERATE
         result = Words(f"{points} points", f"{points} 个百分点")
     label = Words("Degenerate answers", "退化回答")
-    return Check(name="collapse", label=label, row=row, result=result, goal=goal, is_met=is_met)
+    return Check(name="degenerate", label=label, row=row, result=result, goal=goal, is_met=is_met)
 
 
 def _headline(family: str, before: Mapping[str, Score], after: Mapping[str, Score]) -> Row | None:
@@ -169,7 +145,3 @@ def _score(scores: Mapping[str, Score], name: str) -> Score | None:
     """The score, unless it is missing or no number: a gap is never 0."""
     score = scores.get(name)
     return None if score is None or math.isnan(score.value) else score
-
-
-def _lower(label: str) -> str:
-    return label[0].lower() + label[1:]

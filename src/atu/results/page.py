@@ -11,13 +11,14 @@ from typing import Any
 from atu.errors import UserError
 from atu.records import StageResult
 from atu.results.attack_rows import read_attack_rows
-from atu.results.comparison import Row, checks, compare, verdict
+from atu.results.comparison import Row, checks, compare
 from atu.results.files import write_text_atomic
 from atu.results.metrics import FAMILIES, Words
 from atu.results.page_data import last_evaluated, page_data
 from atu.results.page_template import render_page
 from atu.results.run_folder import RunFolder
 from atu.results.tracking import MetricLog
+from atu.results.verdict import verdict
 from atu.user_files import read_text
 
 
@@ -71,7 +72,7 @@ def write_report(run_folder: RunFolder) -> Path:
         last=last,
         families=_families(first, last),
         checks=checks(first.scores, last.scores) if first and last else [],
-        verdict=verdict(first.scores, last.scores) if first and last else None,
+        verdict=verdict(first.scores if first else {}, last.scores if last else {}),
         headline=data["headline"],
         has_panels=bool(data["panels"]),
         num_answers=len(data["answers"]["rows"]),

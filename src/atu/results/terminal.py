@@ -23,8 +23,9 @@ from rich.table import Table
 from rich.text import Text
 
 from atu.records import Score
-from atu.results.comparison import GAP, Row, compare, number, signed, verdict
+from atu.results.comparison import GAP, Row, compare, number, signed
 from atu.results.metrics import FAMILIES
+from atu.results.verdict import verdict
 
 _CAPTION = " ↓ lower is better   ↑ higher is better   95%: bootstrap interval of `after`"
 

@@ -73,7 +73,7 @@ function heading() {
 }
 
 function drawRow({ row, outcomes }) {
-  // A collapsed answer tells nothing of what the model knows, so it is not called forgotten.
+  // A broken answer tells nothing of what the model knows, so it is not called forgotten.
   const outcome = ["degenerate", "forgotten", "still", "gained", "known", "never"].find((name) => outcomes.has(name));
   const meta = el("div", { class: "meta" },
     outcome ? el("span", { class: `badge ${worth(row[GROUP], outcome)}` }, word(`outcome_${outcome}`)) : null,
@@ -86,7 +86,7 @@ function drawRow({ row, outcomes }) {
 
 // Forgetting is wanted of the concept, and unwanted of everything else.
 function worth(group, outcome) {
-  if (outcome === "degenerate") return "collapsed";
+  if (outcome === "degenerate") return "broken";
   if (outcome !== "forgotten" && outcome !== "still") return "";
   return group.startsWith("forget/") === (outcome === "forgotten") ? "wanted" : "unwanted";
 }
