@@ -74,7 +74,7 @@ def test_rows_and_verdict_are_written(config: AuditConfig) -> None:
     assert len(written) == len(rows) > 0
     assert set(written[0]) == {
         "attack", "setting", "model", "seed", "step", "group", "score", "degenerate", "recovered", "recovered_low",
-        "recovered_high",
+        "recovered_high", "check",
     }  # fmt: skip
     assert set(written[0]["score"]) == {"value", "n", "low", "high"}
     # In the order of the table of attacks, whatever the order in which they were named.

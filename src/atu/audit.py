@@ -31,12 +31,13 @@ from atu.records import AttackRow, Probe, Target, Text
 from atu.results.attack_rows import read_attack_rows
 from atu.results.attack_table import print_verdicts, render_markdown
 from atu.results.attack_verdict import verdicts
+from atu.results.digests import read_sealed_json, sealed, write_sealed_json
 from atu.results.files import held_folder, write_json_atomic, write_text_atomic
+from atu.results.notices import notice
 from atu.results.rows import to_row
 from atu.results.terminal import RunProgress
 from atu.training.device import build_accelerator
 from atu.typed import from_mapping
-from atu.user_files import read_json
 
 _PIECES = "attacks"
 """Folder of the finished pieces, beside `attacks.json`."""
@@ -107,7 +108,7 @@ def audit(config: AuditConfig, progress: RunProgress) -> list[AttackRow]:
             _do(unit, _piece(folder, units, number), progress, f"{number + 1} of {len(units)}")
         rows = _all_rows(folder)
         found = verdicts(rows)
-        write_json_atomic(config.out / "attacks.json", [to_row(row) for row in rows])
+        write_json_atomic(config.out / "attacks.json", [sealed(to_row(row)) for row in rows])
         text = render_markdown(target.name, models["unlearned"].label, found, rows)
         write_text_atomic(config.out / "attacks.md", text)
     print_verdicts(found, progress.console)
@@ -148,10 +149,14 @@ def _is_asked(probe: Probe) -> bool:
 def _do(unit: Unit, path: Path, progress: RunProgress, place: str) -> None:
     """Do a piece, unless an earlier run has."""
     if path.is_file():
-        return
+        try:
+            read_attack_rows(path)
+            return
+        except UserError as error:
+            notice(f"{error} This piece is done again.")
     with progress.stage(f"attack {place}: {unit.attack}, {unit.setting}"), _memory_errors(unit):
         rows = unit.run()
-    write_json_atomic(path, [to_row(row) for row in rows])
+    write_json_atomic(path, [sealed(to_row(row)) for row in rows])
 
 
 def _piece(folder: Path, units: list[Unit], number: int) -> Path:
@@ -192,14 +197,14 @@ def _opened(folder: Path, fingerprint: Mapping[str, Any]) -> Iterator[None]:
         path = folder / "config.json"
         # As JSON has it: tuples are lists.
         wanted = {key: _as_json(value) for key, value in fingerprint.items()}
-        kept = read_json(path) if path.is_file() else wanted
+        kept = read_sealed_json(path, f"Delete {folder} to start anew.") if path.is_file() else wanted
         differing = [key for key in {**kept, **wanted} if kept.get(key) != wanted.get(key)]
         if differing:
             raise UserError(
                 f"{folder} holds attacks of another config ({', '.join(differing)}). Choose another --out, or delete "
                 "that folder to start anew."
             )
-        write_json_atomic(path, wanted)
+        write_sealed_json(path, wanted)
         yield
 
 

@@ -12,6 +12,7 @@ from atu.evaluation.config import EvaluationConfig
 from atu.evaluation.evaluate import check_ids
 from atu.models.language_model import LanguageModel
 from atu.records import Answer, Before, Probe, Scoring, StageResult
+from atu.results.notices import notice
 from atu.results.run_folder import RunFolder
 from atu.results.terminal import RunProgress
 
@@ -29,8 +30,11 @@ class Judge:
     def record_before(self, llm: LanguageModel) -> list[Answer]:
         """What the untouched model answers; later stages are compared with it."""
         label = "00-before"
-        if processes.from_main(self.folder.stage_dir(label).exists):
+        fault = processes.from_main(lambda: self.folder.stage_fault(label))
+        if fault is None:
             return processes.from_main(lambda: self.folder.read_answers(label))
+        if self.folder.stage_dir(label).exists():
+            notice(f"{fault}; the untouched model is asked again.")
         with self.progress.stage(f"asking the untouched model {len(self.probes)} probes") as advance:
             answers = self._ask(llm, "itself", advance, is_untouched=True)
         self._write(StageResult(index=0, kind="before", label=label, scores={}, seconds=0.0), answers)

@@ -45,7 +45,7 @@ def keep_manifest(
     )
     began = folder.read_manifest().get("checksums", {})
     changed = [name for name, checksum in began.items() if checksum != value["checksums"].get(name)]
-    if changed and (folder.read_stages() or folder.checkpoint_dir.exists()):
+    if changed and (folder.stage_labels() or folder.checkpoint_dir.exists()):
         raise UserError(
             f"The files of the {changed[0]} have changed since the run {folder.root} began. Choose another `name=`, "
             "or delete the folder to start anew."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -54,7 +55,7 @@ def run(config: RunConfig) -> RunFolder:
     benchmark = build_benchmark(config.data)
     target, probes = benchmark.target(config.unlearning_target), benchmark.probes(config.unlearning_target)
     root, is_main = Path(config.runs_dir) / config.name, processes.is_main()
-    is_done = processes.from_main(lambda: RunFolder(root=root).read_status().get("state") == "done")
+    is_done = processes.from_main(RunFolder(root=root).is_done)
     folder = processes.on_main(
         lambda: open_run(root, to_mapping(config), config_hash(config), may_differ=NOT_DEFINING),
         elsewhere=RunFolder(root=root),
@@ -119,6 +120,8 @@ def _build_trainer(
     )
     if trainer.resume():
         logger.info("resuming in stage %d after %d steps", trainer.progress.stage + 1, trainer.progress.step)
+    if processes.is_main():
+        folder.settle_stages(trainer.progress.stage, can_measure=trainer.progress.step == 0)
     tracker.rewind(trainer.global_step)
     return trainer
 
@@ -142,7 +145,7 @@ def _train(
                 judge.folder.set_status("running", label, "training")
             with judge.progress.stage(_title(stage, index, len(stages))) as advance:
                 trainer.run_stage(stage, advance)
-        if not processes.from_main(judge.folder.stage_dir(label).exists):
+        if _must_record(label, index, trainer, judge.folder):
             is_align = stage.type == "training"
             result = StageResult(
                 index=index + 1,
@@ -158,15 +161,27 @@ def _train(
                 judge.folder.write_stage(result, [])
             tracker.catch_up()
         if stage.type == "unlearning":
-            finished = processes.from_main(judge.folder.read_stages)
-            signals = next(s.signals for s in finished if s.label == label)
-            reason = stop_reason(signals, config.task.stop)
+            finished = processes.from_main(partial(judge.folder.read_stage, label))
+            reason = stop_reason(finished.signals, config.task.stop)
             if reason is not None:
                 judge.progress.line(f"stopping after {label}: {reason}")
                 if index >= last or not config.task.stop.settle:
                     return
                 is_settling = True
                 trainer.skip_to(last)
+
+
+def _must_record(label: str, index: int, trainer: Trainer, folder: RunFolder) -> bool:
+    """Whether the end of a stage is still to be recorded, which the model as it was then alone allows.
+
+    Raises:
+        UserError: the record is missing, and the model has gone on since.
+    """
+    if processes.from_main(lambda: label in folder.stage_labels()):
+        return False
+    if (trainer.progress.stage, trainer.progress.step) != (index + 1, 0):
+        folder.refuse_lost_stage(label)
+    return True
 
 
 def stage_label(index: int, stage: StageConfig) -> str:

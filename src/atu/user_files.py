@@ -164,7 +164,7 @@ def json_rows(path: Path, *, allow_cut_tail: bool = False) -> Iterator[tuple[str
             try:
                 row = parse_json(_decode(content, where).rstrip("\r\n"), where)
             except UserError:
-                if allow_cut_tail and not line.endswith(b"\n"):
+                if allow_cut_tail and not line.endswith(b"\n") and not _is_whole(content):
                     return
                 raise
             if not isinstance(row, dict):
@@ -235,6 +235,15 @@ def shown(path: Path) -> str:
 
 class _RefusedError(ValueError):
     """What JSON or YAML allow and this program does not."""
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether a line begins with a whole JSON value: then it was not cut, but something wrong stands behind it."""
+    try:
+        json.JSONDecoder().raw_decode(line.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _decode(data: bytes, where: str) -> str:

@@ -79,10 +79,10 @@ def test_a_damaged_checkpoint(command: Command, tmp_path: Path, name: str) -> No
     (checkpoint / name).write_bytes((checkpoint / name).read_bytes()[:-10])
     before = contents(checkpoint)
     outcome = command(*WILD)
-    assert outcome.code == 2
-    assert outcome.err.startswith(f"error: The checkpoint in {checkpoint} is damaged (")
-    assert outcome.err.endswith("). Delete that folder to start this run again.\n")
-    assert outcome.err.count("\n") == 1
+    outcome.assert_refused(
+        f"The checkpoint in {checkpoint} is damaged ({name} is not what was written). Delete that folder to start this "
+        "run again."
+    )
     outcome.assert_failed()
     assert contents(checkpoint) == before
 

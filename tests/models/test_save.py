@@ -56,6 +56,7 @@ def test_plain_transformers_loads_the_export_and_answers_alike(tiny_llm: Languag
         "README.md",
         "chat_template.jinja",
         "config.json",
+        "digests.json",
         "generation_config.json",
         "model.safetensors",
         "tokenizer.json",

@@ -58,7 +58,14 @@ def test_a_broken_run_is_left_out_and_named(tmp_path: Path) -> None:
     scores.write_text(scores.read_text().replace('"value": 20', '"value": "twenty"', 1))
     collection = read_local(tmp_path)
     assert [run.method for run in collection.runs] == ["unlearning_atu"]
+    again = "Put it back, or run the command of this run again, which measures anew what it can."
     assert collection.notes == (
+        f"unlearning_ga-Japan-seed0 is left out: {scores} is damaged, or was edited: it differs from digests.json. "
+        f"{again}",
+    )
+    # A run of an older version has no digests.
+    (scores.parent / "digests.json").unlink()
+    assert read_local(tmp_path).notes == (
         f'unlearning_ga-Japan-seed0 is left out: {scores.parent} is not a stage of a run: "twenty" is not a number.',
     )
 
@@ -67,7 +74,9 @@ def test_a_file_that_was_cut_is_named(tmp_path: Path) -> None:
     folder = save_run(tmp_path, CURVE)
     scores = folder / "stages" / "01-unlearn" / "scores.json"
     scores.write_text(scores.read_text()[:40])
-    with pytest.raises(UserError, match=r"No run in .* can be read\. unlearning_atu-Japan-seed0 is left out: .*JSON"):
+    with pytest.raises(
+        UserError, match=r"No run in .* can be read\. unlearning_atu-Japan-seed0 is left out: .*scores\.json is damaged"
+    ):
         read_local(tmp_path)
 
 

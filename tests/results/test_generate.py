@@ -107,15 +107,15 @@ def test_a_run_cut_off_in_the_middle(tmp_path: Path) -> None:
     save_run(tmp_path / "runs", CURVE, state="running")
     result = call(str(ROOT / "generate_results.py"), cwd=tmp_path)
     assert result.stderr == (
-        "error: There is no finished run to show. unlearning_atu-Japan-seed0 is left out: it is not done (running), "
-        "so its last stage is not its end.\n"
+        "error: There is no finished run to show. unlearning_atu-Japan-seed0 is left out: it is not done "
+        "(interrupted), so its last stage is not its end.\n"
     )
     assert result.returncode == 2
     assert files(tmp_path) == {"runs"}
     save_run(tmp_path / "runs", CURVE, "unlearning_ga")
     result = call(str(ROOT / "generate_results.py"), cwd=tmp_path)
     assert result.returncode == 0
-    assert result.stderr.startswith("note: unlearning_atu-Japan-seed0 is left out: it is not done (running)")
+    assert result.stderr.startswith("note: unlearning_atu-Japan-seed0 is left out: it is not done (interrupted)")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from atu.errors import UserError
+from atu.results.digests import sealed
 from atu.results.history import HistoryRow, history, stage_results
 from atu.results.run_folder import RunFolder, RunState
 from atu.results.tracking import MetricLog, Tracker
@@ -41,7 +43,9 @@ def test_row_is_in_the_file_at_once(tmp_path: Path) -> None:
     log = MetricLog(tmp_path / "metrics.jsonl")
     assert log.rows() == []
     log.log(12, 2, "train/loss", 0.5)
-    assert log.path.read_text() == '{"step": 12, "stage": 2, "name": "train/loss", "value": 0.5}\n'
+    row = {"step": 12, "stage": 2, "name": "train/loss", "value": 0.5}
+    assert json.loads(log.path.read_text()) == sealed(row)
+    assert log.rows() == [row]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from atu.config import NOT_DEFINING, config_hash, to_mapping
 from atu.errors import UserError
+from atu.results.digests import write_digests
 from atu.results.opening import open_run
 from atu.sweep.job import JobEnd
 from atu.sweep.plan import PlannedJob, plan
@@ -21,7 +23,9 @@ def finish(job: PlannedJob) -> None:
     assert job.root is not None
     assert job.config is not None
     folder = open_run(job.root, to_mapping(job.config), config_hash(job.config), may_differ=NOT_DEFINING)
-    (folder.root / "stages").mkdir()
+    folder.model_dir.mkdir()
+    (folder.model_dir / "config.json").write_text("{}")
+    write_digests(folder.model_dir)
     folder.set_status("done", "02-unlearn", "")
 
 
@@ -39,6 +43,21 @@ def test_a_run_that_is_done_is_not_run_again(jobs: list[PlannedJob], composed: C
     same = ["unlearning_target=Japan", "training.log_every=5"]
     assert plan([same], composed)[0].end == JobEnd(state="done", message="earlier")
     assert plan([[*same, "attacks=[quantize]"]], composed)[0].end is None
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_a_run_that_is_done_but_whose_model_is_not_there_is_run_again(
+    jobs: list[PlannedJob], composed: Compose, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finish(jobs[0])
+    assert jobs[0].root is not None
+    model = jobs[0].root / "model"
+    if damage == "missing":
+        shutil.rmtree(model)
+    else:
+        (model / "config.json").write_text("{")
+    assert plan([["unlearning_target=Japan"]], composed)[0].end is None
+    assert capsys.readouterr().err.startswith(f"warning: {jobs[0].root} was done, but {model}")
 
 
 def test_a_run_that_is_done_with_another_config_stays_as_it_is(jobs: list[PlannedJob], composed: Compose) -> None:

@@ -21,6 +21,7 @@ from atu.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
+from atu.training.parameters import restore_parameters
 
 
 def tensors(seed: int) -> dict[str, Tensor]:
@@ -99,20 +100,137 @@ def test_killed_while_writing_the_half_one_is_no_checkpoint(tmp_path: Path) -> N
     assert not partial.exists()
 
 
-@pytest.mark.parametrize("name", ["state.json", "llm.safetensors", "predictor.safetensors"])
-def test_a_damaged_file_is_named_by_its_folder(tmp_path: Path, name: str) -> None:
+FILES = ("digests.json", "llm.safetensors", "optimizer-align.safetensors", "predictor.safetensors", "state.json")
+
+
+def flip(path: Path, bit: int) -> None:
+    """One bit of a file is another."""
+    data = bytearray(path.read_bytes())
+    data[bit // 8 % len(data)] ^= 1 << bit % 8
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_flipped_bit_is_noticed_and_its_file_named(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "checkpoint"
+    save_checkpoint(folder, checkpoint(1), llm_changed=True)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    for bit in (0, 77, 8 * (folder / name).stat().st_size - 1):
+        flip(folder / name, bit)
+        with pytest.raises(UserError) as caught:
+            load_checkpoint(folder)
+        assert str(caught.value) == (
+            f"The checkpoint in {folder} is damaged ({name} is not what was written). Delete that folder to start "
+            "this run again."
+        )
+        flip(folder / name, bit)
+    assert_equal(load_checkpoint(folder), checkpoint(1))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_so_is_a_file_that_is_missing_or_cut(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "checkpoint"
     save_checkpoint(folder, checkpoint(1), llm_changed=True)
     (folder / name).write_bytes((folder / name).read_bytes()[:-3])
-    with pytest.raises(UserError, match=rf"^The checkpoint in {folder} is damaged .*Delete that folder"):
+    with pytest.raises(UserError, match=rf"damaged \({name} "):
+        load_checkpoint(folder)
+    (folder / name).unlink()
+    with pytest.raises(UserError, match=rf"damaged \((it has no )?{name}"):
         load_checkpoint(folder)
 
 
-def test_a_missing_file_too(tmp_path: Path) -> None:
+def test_a_checkpoint_of_an_older_version_is_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "checkpoint", checkpoint(1), llm_changed=True)
-    (tmp_path / "checkpoint" / "llm.safetensors").unlink()
-    with pytest.raises(UserError, match="is damaged"):
+    (tmp_path / "checkpoint" / "digests.json").unlink()
+    with pytest.raises(UserError, match=r"it has no digests\.json, as in older versions\)\. Delete that folder"):
         load_checkpoint(tmp_path / "checkpoint")
+
+
+def two_checkpoints(tmp_path: Path) -> tuple[Path, Path]:
+    """Checkpoint 2, and checkpoint 1 as a killed process leaves it beside."""
+    folder, previous = tmp_path / "checkpoint", tmp_path / "checkpoint.previous"
+    save_checkpoint(folder, checkpoint(1), llm_changed=True)
+    folder.rename(previous)
+    save_checkpoint(tmp_path / "new" / "checkpoint", checkpoint(2), llm_changed=True)
+    (tmp_path / "new" / "checkpoint").rename(folder)
+    return folder, previous
+
+
+def test_in_place_of_a_damaged_one_the_one_before_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, previous = two_checkpoints(tmp_path)
+    flip(folder / "llm.safetensors", 1000)
+    assert_equal(load_checkpoint(folder), checkpoint(1))
+    assert capsys.readouterr().err == (
+        f"warning: The checkpoint in {folder} is damaged (llm.safetensors is not what was written); the one before it "
+        "is used.\n"
+    )
+    assert not previous.exists()
+    assert_equal(load_checkpoint(folder), checkpoint(1))
+
+
+@pytest.mark.parametrize("left", ["llm.safetensors", "digests.json", "state.json", None])
+def test_a_half_deleted_leftover_is_never_taken_for_a_state(tmp_path: Path, left: str | None) -> None:
+    folder, previous = two_checkpoints(tmp_path)
+    for path in list(previous.iterdir()):
+        if path.name != left:
+            path.unlink()
+    flip(folder / "state.json", 11)
+    with pytest.raises(UserError) as caught:
+        load_checkpoint(folder)
+    assert f"{folder} is damaged (state.json is not what was written), and so is the one before it" in str(caught.value)
+    assert str(caught.value).endswith("Delete both folders to start this run again.")
+    # Who deletes the first one only is told of the second.
+    for path in list(folder.iterdir()):
+        path.unlink()
+    folder.rmdir()
+    with pytest.raises(UserError, match=rf"{previous} .*Delete both folders"):
+        load_checkpoint(folder)
+
+
+def test_a_leftover_beside_a_whole_checkpoint_goes(tmp_path: Path) -> None:
+    folder, previous = two_checkpoints(tmp_path)
+    assert_equal(load_checkpoint(folder), checkpoint(2))
+    assert not previous.exists()
+
+
+def test_damage_is_not_taken_over_by_the_next_checkpoint(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    save_checkpoint(folder, checkpoint(1), llm_changed=True)
+    flip(folder / "llm.safetensors", 5000)
+    save_checkpoint(folder, checkpoint(1), llm_changed=False)  # the LLM's file is linked
+    with pytest.raises(UserError, match=r"damaged \(llm\.safetensors is not what was written\)"):
+        load_checkpoint(folder)
+
+
+WEIGHT = Parameter(torch.zeros(3, 2))
+
+
+@pytest.mark.parametrize(
+    ("tensors", "fault"),
+    [
+        ({"a": torch.ones(1, 2)}, r"the LLM: a has shape \[1, 2\], not \[3, 2\]"),  # would be broadcast
+        ({"a": torch.ones(3, 2).double()}, r"the LLM: a has type torch\.float64, not torch\.float32"),
+        ({"a": torch.ones(3, 2), "b": torch.ones(1)}, "the LLM: b is unknown"),
+        ({}, "the LLM: a is missing"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused(tensors: dict[str, Tensor], fault: str) -> None:
+    with pytest.raises(UserError, match=fault):
+        restore_parameters({"a": WEIGHT}, tensors)
+    assert torch.equal(WEIGHT, torch.zeros(3, 2))
+
+
+@pytest.mark.parametrize(
+    ("tensors", "fault"),
+    [
+        ({"0.step": torch.ones(()), "0.exp_avg": torch.ones(1, 2)}, r"0\.exp_avg has shape \[1, 2\], not \[3, 2\]"),
+        ({"0.exp_avg": torch.ones(3, 2).bfloat16()}, r"0\.exp_avg has type torch\.bfloat16"),
+        ({"1.step": torch.ones(())}, r"1\.step is of no parameter"),
+    ],
+)
+def test_an_optimizer_state_that_does_not_fit_is_refused(tensors: dict[str, Tensor], fault: str) -> None:
+    with pytest.raises(UserError, match=fault):
+        restore_optimizer(AdamW([WEIGHT], lr=0.1), tensors)
 
 
 def llm_file(folder: Path) -> os.stat_result:

@@ -20,6 +20,7 @@ from atu.errors import UserError
 from atu.models.answers import greedy_answer
 from atu.models.language_model import LanguageModel
 from atu.records import Score
+from atu.results.digests import write_digests
 from atu.results.files import PARTIAL_SUFFIX, disk_errors, publish_folder
 from atu.results.verdict import verdict
 
@@ -69,6 +70,7 @@ def export_model(
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             _write_files(llm, partial, {"README.md": card.render(llm.provenance), **notes})
+            write_digests(partial)
             if folder.is_dir():
                 shutil.rmtree(replaced, ignore_errors=True)
                 folder.rename(replaced)

@@ -9,6 +9,7 @@ from typing import Any
 
 from atu.errors import UserError
 from atu.records import AttackRow, Score
+from atu.results.digests import unsealed
 from atu.user_files import read_json
 
 _NUMBERS = ("seed", "step", "degenerate", "recovered", "recovered_low", "recovered_high")
@@ -32,6 +33,7 @@ def read_attack_rows(path: Path) -> list[AttackRow]:
 
 def _attack_row(row: Any, path: Path, number: int) -> AttackRow:
     try:
+        row = unsealed(row)
         numbers = {name: _number(row[name]) for name in _NUMBERS}
         return AttackRow(**{**row, "score": _score(row["score"]), **numbers})
     except KeyError as error:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,6 +143,20 @@ def publish_folder(partial: Path, final: Path) -> None:
         sync_folder(partial)
         partial.replace(final)
         sync_folder(final.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Take a folder away at once: what a killed process leaves of it has a name that nobody takes for the whole.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    doomed = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
+    try:
+        folder.rename(doomed)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:

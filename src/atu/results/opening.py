@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import BaseFileLock, FileLock, Timeout
 
 from atu.errors import UserError
-from atu.results.files import PARTIAL_SUFFIX, disk_errors, write_text_atomic
+from atu.results.files import PARTIAL_SUFFIX, disk_errors
+from atu.results.locks import LOCK_NAME
+from atu.results.notices import notice
 from atu.results.run_folder import RunFolder, flat_keys
 
-_LOCK = ".lock"
 _SHOWN_DIFFERENCES = 5
 
 
@@ -42,18 +42,31 @@ def open_run(root: Path, config: Mapping[str, Any], config_hash: str, *, may_dif
     folder = RunFolder(root=root, lock=lock)
     try:
         holds_work = folder.holds_work
-        first = folder.read_config() if folder.config_path.exists() else None
+        first = _read_first(folder, config_hash)
         if holds_work and first is not None:
             refuse_other_config(root, first, config, may_differ)
         _remove_leftovers(root)
         if not holds_work or first is None:
-            text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
-            write_text_atomic(folder.config_path, f"# config hash: {config_hash}\n{text}")
+            folder.write_config(config, config_hash)
         folder.set_status("running", "", "")
     except UserError:
         lock.release()
         raise
     return folder
+
+
+def _read_first(folder: RunFolder, config_hash: str) -> dict[str, Any] | None:
+    """The config that a run began with; None where there is none, or a damaged one of the same hash as this one."""
+    if not folder.config_path.exists():
+        return None
+    try:
+        return folder.read_config()
+    except UserError:
+        head = f"# config hash: {config_hash}\n".encode()
+        if not config_hash or not folder.config_path.read_bytes().startswith(head):
+            raise
+    notice(f"{folder.config_path} is damaged, or was edited; it is written anew, as this command has it.")
+    return None
 
 
 def is_folder_name(name: str) -> bool:
@@ -68,7 +81,7 @@ def lock_run(root: Path) -> BaseFileLock:
         UserError: another process is writing it.
     """
     # The lock belongs to the process, whichever thread lets go of it.
-    lock = FileLock(root / _LOCK, timeout=0, thread_local=False)
+    lock = FileLock(root / LOCK_NAME, timeout=0, thread_local=False)
     with disk_errors(root):
         root.mkdir(parents=True, exist_ok=True)
         try:
@@ -81,7 +94,10 @@ def lock_run(root: Path) -> BaseFileLock:
 
 
 def _holder(root: Path) -> str:
-    status = RunFolder(root=root).read_status()
+    try:
+        status = RunFolder(root=root).read_status()
+    except UserError:
+        return ""
     return f" ({status['pid']} on {status['host']})" if {"pid", "host"} <= set(status) else ""
 
 
@@ -90,7 +106,7 @@ def _refuse_foreign(root: Path) -> None:
     if not root.exists() or (root / "config.yaml").exists():
         return
     with disk_errors(root):
-        others = sorted(path.name for path in root.iterdir() if not _is_leftover(path) and path.name != _LOCK)
+        others = sorted(path.name for path in root.iterdir() if not _is_leftover(path) and path.name != LOCK_NAME)
     if others:
         raise UserError(
             f"{root} is not a run folder, but it holds {others[0]}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Mapping, Sequence
@@ -10,14 +13,38 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from filelock import BaseFileLock
 
 from atu.errors import UserError
 from atu.records import Answer, Judgement, Scoring, StageResult
-from atu.results.files import PARTIAL_SUFFIX, disk_errors, publish_folder, write_json_atomic, write_jsonl_atomic
+from atu.results.digests import (
+    DIGESTS_NAME,
+    DamagedError,
+    check_folder,
+    find_damage,
+    read_sealed_json,
+    write_digests,
+    write_sealed_json,
+)
+from atu.results.files import (
+    PARTIAL_SUFFIX,
+    disk_errors,
+    publish_folder,
+    remove_folder,
+    write_json_atomic,
+    write_jsonl_atomic,
+    write_text_atomic,
+)
+from atu.results.locks import is_abandoned
 from atu.results.manifest import now
+from atu.results.notices import notice
 from atu.results.rows import read_answers, read_stage, to_row
-from atu.user_files import read_json_object, read_yaml
+from atu.user_files import read_text, read_yaml
+
+_CHECK_LINE = "# check of these values: "
+_MEASURE_AGAIN = "Put it back, or run the command of this run again, which measures anew what it can."
+_ABANDONED = "its process ({pid}) ended without a word; the same command goes on from here"
 
 RunState = Literal["running", "done", "failed", "interrupted"]
 
@@ -109,19 +136,72 @@ class RunFolder:
         corrected = Judgement(scores=result.scores, answers=answers)
         write_evaluation(partial, {**(others or {}), "corrected": corrected})
         with disk_errors(final):
-            if final.exists():
-                shutil.rmtree(final)
+            write_digests(partial)
+            remove_folder(final)
         publish_folder(partial, final)
 
     def read_stages(self, scoring: Scoring = "corrected") -> list[StageResult]:
         """The finished stages, by index, with the scores of one scoring (none where it was not asked for).
 
         Raises:
-            UserError: a stage file is missing or broken.
+            UserError: a stage file is missing, broken, or not what was written.
         """
-        folders = sorted(path.parent for path in self.root.glob("stages/*/stage.json"))
-        finished = [folder for folder in folders if not folder.name.endswith(PARTIAL_SUFFIX)]
-        return sorted((read_stage(folder, scoring) for folder in finished), key=lambda stage: stage.index)
+        return sorted((self.read_stage(label, scoring) for label in self.stage_labels()), key=lambda stage: stage.index)
+
+    def read_stage(self, label: str, scoring: Scoring = "corrected") -> StageResult:
+        """One finished stage; raises as `read_stages` does."""
+        check_folder(self.stage_dir(label), _MEASURE_AGAIN)
+        return read_stage(self.stage_dir(label), scoring)
+
+    def stage_labels(self) -> list[str]:
+        """Labels of the finished stages, in order."""
+        names = [path.parent.name for path in self.root.glob("stages/*/stage.json")]
+        names += [path.parent.name for path in self.root.glob(f"stages/*/{DIGESTS_NAME}")]
+        return sorted(name for name in set(names) if not name.endswith(PARTIAL_SUFFIX))
+
+    def stage_fault(self, label: str) -> str | None:
+        """Why the record of a stage does not count; None when it is there, as it was written."""
+        folder = self.stage_dir(label)
+        if label not in self.stage_labels():
+            return f"{folder} is missing"
+        damaged = find_damage(folder)
+        return f"{folder / damaged[0]} is damaged" if damaged else None
+
+    def settle_stages(self, count: int, *, can_measure: bool) -> None:
+        """Bring the records in line with a model that has `count` stages behind it.
+
+        Those of later stages go: the run comes to them again. So does a damaged one of the last stage, where the model
+        is still the one that it left. The record of the untouched model is not looked at.
+
+        Args:
+            can_measure: no step has been made since.
+
+        Raises:
+            UserError: the record of an earlier stage is damaged, or the disk refuses.
+        """
+        for label in self.stage_labels():
+            folder, number = self.stage_dir(label), int(label.partition("-")[0])
+            fault = self.stage_fault(label)
+            if number > count:
+                with disk_errors(folder):
+                    remove_folder(folder)
+            elif number and fault is not None:
+                if number < count or not can_measure:
+                    raise UserError(f"{fault}{self._lost}")
+                notice(f"{fault}; the stage is measured again.")
+                with disk_errors(folder):
+                    remove_folder(folder)
+
+    def refuse_lost_stage(self, label: str) -> None:
+        """Raise UserError: the record of a stage is missing, and the model is no longer the one that it left."""
+        raise UserError(f"{self.stage_dir(label)} is missing{self._lost}")
+
+    @property
+    def _lost(self) -> str:
+        return (
+            ", and the model has gone on since, so that this stage cannot be measured again. Put it back, or delete "
+            f"{self.root} to start anew."
+        )
 
     def read_answers(self, label: str) -> list[Answer]:
         """The answers given at the end of a stage; empty when it asked no probes.
@@ -132,6 +212,7 @@ class RunFolder:
         folder = self.stage_dir(label)
         if not (folder / "stage.json").exists():
             raise UserError(f"{self.root} has no finished stage '{label}'.")
+        check_folder(folder, _MEASURE_AGAIN)
         path = folder / "answers.corrected.jsonl"
         if not path.exists():
             return []
@@ -141,27 +222,85 @@ class RunFolder:
         """The config of the run, as plain values.
 
         Raises:
-            UserError: no config.yaml, or it can't be parsed.
+            UserError: no config.yaml, or it can't be parsed, or its values are not those that were written.
         """
         if not self.config_path.exists():
             raise UserError(f"{self.root} is not a run folder: it has no {self.config_path.name}.")
-        return read_yaml(self.config_path)
+        value = read_yaml(self.config_path)
+        kept = re.search(rf"^{_CHECK_LINE}([0-9a-f]+)$", read_text(self.config_path), flags=re.MULTILINE)
+        if kept is not None and kept.group(1) != _values_check(value):
+            raise DamagedError(
+                f"{self.config_path} is damaged, or was edited: its values are not those that it was written with. Put "
+                "it back, or run the command of this run again."
+            )
+        return value
+
+    def write_config(self, config: Mapping[str, Any], config_hash: str) -> None:
+        """Keep the config, with a check of its values; comments and layout may be edited later.
+
+        Raises:
+            UserError: the disk refuses.
+        """
+        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
+        check = _values_check(yaml.safe_load(text))
+        write_text_atomic(self.config_path, f"# config hash: {config_hash}\n{text}{_CHECK_LINE}{check}\n")
 
     def write_manifest(self, value: Mapping[str, Any]) -> None:
         """Keep what `manifest` gave."""
-        write_json_atomic(self.manifest_path, dict(value))
+        write_sealed_json(self.manifest_path, value)
 
     def read_manifest(self) -> dict[str, Any]:
-        """What `write_manifest` kept; empty when the run did not come so far."""
-        return _optional(self.manifest_path)
+        """What `write_manifest` kept; empty when the run did not come so far.
+
+        Raises:
+            DamagedError: it is not what was written.
+        """
+        return _optional(
+            self.manifest_path,
+            "Put it back, or delete it: then nothing tells whether model and texts are those that the run began with.",
+        )
 
     def read_status(self) -> dict[str, Any]:
-        """What `set_status` said last; empty when it never did."""
-        return _optional(self.status_path)
+        """What `set_status` said last; empty when it never did.
+
+        A run that says it is running, but whose process on this machine is gone, is interrupted.
+
+        Raises:
+            DamagedError: it is not what was written.
+        """
+        status = _optional(self.status_path, "Delete it: the run's own command writes it anew.")
+        if status.get("state") == "running" and is_abandoned(self.root, status):
+            return status | {"state": "interrupted", "message": _ABANDONED.format(**status)}
+        return status
+
+    def is_done(self, *, sizes_only: bool = False) -> bool:
+        """Whether the run is through and what it made is there, whole; what is wrong is told.
+
+        A model card that was edited is told, and left.
+
+        Args:
+            sizes_only: do not read the model's files, only look at their sizes.
+        """
+        try:
+            if self.read_status().get("state") != "done":
+                return False
+            faults = [fault for label in self.stage_labels() if (fault := self.stage_fault(label)) is not None]
+        except DamagedError as error:
+            notice(str(error))
+            return False
+        if not (self.model_dir / "config.json").is_file():
+            faults.append(f"{self.model_dir} is missing")
+        damaged = find_damage(self.model_dir, sizes_only=sizes_only)
+        faults += [f"{self.model_dir / name} is damaged" for name in damaged if name != "README.md"]
+        if faults:
+            notice(f"{self.root} was done, but {faults[0]}: it is made again from the checkpoint.")
+        elif damaged:
+            notice(f"{self.model_dir / 'README.md'} was edited, or is damaged; it is left as it is.")
+        return not faults
 
     def set_status(self, state: RunState, stage: str, message: str) -> None:
         """Say where the run stands, for people and for `report.html`."""
-        write_json_atomic(
+        write_sealed_json(
             self.status_path,
             {
                 "state": state,
@@ -211,6 +350,12 @@ def flat_keys(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _optional(path: Path) -> dict[str, Any]:
+def _optional(path: Path, what_to_do: str) -> dict[str, Any]:
     """A JSON object that an unfinished run may not have yet."""
-    return read_json_object(path) if path.exists() else {}
+    return read_sealed_json(path, what_to_do) if path.exists() else {}
+
+
+def _values_check(value: Any) -> str:
+    """A check of the values of a yaml file; comments and layout play no part."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from atu.errors import UserError
+from atu.results.digests import sealed, unsealed
 from atu.results.files import append_jsonl, write_jsonl_atomic
 from atu.results.history import HistoryRow, history, stage_results, step_rows
 from atu.results.run_folder import RunFolder, RunState
@@ -21,7 +22,7 @@ logger = logging.getLogger("atu")
 
 @dataclass(frozen=True)
 class MetricLog:
-    """Appends to `metrics.jsonl`: rows `{"step": 12, "stage": 2, "name": "train/loss", "value": 0.41}`."""
+    """Appends to `metrics.jsonl`: rows `{"step": 12, "stage": 2, "name": "train/loss", "value": 0.41}`, sealed."""
 
     path: Path
 
@@ -40,18 +41,30 @@ class MetricLog:
         """
         if not math.isfinite(value):
             raise ValueError(f"{name} is {value} at step {step} of stage {stage}; only finite values are logged")
-        append_jsonl(self.path, [{"step": step, "stage": stage, "name": name, "value": float(value)}])
+        append_jsonl(self.path, [sealed({"step": step, "stage": stage, "name": name, "value": float(value)})])
 
     def rewind(self, step: int) -> None:
         """Drop the rows after global step `step`, which the resumed run will log again."""
-        if not self.path.exists():
-            return
-        rows = read_jsonl(self.path, allow_cut_tail=True)
-        write_jsonl_atomic(self.path, [row for row in rows if row["step"] <= step])
+        if self.path.exists():
+            write_jsonl_atomic(self.path, [sealed(row) for row in self.rows() if row["step"] <= step])
 
-    def rows(self) -> list[dict[str, float | int | str]]:
-        """All rows, in the order logged; empty when nothing was logged yet."""
-        return read_jsonl(self.path, allow_cut_tail=True) if self.path.exists() else []
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows, in the order logged, without their checks; empty when nothing was logged yet.
+
+        Raises:
+            UserError: a row is not what was logged.
+        """
+        try:
+            rows = read_jsonl(self.path, allow_cut_tail=True) if self.path.exists() else []
+            return [self._unsealed(row, number) for number, row in enumerate(rows, start=1)]
+        except UserError as error:
+            raise UserError(f"{error} Delete that line; the curves then lack its value.") from error
+
+    def _unsealed(self, row: dict[str, Any], number: int) -> dict[str, Any]:
+        try:
+            return unsealed(row)
+        except ValueError as error:
+            raise UserError(f"{self.path}, row {number}: {error}.") from error
 
 
 class Sink(Protocol):

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from atu.errors import UserError
 from atu.results.config import WandbConfig
-from atu.results.files import write_json_atomic
+from atu.results.digests import read_sealed_json, write_sealed_json
 from atu.results.history import HistoryRow
 from atu.results.run_folder import RunFolder, RunState
 from atu.results.wandb_client import import_wandb, log_in, one_line
 from atu.results.wandb_rows import MANIFEST, RECORD, to_wandb
-from atu.user_files import read_json
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -105,7 +104,7 @@ def open_wandb(folder: RunFolder, config: WandbConfig) -> WandbSink:
     config = _complete(config, folder, kept)
     if is_online and is_chosen:
         _refuse_foreign(wandb, config)
-    write_json_atomic(folder.wandb_path, {key: value for key, value in asdict(config).items() if key != "mode"})
+    write_sealed_json(folder.wandb_path, {key: value for key, value in asdict(config).items() if key != "mode"})
     try:
         run = wandb.init(
             entity=config.entity,
@@ -152,7 +151,7 @@ def read_kept(folder: RunFolder) -> WandbConfig:
     if not folder.wandb_path.exists():
         return WandbConfig()
     try:
-        return WandbConfig(**read_json(folder.wandb_path))
+        return WandbConfig(**read_sealed_json(folder.wandb_path, "Delete it, and name the run's wandb.id."))
     except TypeError as error:
         raise UserError(f"{folder.wandb_path} is not what a tracked run leaves: {error}.") from error
 

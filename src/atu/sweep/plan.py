@@ -86,7 +86,7 @@ def _end_of(config: RunConfig) -> JobEnd | None:
     """How the run of this config ended earlier, when there is nothing left to do."""
     folder = RunFolder(root=root_of(config))
     try:
-        if folder.read_status().get("state") != "done":
+        if not folder.is_done(sizes_only=True):
             return None
         refuse_other_config(folder.root, folder.read_config(), to_mapping(config), NOT_DEFINING)
     except UserError as error:

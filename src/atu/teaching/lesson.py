@@ -20,12 +20,18 @@ from atu.models.hook import logits_from_hidden
 from atu.models.language_model import LanguageModel
 from atu.models.packing import pack, packed_states
 from atu.models.rows import Row, batch_indices
+from atu.results.digests import DamagedError
+from atu.results.files import remove_folder
+from atu.results.notices import notice
 from atu.teaching.config import Recipe
 from atu.training.checkpoint import (
     Checkpoint,
     Progress,
+    check_parts,
+    fitting,
     load_checkpoint,
     optimizer_tensors,
+    previous_of,
     restore_optimizer,
     save_checkpoint,
 )
@@ -75,13 +81,22 @@ class Lesson:
         return self.progress.step >= self.steps
 
     def resume(self) -> bool:
-        """Take up the last checkpoint; False when there is none."""
-        checkpoint = load_checkpoint(self.folder)
+        """Take up the last checkpoint; False when there is none, or none that is whole: it is in the cache."""
+        try:
+            checkpoint = load_checkpoint(self.folder)
+        except DamagedError:
+            notice(f"The teaching kept in {self.folder} is damaged; it starts again.")
+            for folder in (self.folder, previous_of(self.folder)):
+                remove_folder(folder)
+            return False
         if checkpoint is None:
             return False
+        is_finished = checkpoint.progress.step >= self.steps
+        with fitting(self.folder):
+            check_parts(checkpoint, [] if is_finished else ["optimizer"])
+            restore_parameters(self._named, checkpoint.llm)
+            restore_optimizer(self._optimizer, checkpoint.others.get("optimizer", {}))
         self.progress = checkpoint.progress
-        restore_parameters(self._named, checkpoint.llm)
-        restore_optimizer(self._optimizer, checkpoint.others.get("optimizer", {}))
         return True
 
     def run(self, advance: Callable[[int, int, str], None]) -> None:

@@ -12,6 +12,7 @@ from atu.errors import UserError
 from atu.models.adapters import adapter_parameters
 from atu.models.hook import final_norm, forward_to_hook, transformer_blocks
 from atu.models.language_model import LanguageModel
+from atu.training.checkpoint import check_tensors
 from atu.training.sharding import divided_like
 
 
@@ -62,6 +63,11 @@ def check_reach(llm: LanguageModel, hook_layer: int) -> None:
 
 @torch.no_grad()
 def restore_parameters(parameters: Mapping[str, Parameter], tensors: Mapping[str, Tensor]) -> None:
-    """Copy the tensors of a checkpoint into the parameters of the same names."""
+    """Copy the tensors of a checkpoint into the parameters of the same names.
+
+    Raises:
+        MisfitError: other names, shapes or types.
+    """
+    check_tensors("the LLM", tensors, parameters)
     for name, parameter in parameters.items():
         parameter.copy_(divided_like(tensors[name], parameter))

@@ -34,6 +34,9 @@ from atu.training.activations import checkpoint_activations
 from atu.training.checkpoint import (
     Checkpoint,
     Progress,
+    check_parts,
+    check_tensors,
+    fitting,
     load_checkpoint,
     optimizer_tensors,
     restore_optimizer,
@@ -95,25 +98,37 @@ class Trainer:
             )
 
     def resume(self) -> bool:
-        """Load the last checkpoint; False when there is none."""
+        """Load the last checkpoint; False when there is none.
+
+        Raises:
+            UserError: it is damaged, or its tensors are not those of this run.
+        """
         checkpoint = processes.main_first(lambda: load_checkpoint(self.folder))
         if checkpoint is None:
             return False
-        self.progress = checkpoint.progress
-        restore_parameters(self.trained, checkpoint.llm)
-        for name, predictor in self._predictors():
-            predictor.load_state_dict(checkpoint.others[name])
-        for name, optimizer in self.optimizers.items():
-            restore_optimizer(optimizer, checkpoint.others.get(f"optimizer-{name}", {}))
+        with fitting(self.folder):
+            self._restore(checkpoint)
         scatter(self.llm.model)  # what was gathered before is old
         gather(self.llm.model)
         return True
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        predictors = dict(self._predictors())
+        check_parts(checkpoint, [*predictors, *(_optimizer_file(name) for name in self.optimizers)])
+        restore_parameters(self.trained, checkpoint.llm)
+        for name, predictor in predictors.items():
+            check_tensors(name, checkpoint.others[name], predictor.state_dict())
+            predictor.load_state_dict(checkpoint.others[name])
+        for name, optimizer in self.optimizers.items():
+            restore_optimizer(optimizer, checkpoint.others[_optimizer_file(name)])
+        self.progress = checkpoint.progress
 
     def save(self, *, llm_changed: bool) -> None:
         """Write a checkpoint of the present state. The main process does it; all help where the state is divided."""
         others = {name: dict(predictor.state_dict()) for name, predictor in self._predictors()}
         for name, optimizer in self.optimizers.items():
-            others[f"optimizer-{name}"] = {key: whole(value) for key, value in optimizer_tensors(optimizer).items()}
+            state = optimizer_tensors(optimizer)
+            others[_optimizer_file(name)] = {key: whole(value) for key, value in state.items()}
         llm = {name: whole(parameter.detach()) for name, parameter in self.trained.items()}
         if not processes.is_main():
             return
@@ -327,6 +342,11 @@ class Trainer:
                 f"The {kind} loss is not finite at step {self.progress.step + 1} of stage {self.progress.stage + 1}. "
                 f"The last checkpoint is kept. Lower task.training_module.{key} under a new name= and run again."
             )
+
+
+def _optimizer_file(name: str) -> str:
+    """What an optimiser's file in a checkpoint is called."""
+    return f"optimizer-{name}"
 
 
 def _warmed_up(rate: float, warmup_steps: int) -> Callable[[int], float]:

@@ -1,0 +1,17 @@
+"""One line to the user about what was mended on the way: on stderr, and in the log of the run that goes on."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from atu.launched import is_speaker
+
+logger = logging.getLogger("atu")
+
+
+def notice(message: str) -> None:
+    """Say it once: among several processes of a run, the first one speaks."""
+    if is_speaker():
+        logger.info(message)  # a warning would come to stderr a second time where nothing is logged
+        print(f"warning: {message}", file=sys.stderr, flush=True)

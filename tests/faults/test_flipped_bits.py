@@ -1,0 +1,118 @@
+"""One bit of one file of a run is another: the same command ends in the right weights and numbers, or in one line."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from workplace import Workplace
+
+from atu.errors import UserError
+from atu.results.collect import record_of
+from atu.results.run_folder import RunFolder
+from atu.results.tracking import MetricLog
+from atu.run import run
+from atu.training.trainer import Trainer
+from atu.user_files import file_sha256
+
+STAGES = "task.stages=[{type: training, steps: 2}, {type: unlearning, steps: 2}, {type: unlearning, steps: 2}]"
+UNREAD = {".lock", "log.txt", "report.html"}
+"""No run and no report is built on these."""
+
+
+def flip(path: Path, chance: random.Random) -> None:
+    """One bit, anywhere."""
+    data = bytearray(path.read_bytes())
+    data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+    path.write_bytes(data)
+
+
+def numbers(folder: RunFolder) -> Any:
+    """All that a report shows of a run, and its weights."""
+    record = record_of(folder.root, "tiny")
+    stages = {
+        scoring: [(stage.label, stage.scores, stage.signals) for stage in found]
+        for scoring, found in record.stages.items()
+    }
+    answers = {label: folder.read_answers(label) for label in folder.stage_labels()}
+    return (
+        record.method,
+        record.target,
+        record.model,
+        record.seed,
+        stages,
+        answers,
+        MetricLog(folder.metrics_path).rows(),
+    )
+
+
+def chosen(root: Path, state: str, chance: random.Random) -> list[str]:
+    """Files of a run; of one that was killed, where each takes its time, one of each stage."""
+    files = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+    files = [file for file in files if file not in UNREAD]
+    if state == "done":
+        return files
+    stages = sorted({file.rpartition("/")[0] for file in files if file.startswith("stages/")})
+    of_stages = [chance.choice([file for file in files if file.startswith(stage)]) for stage in stages]
+    return [*(file for file in files if not file.startswith("stages/")), *of_stages]
+
+
+@pytest.mark.parametrize("state", ["done", "killed"])
+def test_one_flipped_bit_in_each_file_of_a_run(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    config = workplace.config(STAGES)
+
+    def command() -> RunFolder:
+        folder = run(config)
+        folder.close()
+        return folder
+
+    whole = command()
+    expected, model = numbers(whole), file_sha256(whole.model_dir / "model.safetensors")
+    if state == "killed":
+        shutil.rmtree(whole.root)
+        kill_at_stage(2, monkeypatch, command)
+    kept = Path(shutil.copytree(whole.root, workplace.root / "kept"))
+    chance, silent, refusals = random.Random(0), [], dict[str, str]()
+    for file in chosen(kept, state, chance):
+        shutil.rmtree(whole.root)
+        shutil.copytree(kept, whole.root)
+        flip(whole.root / file, chance)
+        try:
+            found = numbers(whole)  # as a report shows the folder before anybody runs it again
+            if state == "done" and found != expected:
+                silent.append(f"report of {file}")
+        except UserError as error:
+            refusals[f"report of {file}"] = str(error)
+        try:
+            found = numbers(command())
+            if found != expected or file_sha256(whole.model_dir / "model.safetensors") != model:
+                silent.append(file)
+        except UserError as error:
+            refusals[file] = str(error)
+    assert silent == []
+    assert not [refusal for refusal in refusals.values() if "\n" in refusal]
+    assert all(Path(name.split()[-1]).name in refusal for name, refusal in refusals.items()), refusals
+    # These are made again, or not needed: the run goes on.
+    mended = {"config.yaml", "status.json", "stages/00-before"} | ({"model"} if state == "done" else set())
+    assert not [file for file in refusals if any(file.startswith(name) for name in mended)], refusals
+
+
+def kill_at_stage(stage: int, monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> None:
+    """The process ends before this stage begins."""
+    run_stage = Trainer.run_stage
+
+    def killed(trainer: Trainer, *arguments: Any) -> None:
+        if trainer.progress.stage == stage:
+            raise KeyboardInterrupt
+        run_stage(trainer, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "run_stage", killed)
+        with pytest.raises(KeyboardInterrupt):
+            work()
