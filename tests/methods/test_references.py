@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import torch
 from tiny_training import HOOK_LAYER, RETAIN, own_llm, rows
@@ -22,7 +23,8 @@ def test_final_states_times_the_head_are_the_models_logits(tiny_llm: LanguageMod
     states, head = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER), original_head(tiny_llm)
     for row, final, hook in zip(texts, states.final, states.hook, strict=True):
         alone = tiny_llm.model(torch.tensor([row.ids]), output_hidden_states=True)
-        torch.testing.assert_close(head(final), alone.logits[0], rtol=1e-4, atol=1e-4)
+        before_scored = alone.logits[0, row.first_scored - 1 : -1]  # the states of a prompt are not kept
+        torch.testing.assert_close(head(final), before_scored, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(hook, alone.hidden_states[HOOK_LAYER][0], rtol=1e-4, atol=1e-4)
 
 
@@ -62,7 +64,7 @@ def test_a_second_call_finds_them_again(tiny_llm: LanguageModel, cache: Path) ->
     second = reference_states(known, texts, hook_layer=HOOK_LAYER, progress=progress)
     assert calls == [(10, 10)]
     assert all(torch.equal(a, b) for a, b in zip(first.final + first.hook, second.final + second.hook, strict=True))
-    assert len(list(cache.rglob("*.safetensors"))) == 1
+    assert len(list(cache.rglob("*.safetensors"))) == 2  # a file for the final states, one for those at the hook
 
     other_weights = dataclasses.replace(tiny_llm, provenance={"sha256": "of others"})
     for llm, settings in (
@@ -72,6 +74,40 @@ def test_a_second_call_finds_them_again(tiny_llm: LanguageModel, cache: Path) ->
     ):
         reference_states(llm, texts, **settings, progress=progress)
     assert len(calls) == 4
+
+
+def test_only_what_is_missing_is_computed(tiny_llm: LanguageModel, cache: Path) -> None:
+    known = dataclasses.replace(tiny_llm, provenance={"sha256": "of these weights"})
+    texts, calls = rows(tiny_llm, TEXTS), list[tuple[int, int]]()
+
+    def read(**settings: Any) -> tuple[int, int]:
+        """Blocks that ran, and files that are there."""
+        ran: list[int] = []
+        handles = [
+            block.register_forward_hook(lambda *_, number=number: ran.append(number))
+            for number, block in enumerate(tiny_llm.model.model.layers)
+        ]
+        reference_states(known, texts, **settings, progress=lambda done, total: calls.append((done, total)))
+        for handle in handles:
+            handle.remove()
+        return len(ran), len(list(cache.rglob("*.safetensors")))
+
+    assert read(final=False, hook_layer=1) == (1, 1)  # the two blocks above are not run
+    assert read(final=False, hook_layer=1) == (0, 1)
+    assert read(final=False, hook_layer=2, lower_block=1) == (2, 2)  # behind one block is at hook layer 1
+    assert read(final=True, hook_layer=2, lower_block=1) == (3, 3)
+    assert read(final=True) == (0, 3)
+    assert len(calls) == 3
+
+
+def test_what_a_pass_up_to_a_layer_gives_is_what_a_whole_one_gives(tiny_llm: LanguageModel) -> None:
+    texts = rows(tiny_llm, TEXTS)
+    for packed in (False, True):
+        whole = reference_states(tiny_llm, texts, hook_layer=2, lower_block=1, packed=packed)
+        cut = reference_states(tiny_llm, texts, final=False, hook_layer=2, lower_block=1, packed=packed)
+        assert not cut.final
+        for one, other in zip(whole.hook + whole.lower, cut.hook + cut.lower, strict=True):
+            assert torch.equal(one, other)
 
 
 def test_a_model_without_a_checksum_is_run_each_time(tiny_llm: LanguageModel, cache: Path) -> None:
@@ -89,14 +125,15 @@ def test_nothing_can_be_read_from_a_hidden_token(tiny_llm: LanguageModel) -> Non
     texts = [of_tokens(11, 300, 12, 301, 13), of_tokens(11, 302, 12, 303, 13)]
     hidden = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER, hidden=[(1, 3), (1, 3)])
     seen = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER)
-    for states in (hidden.final, hidden.hook):
-        assert all(torch.equal(states[0][t], states[1][t]) for t in (0, 2, 4))
-    assert not any(torch.allclose(seen.final[0][t], seen.final[1][t], atol=1e-3) for t in (2, 4))
+    assert all(torch.equal(hidden.final[0][t], hidden.final[1][t]) for t in (0, 2))
+    assert all(torch.equal(hidden.hook[0][t], hidden.hook[1][t]) for t in (0, 2, 4))
+    assert not torch.allclose(seen.final[0][2], seen.final[1][2], atol=1e-3)
+    assert not torch.allclose(seen.hook[0][4], seen.hook[1][4], atol=1e-3)
 
 
 def test_hiding_leaves_the_others_where_they_were(tiny_llm: LanguageModel) -> None:
     # Without hidden tokens in a text, nothing changes; with them, what stands before them does not.
-    texts = [of_tokens(11, 12, 13, 14), of_tokens(11, 12, 300, 13)]
+    texts = [of_tokens(11, 12, 13, 14), of_tokens(11, 12, 300, 13, 14)]
     hidden = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER, hidden=[(), (2,)])
     seen = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER)
     assert torch.equal(hidden.final[0], seen.final[0])

@@ -13,7 +13,7 @@ from tiny_training import HOOK_LAYER, STAGE, materials, own_llm, predictor, task
 from torch import Tensor
 
 from atu.methods.losses import ga_loss, npo_loss, random_direction, redirect_loss
-from atu.methods.references import scored_labels, scored_states
+from atu.methods.references import ReferenceStates, scored_labels, scored_states
 from atu.methods.token_terms import retain_term
 from atu.methods.unlearning import Unlearning, held_out_signals
 from atu.models.hook import final_hidden_states, forward_to_hook, logits_from_hidden
@@ -494,7 +494,9 @@ def test_above_frozen_blocks_loss_and_gradients_are_those_of_the_whole_pass(
         config = task({"first_trained_layer": first_layer}, **objective)
         forecast = predictor().requires_grad_(False).eval() if config.needs_predictor else None
         inputs = materials(llm, tiny_encoder, config)
-        assert bool(inputs.forget.states.lower) == bool(first_layer)
+        reads_forget = config.objective.token != "refusal"
+        assert bool(inputs.forget.states.lower) == (bool(first_layer) and reads_forget)
+        assert bool(inputs.held_out_forget.states.lower) == bool(first_layer)
         damage(llm)
         losses = Unlearning(llm, config, inputs, forecast).losses(dataclasses.replace(STAGE, threshold=-1.0), 0, 0)
         losses["total"].backward()
@@ -505,3 +507,46 @@ def test_above_frozen_blocks_loss_and_gradients_are_those_of_the_whole_pass(
         )
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("objective", "kept"),
+    [
+        # Of forget texts (and with the concept hidden), retain texts, held-out texts: f final, h hook, l lower.
+        ({"embedding": "redirect", "token": "distill", "teacher": "bounded"}, ("fhl", "fh", "fhl", "fhl")),
+        ({"embedding": "redirect"}, ("hl", "h", "fhl", "fhl")),
+        ({"embedding": "push", "retain_weight": 0.0}, ("hl", "", "hl", "fhl")),
+        ({"embedding": "enpo"}, ("hl", "", "fhl", "fhl")),
+        ({"representation": "rmu", "retain_weight": 0.0}, ("hl", "", "", "fl")),
+        ({"representation": "rmu", "adaptive_steering": False}, ("l", "", "fl", "fl")),
+        ({"token": "distill", "teacher": "bounded"}, ("fl", "f", "fl", "fl")),
+        ({"token": "distill", "teacher": "masked"}, ("fl", "", "fl", "fl")),
+        ({"token": "distill", "teacher": "undial", "gamma": 5.0}, ("fl", "", "fl", "fl")),
+        ({"token": "distill", "npo_weight": 0.5}, ("fl", "", "fl", "fl")),
+        ({"token": "npo"}, ("fl", "", "fl", "fl")),
+        ({"token": "dpo"}, ("fl", "", "fl", "fl")),
+        ({"token": "ga"}, ("l", "", "fl", "fl")),
+        ({"token": "simnpo", "retain_weight": 0.0}, ("l", "", "", "fl")),
+        ({"token": "refusal"}, ("", "", "fl", "fl")),
+    ],
+)
+def test_states_that_no_term_reads_are_not_kept(
+    llm: LanguageModel, tiny_encoder: Path, objective: dict[str, Any], kept: tuple[str, str, str, str]
+) -> None:
+    def kinds(states: ReferenceStates | None) -> str:
+        if states is None:
+            return ""
+        found = {"f": states.final, "h": states.hook, "l": states.lower}
+        return "".join(kind for kind, rows in found.items() if rows)
+
+    config = task({"first_trained_layer": 1}, **objective)
+    inputs = materials(llm, tiny_encoder, config)
+    sets = (inputs.forget.states, inputs.forget.blind, inputs.retain.states, inputs.held_out_retain.states)
+    assert tuple(map(kinds, sets)) == kept
+    assert kinds(inputs.held_out_forget.states) == kept[3]
+    if inputs.refusals is not None:
+        assert kinds(inputs.refusals.states) == ("fl" if config.objective.token == "dpo" else "l")
+    # What is kept is enough.
+    fits = [predictor().requires_grad_(False).eval() if config.needs_predictor else None for _ in range(2)]
+    Unlearning(llm, config, inputs, *fits).losses(STAGE, 0, 0)
+    held_out_signals(llm, inputs)

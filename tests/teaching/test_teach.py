@@ -137,7 +137,7 @@ def test_the_kl_holds_the_model_on_general_rows(tiny_folder: Path, two_people: P
                 chat=tuple(build_rows(llm, plan.chat, max_tokens=128)),
                 plain=tuple(build_rows(llm, plan.plain, max_tokens=128)),
                 general=tuple(rows),
-                general_states=reference_states(llm, rows, hook_layer=1),
+                general_states=reference_states(llm, rows),
             ),
             Recipe(facts_per_step=4, general_weight=weight, learning_rate=2e-3, warmup_steps=0),
             seed=0,

@@ -263,7 +263,7 @@ def test_references_are_those_of_the_original_model(build: Build, tiny_llm: Lang
     row, states = trainer.materials.forget.rows[0], trainer.materials.forget.states.final[0]
     with torch.no_grad():
         expected = tiny_llm.model.model(input_ids=torch.tensor([row.ids]), use_cache=False).last_hidden_state[0]
-    torch.testing.assert_close(states, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(states, expected[row.first_scored - 1 : -1], rtol=1e-4, atol=1e-4)
 
 
 def test_adapters_that_the_whole_loss_lies_below_are_refused(build: Build) -> None:

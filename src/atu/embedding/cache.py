@@ -1,43 +1,172 @@
-"""Arrays that are computed once and found again by what they were computed from."""
+"""Arrays that are computed once and found again by what they were computed from.
+
+An array may be larger than the memory: it is written in pieces as it is computed, and what is given back lies on disk
+and is read where it is looked at.
+"""
 
 from __future__ import annotations
 
+import json
+import math
 import os
-from collections.abc import Callable
-from contextlib import suppress
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import BinaryIO
 
+import numpy as np
+import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from atu.errors import UserError
 from atu.results.files import cache_root
 
+IN_MEMORY_BYTES = 1 << 30
+"""Up to this size an array that is only used for a while is kept in memory."""
+_NAME = "array"
 
-def cached_arrays(room: str, key: str, build: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The arrays stored under `room/key`, built and stored first when they are not there.
+Put = Callable[[str, Tensor], None]
+"""Called with the name of an array and its next rows."""
+Build = Callable[[list[str], Put], None]
+"""Called with the names of the arrays that are missing; it must put all rows of each, in order."""
 
-    The file is written beside and renamed, so that a killed process leaves nothing that looks whole. An
-    unreadable file is built anew.
+
+@dataclass(frozen=True)
+class Wanted:
+    """A float32 array."""
+
+    key: str
+    """What tells it from all others."""
+    shape: tuple[int, ...]
+
+
+def cached_arrays(room: str, wanted: Mapping[str, Wanted], build: Build) -> dict[str, Tensor]:
+    """The arrays by name, memory-mapped from `room/key`; those that are not there are built and stored first.
+
+    Files are written beside and renamed, so that a killed process leaves nothing that looks whole. An unreadable file,
+    or one of another shape, is built anew.
 
     Raises:
         UserError: the cache folder cannot be written.
     """
-    path = cache_root() / room / f"{key}.safetensors"
+    paths = {name: cache_root() / room / f"{array.key}.safetensors" for name, array in wanted.items()}
+    found = {name: _find(paths[name], array.shape) for name, array in wanted.items()}
+    missing = [name for name, array in found.items() if array is None]
+    if missing:
+        with ExitStack() as files:
+            writers = {name: files.enter_context(_writer(paths[name], wanted[name].shape, name)) for name in missing}
+            build(missing, lambda name, rows: writers[name].put(rows))
+    return {name: load_file(paths[name])[_NAME] if array is None else array for name, array in found.items()}
+
+
+def built_arrays(shapes: Mapping[str, tuple[int, ...]], build: Build) -> dict[str, Tensor]:
+    """The arrays by name, kept by nobody: in memory, or where they are large in a file that has no name.
+
+    Raises:
+        UserError: the cache folder, where such a file lies, cannot be written.
+    """
+    total = sum(4 * math.prod(shape) for shape in shapes.values())
+    with ExitStack() as files:
+        if total <= IN_MEMORY_BYTES:
+            arrays = {name: torch.empty(shape) for name, shape in shapes.items()}
+            places = dict.fromkeys(shapes, 0)
+
+            def put(name: str, rows: Tensor) -> None:
+                arrays[name][places[name] : places[name] + len(rows)] = rows
+                places[name] += len(rows)
+
+            build(list(shapes), put)
+            return arrays
+        writers = {name: files.enter_context(_unnamed_writer(shape)) for name, shape in shapes.items()}
+        build(list(shapes), lambda name, rows: writers[name].put(rows))
+        return {name: writer.mapped() for name, writer in writers.items()}
+
+
+@dataclass
+class _Writer:
+    """Writes the rows of one array behind each other."""
+
+    file: BinaryIO
+    path: Path
+    shape: tuple[int, ...]
+    rows: int = 0
+
+    def put(self, rows: Tensor) -> None:
+        assert rows.shape[1:] == self.shape[1:]
+        with _write_errors(self.path):
+            self.file.write(rows.contiguous().float().numpy().tobytes())
+        self.rows += len(rows)
+
+    def mapped(self) -> Tensor:
+        """The array of a file that holds nothing else."""
+        assert self.rows == self.shape[0]
+        with _write_errors(self.path):
+            self.file.flush()
+        return torch.from_numpy(np.memmap(self.file, dtype=np.float32, mode="c", shape=self.shape))
+
+
+def _find(path: Path, shape: tuple[int, ...]) -> Tensor | None:
     with suppress(SafetensorError, OSError):
-        return load_file(path)
-    arrays = {name: tensor.contiguous() for name, tensor in build().items()}
-    partial = path.with_suffix(f".{os.getpid()}.partial")
+        array = load_file(path).get(_NAME)
+        if array is not None and array.shape == shape and array.dtype == torch.float32:
+            return array
+    return None
+
+
+@contextmanager
+def _writer(path: Path, shape: tuple[int, ...], name: str) -> Iterator[_Writer]:
+    """Writes a file of the safetensors format, which has no writer of its own for what comes in pieces."""
+    partial = path.with_suffix(f".{name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(arrays, partial)
-        with partial.open("rb") as handle:
-            os.fsync(handle.fileno())
-        partial.replace(path)
-    except (OSError, SafetensorError) as error:
+        with _write_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = partial.open("wb")
+        with file:
+            writer = _Writer(file, path, shape)
+            with _write_errors(path):
+                file.write(_header(shape))
+            yield writer
+            assert writer.rows == shape[0], f"{writer.rows} rows of {shape[0]}"
+            with _write_errors(path):
+                file.flush()
+                os.fsync(file.fileno())
+        with _write_errors(path):
+            partial.replace(path)
+    except BaseException:
         with suppress(OSError):
             partial.unlink()
+        raise
+
+
+@contextmanager
+def _unnamed_writer(shape: tuple[int, ...]) -> Iterator[_Writer]:
+    """Writes a file that is gone when nobody reads it any more, even where the process is killed."""
+    root = cache_root()
+    with _write_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+        file = TemporaryFile(dir=root)  # noqa: SIM115
+    with file:
+        yield _Writer(file, root, shape)
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """What stands before the numbers: the length of a JSON text in 8 bytes, and that text, filled up to 8 bytes."""
+    entry = {"dtype": "F32", "shape": list(shape), "data_offsets": [0, 4 * math.prod(shape)]}
+    text = json.dumps({_NAME: entry}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text
+
+
+@contextmanager
+def _write_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
         raise UserError(
             f"Cannot write the cache file {path}: {error}. Free some space or set ATU_CACHE to another folder."
         ) from error
-    return arrays

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from atu.embedding.cache import cached_arrays
+from atu.embedding.cache import Put, Wanted, cached_arrays
 from atu.embedding.encoder import TextEncoder
 from atu.errors import UserError
 from atu.models.rows import Row
@@ -106,9 +106,9 @@ def embed_windows(
             "windows": [list(ids) for ids in ids_of_window],
         }
     )
-    arrays = cached_arrays(
-        "windows",
-        key,
-        lambda: {"embeddings": encoder.embed_ids(list(ids_of_window), form=config.token_form, progress=progress)},
-    )
-    return Windows(arrays["embeddings"], tuple(index))
+
+    def build(_: list[str], put: Put) -> None:
+        put("embeddings", encoder.embed_ids(list(ids_of_window), form=config.token_form, progress=progress))
+
+    wanted = {"embeddings": Wanted(key, (len(ids_of_window), encoder.dim))}
+    return Windows(cached_arrays("windows", wanted, build)["embeddings"], tuple(index))

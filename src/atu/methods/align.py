@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from atu import processes
+from atu.embedding.cache import Put, built_arrays
 from atu.embedding.predictor import Predictor
 from atu.embedding.target import center
 from atu.embedding.windows import Windows
@@ -60,20 +61,26 @@ def hook_states(
     packed: bool = False,
     known: ReferenceStates | None = None,
 ) -> tuple[Float[Tensor, "_ d_llm"], ...]:
-    """States of each row at the hook layer of the LLM as it is now, float32 on the CPU.
+    """States of each row at the hook layer of the LLM as it is now, float32 on the CPU or in a file.
 
     Args:
         packed: read several texts in one row, where the model can.
         known: of the same rows, with what frozen blocks made of them.
     """
-    hidden = []
-    for start in range(0, len(rows), _BATCH_SIZE):
-        chosen = list(range(start, min(start + _BATCH_SIZE, len(rows))))
-        batch = collate(rows, chosen, pad_id=llm.pad_id, device=llm.device)
-        lower = None if known is None else known.padded_lower(batch)
-        states = read_batch_to_hook(llm, batch, hook_layer, packed=packed, lower=lower).float().cpu()
-        hidden += [states[b, : len(rows[i].ids)].clone() for b, i in enumerate(chosen)]
-    return tuple(hidden)
+    lengths = [len(row.ids) for row in rows]
+
+    def build(_: list[str], put: Put) -> None:
+        for start in range(0, len(rows), _BATCH_SIZE):
+            chosen = list(range(start, min(start + _BATCH_SIZE, len(rows))))
+            batch = collate(rows, chosen, pad_id=llm.pad_id, device=llm.device)
+            lower = None if known is None else known.padded_lower(batch)
+            states = read_batch_to_hook(llm, batch, hook_layer, packed=packed, lower=lower).float().cpu()
+            for b, i in enumerate(chosen):
+                put("hidden", states[b, : lengths[i]])
+
+    width = llm.model.config.get_text_config().hidden_size
+    hidden = built_arrays({"hidden": (sum(lengths), width)}, build)["hidden"]
+    return tuple(hidden.split(lengths))
 
 
 def align_losses(

@@ -138,21 +138,54 @@ def prepare_materials(
     ids = torch.tensor([rows.forget[0].ids], device=llm.device)
     begins_above = trained_layers.start > 0 and can_begin_at(llm.model, ids, trained_layers.start)
 
-    def states(group: Sequence[Row], what: str, hidden: Sequence[Sequence[int]] | None = None) -> ReferenceStates:
+    def states(
+        group: Sequence[Row],
+        what: str,
+        *,
+        final: bool,
+        hook: bool,
+        is_read: bool = True,
+        hidden: Sequence[Sequence[int]] | None = None,
+    ) -> ReferenceStates:
+        """What is compared with, and where passes begin over rows that training reads; nothing else is kept."""
+        lower_block = trained_layers.start if begins_above and is_read else 0
+        if not (final or hook or lower_block):
+            return ReferenceStates()
         with autocast():
             return reference_states(
                 llm,
                 group,
-                hook_layer=hook_layer,
-                lower_block=trained_layers.start if begins_above and hidden is None else 0,
+                final=final,
+                hook_layer=hook_layer if hook else None,
+                lower_block=lower_block,
                 hidden=hidden,
                 packed=packed,
                 progress=progress(f"reference: {what}"),
             )
 
+    objective, aligns = task.objective, task.needs_predictor
     blind = None
-    if task.objective.needs_blind_states:
-        blind = states(rows.forget, "concept hidden", [concept_positions(row, words) for row in rows.forget])
+    if objective.needs_blind_states:
+        blind = states(
+            rows.forget,
+            "concept hidden",
+            final=objective.needs_blind_logits,
+            hook=objective.needs_blind_hook,
+            is_read=False,
+            hidden=[concept_positions(row, words) for row in rows.forget],
+        )
+    forget_states = states(
+        rows.forget,
+        "forget texts",
+        final=objective.needs_original_logits,
+        hook=aligns or objective.needs_original_hook,
+        is_read=objective.reads_forget_texts,
+    )
+    has_retain = objective.retain_weight > 0
+    retain_states = states(rows.retain, "retain texts", final=has_retain, hook=aligns, is_read=has_retain or aligns)
+    refusals = None
+    if rows.refusals:
+        refusals = RowSet(rows.refusals, states(rows.refusals, "refusals", final=objective.token == "dpo", hook=False))
     small = small_words((*rows.forget, *rows.retain))
     named: tuple[tuple[int, ...], ...] = ()
     if task.objective.hide_names:
@@ -161,16 +194,18 @@ def prepare_materials(
     if not any(telling):
         telling = tuple(concept_positions(row, words) for row in rows.held_out_forget)
     return Materials(
-        forget=RowSet(rows.forget, states(rows.forget, "forget texts"), blind, windows[0], named),
-        retain=RowSet(rows.retain, states(rows.retain, "retain texts"), None, windows[1]),
+        forget=RowSet(rows.forget, forget_states, blind, windows[0], named),
+        retain=RowSet(rows.retain, retain_states, None, windows[1]),
         held_out_forget=RowSet(
             rows.held_out_forget,
-            states(rows.held_out_forget, "held-out forget texts"),
+            states(rows.held_out_forget, "held-out forget texts", final=True, hook=aligns),
             windows=windows[2],
             telling=telling,
         ),
         held_out_retain=RowSet(
-            rows.held_out_retain, states(rows.held_out_retain, "held-out retain texts"), None, windows[3]
+            rows.held_out_retain,
+            states(rows.held_out_retain, "held-out retain texts", final=True, hook=aligns),
+            windows=windows[3],
         ),
         concept_words=words,
         concept_ids=concept_ids,
@@ -178,7 +213,7 @@ def prepare_materials(
         hook_layer=hook_layer,
         trained_layers=trained_layers,
         concept=concept,
-        refusals=RowSet(rows.refusals, states(rows.refusals, "refusals")) if rows.refusals else None,
+        refusals=refusals,
         can_pack=packed,
     )
 
@@ -189,7 +224,7 @@ def _windows_of(groups: Sequence[Sequence[Row]], encoder: TextEncoder, progress:
     parts, start = [], 0
     for group, what in zip(groups, ("forget", "retain", "held-out forget", "held-out retain"), strict=True):
         part = windows.subset(range(start, start + len(group)))
-        if not len(part.of_rows()):
+        if not any(map(part.count, range(len(group)))):
             raise UserError(
                 f"text_encoder.window_tokens={encoder.config.window_tokens} is longer than every {what} text of the "
                 "corpus: lower it or give longer texts."

@@ -139,9 +139,34 @@ class ObjectiveConfig:
         return self.token not in ("none", "refusal")
 
     @property
+    def reads_forget_texts(self) -> bool:
+        """Whether the model reads the forget texts in a step."""
+        return self.reads_hook or self.reads_forget_logits
+
+    @property
+    def needs_original_logits(self) -> bool:
+        """Whether a term compares with what the untouched model says on the forget texts."""
+        return self.token in ("distill", "npo", "dpo")
+
+    @property
+    def needs_original_hook(self) -> bool:
+        """Whether a term compares with the untouched model's states at the hook layer on the forget texts."""
+        return self.embedding == "enpo" or (self.representation == "rmu" and self.adaptive_steering)
+
+    @property
+    def needs_blind_logits(self) -> bool:
+        """Whether a term compares with what the untouched model says that cannot see the concept's words."""
+        return self.token == "distill" and self.teacher == "bounded"
+
+    @property
+    def needs_blind_hook(self) -> bool:
+        """Whether a term compares with that model's states at the hook layer."""
+        return self.embedding == "redirect"
+
+    @property
     def needs_blind_states(self) -> bool:
         """Whether a term compares with the untouched model that cannot see the concept's words."""
-        return self.embedding == "redirect" or (self.token == "distill" and self.teacher == "bounded")
+        return self.needs_blind_hook or self.needs_blind_logits
 
     @property
     def needs_concept_words(self) -> bool:

@@ -5,9 +5,8 @@ Kept are the hidden states before the output head: exact, and some hundred times
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from atu.embedding.cache import cached_arrays
+from atu.embedding.cache import Put, Wanted, built_arrays, cached_arrays
 from atu.models.hook import Lower, capture_hook
 from atu.models.language_model import LanguageModel
 from atu.models.packing import read_batch
@@ -27,12 +26,13 @@ _BATCH_SIZE = 16
 
 @dataclass(frozen=True)
 class ReferenceStates:
-    """States of the untouched model for some rows, one tensor a row, float32 on the CPU."""
+    """States of the untouched model for some rows, one tensor a row, float32 on the CPU, where it may be a part of a
+    file. Empty is what nobody reads."""
 
-    final: tuple[Float[Tensor, "_ d_llm"], ...]
-    """Before the output head."""
-    hook: tuple[Float[Tensor, "_ d_llm"], ...]
-    """At the hook layer."""
+    final: tuple[Float[Tensor, "_ d_llm"], ...] = ()
+    """Before the output head, where a scored token is predicted from."""
+    hook: tuple[Float[Tensor, "_ d_llm"], ...] = ()
+    """At the hook layer, of every token."""
     lower: tuple[Float[Tensor, "_ d_llm"], ...] = ()
     """Behind the blocks that stay frozen, after which training begins; empty where it begins at the tokens."""
     lower_block: int = 0
@@ -40,7 +40,7 @@ class ReferenceStates:
 
     def gather_final(self, batch: Batch) -> Float[Tensor, "n d_llm"]:
         """States from which the scored tokens of a batch are predicted, in the order of `scored_states`."""
-        return torch.cat([self.final[i][_before_scored(batch, b)] for b, i in enumerate(batch.indices)])
+        return torch.cat([self.final[i] for i in batch.indices])
 
     def padded_hook(self, batch: Batch) -> Float[Tensor, "batch pos d_llm"]:
         """Hook states of a batch, zeros on padding."""
@@ -75,13 +75,6 @@ def _padded(states: Sequence[Tensor], batch: Batch) -> Float[Tensor, "batch pos 
     return torch.stack([nn.functional.pad(states[i], (0, 0, 0, width - len(states[i]))) for i in batch.indices])
 
 
-def _before_scored(batch: Batch, b: int) -> Bool[Tensor, " pos"]:
-    length = int(batch.is_token[b].sum())
-    shifted = torch.zeros(length, dtype=torch.bool)
-    shifted[: length - 1] = batch.is_scored[b, 1:length].cpu()
-    return shifted
-
-
 def original_head(llm: LanguageModel) -> nn.Module:
     """A frozen copy of the output head, so that reference logits stay those of the untouched model."""
     head: nn.Module = deepcopy(llm.model.get_output_embeddings())
@@ -92,7 +85,8 @@ def reference_states(
     llm: LanguageModel,
     rows: Sequence[Row],
     *,
-    hook_layer: int,
+    final: bool = True,
+    hook_layer: int | None = None,
     lower_block: int = 0,
     hidden: Sequence[Sequence[int]] | None = None,
     packed: bool = False,
@@ -101,62 +95,80 @@ def reference_states(
     """Run the untouched model over `rows`; found again in the cache for the same weights and rows.
 
     A model without a checksum is run each time. Under autocast the states are those of autocast, as in training, and
-    are kept apart.
+    are kept apart. Blocks above all that is asked for are not run.
 
     Args:
-        hook_layer: index into the hidden states.
-        lower_block: keep also the states behind this many blocks; 0 keeps none.
+        final: keep the final states of scored tokens.
+        hook_layer: keep the states at this index into the hidden states; None keeps none.
+        lower_block: keep the states behind this many blocks; 0 keeps none.
         hidden: for each row the positions that no other may attend to. The model then reads each text without the
             concept's words, at unchanged positions.
         packed: read several texts in one row, where the model can (`can_pack`).
     """
     device = llm.device.type
-    key = content_key(
-        {
-            "model": dict(llm.provenance),
-            "dtype": str(llm.model.dtype),
-            "autocast": str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None,
-            "hook": hook_layer,
-            "lower": lower_block,
-            "hidden": None if hidden is None else [list(positions) for positions in hidden],
-            "packed": packed,
-            "rows": [list(row.ids) for row in rows],
-        }
-    )
+    common = {
+        "model": dict(llm.provenance),
+        "dtype": str(llm.model.dtype),
+        "autocast": str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None,
+        "hidden": None if hidden is None else [list(positions) for positions in hidden],
+        "packed": packed,
+        "rows": [list(row.ids) for row in rows],
+    }
+    cuts = {name: [len(row.ids) for row in rows] for name in ("hook", "lower")}
+    cuts["final"] = [len(row.ids) - row.first_scored for row in rows]
+    layers = {"hook": hook_layer or 0, "lower": lower_block}
+    kinds = [name for name, layer in layers.items() if layer] + (["final"] if final else [])
+    keys = {
+        name: content_key(
+            common | ({"layer": layers[name]} if name in layers else {"scored": [row.first_scored for row in rows]})
+        )
+        for name in kinds
+    }
+    shapes = {name: (sum(cuts[name]), llm.model.config.get_text_config().hidden_size) for name in kinds}
 
-    def build() -> dict[str, Tensor]:
-        return _compute_states(llm, rows, hook_layer, lower_block, hidden, packed, progress)
+    def build(missing: list[str], put: Put) -> None:
+        chosen = {name: layers.get(name) for name in missing}
+        _compute_states(llm, rows, chosen, put, hidden=hidden, packed=packed, progress=progress)
 
-    arrays = cached_arrays("references", key, build) if llm.provenance.get("sha256") else build()
-    cuts = [len(row.ids) for row in rows]
-    lower = arrays["lower"].split(cuts) if lower_block else ()
-    return ReferenceStates(arrays["final"].split(cuts), arrays["hook"].split(cuts), lower, lower_block)
+    if llm.provenance.get("sha256"):
+        wanted = {name: Wanted(keys[name], shapes[name]) for name in kinds}
+        arrays = cached_arrays("references", wanted, build)
+    else:
+        arrays = built_arrays(shapes, build)
+    parts = {name: array.split(cuts[name]) for name, array in arrays.items()}
+    return ReferenceStates(**parts, lower_block=lower_block)
 
 
 @torch.no_grad()
 def _compute_states(
     llm: LanguageModel,
     rows: Sequence[Row],
-    hook_layer: int,
-    lower_block: int,
+    kinds: Mapping[str, int | None],
+    put: Put,
+    *,
     hidden: Sequence[Sequence[int]] | None,
     packed: bool,
     progress: Callable[[int, int], None] | None,
-) -> dict[str, Tensor]:
-    """Final, hook and lower states of all rows, one after another along the first axis."""
-    found: dict[str, list[Tensor]] = defaultdict(list)
+) -> None:
+    """Put the states of all rows, one after another, a batch at a time.
+
+    Args:
+        kinds: names of states, with their layer; None are the final states of scored tokens.
+    """
+    layers = {name: layer for name, layer in kinds.items() if layer is not None}
     for start in range(0, len(rows), _BATCH_SIZE):
         chosen = range(start, min(start + _BATCH_SIZE, len(rows)))
         batch = collate(rows, list(chosen), pad_id=llm.pad_id, device=llm.device)
-        below = capture_hook(llm.model, lower_block) if lower_block else nullcontext(None)
-        with capture_hook(llm.model, hook_layer) as at_hook, below as at_lower:
+        with ExitStack() as hooks:
+            captured = {name: hooks.enter_context(capture_hook(llm.model, layer)) for name, layer in layers.items()}
             is_hidden = None if hidden is None else marked(batch, hidden)
-            final, in_batch_shape = read_batch(llm, batch, packed=packed, hidden=is_hidden)
-        states = {"final": final, "hook": in_batch_shape(at_hook.hidden)}
-        if at_lower is not None:
-            states["lower"] = in_batch_shape(at_lower.hidden)
+            last = None if "final" in kinds else max(layers.values())
+            final, in_batch_shape = read_batch(llm, batch, packed=packed, hidden=is_hidden, last=last)
+        states = {name: in_batch_shape(at.hidden) for name, at in captured.items()}
+        if "final" in kinds:
+            put("final", scored_states(final, batch).float().cpu())
         for name, of_batch in states.items():
-            found[name] += [of_batch[b, : len(rows[i].ids)].float().cpu() for b, i in enumerate(chosen)]
+            for b, i in enumerate(chosen):
+                put(name, of_batch[b, : len(rows[i].ids)].float().cpu())
         if progress is not None:
             progress(min(start + _BATCH_SIZE, len(rows)), len(rows))
-    return {name: torch.cat(parts) for name, parts in found.items()}

@@ -122,14 +122,15 @@ def final_hidden_states(
     attention_mask: Int[Tensor, "batch pos"] | Bool[Tensor, "batch pos"] | Bool[Tensor, "batch 1 pos pos"],
     position_ids: Int[Tensor, "batch pos"] | None = None,
     lower: Lower | None = None,
+    last: int | None = None,
 ) -> Float[Tensor, "batch pos d_llm"]:
     """Hidden states after the final norm, from which `logits_from_hidden` makes the logits.
 
     A mask with two position axes says for each position (first) what it attends to (second); `position_ids` then
     say where in its own text each token stands. With `lower` the pass begins at its block, and `input_ids` are not
-    read.
+    read. With `last` only so many blocks are run, and what comes back means nothing.
     """
-    hidden: Tensor = _run_blocks(model, input_ids, attention_mask, position_ids, lower).last_hidden_state
+    hidden: Tensor = _run_blocks(model, input_ids, attention_mask, position_ids, lower, last).last_hidden_state
     return hidden
 
 

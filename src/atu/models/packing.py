@@ -78,9 +78,12 @@ def pack_batch(batch: Batch) -> Layout:
     return _lay_out(texts, int(first_scored.min()), batch.ids.device)
 
 
-def read_layout(llm: LanguageModel, layout: Layout, lower: Lower | None = None) -> Float[Tensor, "pos d_llm"]:
-    """The final states of all tokens of a layout; `lower` is that of the padded batch."""
-    return final_hidden_states(llm.model, layout.ids, layout.mask, layout.places, _lay_out_lower(layout, lower))[0]
+def read_layout(
+    llm: LanguageModel, layout: Layout, lower: Lower | None = None, last: int | None = None
+) -> Float[Tensor, "pos d_llm"]:
+    """The final states of all tokens of a layout; `lower` is that of the padded batch, `last` as in `read_batch`."""
+    lower = _lay_out_lower(layout, lower)
+    return final_hidden_states(llm.model, layout.ids, layout.mask, layout.places, lower, last)[0]
 
 
 def read_batch(
@@ -90,23 +93,25 @@ def read_batch(
     packed: bool,
     lower: Lower | None = None,
     hidden: Bool[Tensor, "batch pos"] | None = None,
+    last: int | None = None,
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """Final states in the batch's padded shape, and what gives other states of the same pass that shape.
 
     Args:
         lower: what frozen blocks made of the batch.
         hidden: where True, no position attends to the token; all positions stay as they are.
+        last: number of blocks that are run, for those who capture states below; the final states then mean nothing.
     """
     if not packed:
         mask = batch.is_token if hidden is None else batch.is_token & ~hidden
         # A first token that is hidden would leave its own position nothing to attend to.
         mask = mask | (torch.arange(mask.shape[1], device=mask.device) == 0)
-        return final_hidden_states(llm.model, batch.ids, mask, lower=lower), lambda states: states
+        return final_hidden_states(llm.model, batch.ids, mask, lower=lower, last=last), lambda states: states
     layout = pack_batch(batch)
     if hidden is not None:
         seen = ~hidden.flatten().index_select(0, layout.source)[None] | (layout.places == 0)
         layout = replace(layout, mask=layout.mask & seen[:, None, None])
-    return unpack(read_layout(llm, layout, lower), layout), lambda states: unpack(states[0], layout)
+    return unpack(read_layout(llm, layout, lower, last), layout), lambda states: unpack(states[0], layout)
 
 
 def read_batch_to_hook(

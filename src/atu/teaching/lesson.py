@@ -164,7 +164,7 @@ class Lesson:
         assert kept is not None
         chosen = batch_indices(len(general), self.recipe.general_per_step, self.progress.step, self.seed)
         states = packed_states(self.llm, pack([general[i] for i in chosen], device=self.llm.device))
-        before = torch.cat([kept.final[i][general[i].first_scored - 1 : -1] for i in chosen])
+        before = torch.cat([kept.final[i] for i in chosen])
         with torch.no_grad():
             reference = logits_from_hidden(self.llm.model, before.to(states.device))
         return kl_to_reference(logits_from_hidden(self.llm.model, states), reference)

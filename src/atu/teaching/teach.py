@@ -105,7 +105,7 @@ def _build(llm: LanguageModel, plan: LessonPlan, general: Sequence[Text], report
     general_rows = tuple(build_rows(llm, general, max_tokens=_MAX_TOKENS))
     states = None
     if general_rows:
-        states = reference_states(llm, general_rows, hook_layer=1, progress=report("reading the general texts"))
+        states = reference_states(llm, general_rows, progress=report("reading the general texts"))
     return LessonRows(
         chat=chat,
         plain=tuple(build_rows(llm, plan.plain, max_tokens=_MAX_TOKENS)),
