@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
 from atu.config_dir import config_dir
-from atu.sweep.job import JobEnd
+from atu.results.files import write_json_atomic
+from atu.sweep.job import JobEnd, end_path
 from atu.sweep.plan import PlannedJob, plan
 from atu.sweep.submit import Submitted
 
@@ -46,11 +47,25 @@ def submitted(tmp_path: Path) -> list[Submitted]:
     return found
 
 
+class Trap:
+    """A pickle that whoever opens it runs: it leaves a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[Path, str]]:
+        return Path.write_text, (self.folder / "sprung", "code of somebody else")
+
+
 def leave(submitted: Submitted, end: JobEnd | str) -> None:
-    """Write the file that submitit writes at the end: what the job returned, or a traceback."""
-    result: tuple[str, object] = ("error", end)
+    """Write what lies there at the end: the job's word, or a log with a traceback; and a pickle in submitit's place."""
     if isinstance(end, JobEnd):
-        returned = JobReturn(status=JobStatus.COMPLETED)
-        returned.return_value = end
-        result = ("success", returned)
-    (submitted.folder / f"{submitted.job_id}_0_result.pkl").write_bytes(pickle.dumps(result))
+        write_json_atomic(end_path(submitted.folder, submitted.job_id), asdict(end))
+    else:
+        (submitted.folder / f"{submitted.job_id}_0_log.err").write_text(end)
+    (submitted.folder / f"{submitted.job_id}_0_result.pkl").write_bytes(pickle.dumps(Trap(submitted.folder)))
+
+
+def is_sprung(submitted: Submitted) -> bool:
+    """Whether somebody opened the pickle."""
+    return (submitted.folder / "sprung").exists()

@@ -12,6 +12,7 @@ from atu.errors import UserError
 from atu.results.opening import lock_run
 from atu.results.run_folder import RunFolder
 from atu.sweep.job import JobEnd, run_job
+from atu.sweep.submit import Submitted
 
 from .conftest import Compose
 
@@ -72,6 +73,20 @@ def test_the_folder_of_another_process_stays(cfg: DictConfig, tmp_path: Path) ->
     run_job(cfg, lambda cfg: fail(UserError("Another process is writing the run.")))
     assert json.loads((root / "status.json").read_text())["state"] == "running"
     lock.release()
+
+
+def test_a_job_that_submitit_runs_leaves_its_word_beside_its_log(
+    cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As submitit's own controller sets them.
+    for name, value in (("EXECUTOR", "local"), ("LOCAL_JOB_ID", "4711"), ("FOLDER", str(tmp_path / "%j"))):
+        monkeypatch.setenv(f"SUBMITIT_{name}", value)
+    end = run_job(cfg, lambda cfg: fail(UserError("There is no file x.")))
+    assert Submitted(job_id="4711", folder=tmp_path / "4711").read_end() == end
+    # Queued again, it has no word until it ends again.
+    seen = []
+    run_job(cfg, lambda cfg: seen.append(Submitted(job_id="4711", folder=tmp_path / "4711").read_end()))
+    assert seen == [None]
 
 
 def test_a_job_that_went_through(cfg: DictConfig, tmp_path: Path) -> None:

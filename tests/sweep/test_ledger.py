@@ -12,6 +12,14 @@ from atu.sweep.plan import PlannedJob
 from atu.sweep.submit import Submitted
 
 
+@pytest.mark.parametrize("text", ['{"job": "7_0"}', '[{"job": 7}]', "[1]", "{"])
+def test_a_ledger_that_is_none_is_named(jobs: list[PlannedJob], tmp_path: Path, text: str) -> None:
+    (tmp_path / "2026-01-01").mkdir()
+    (tmp_path / "2026-01-01" / "jobs.json").write_text(text)
+    with pytest.raises(UserError, match=r"2026-01-01/jobs\.json"):
+        queued_jobs(jobs, tmp_path)
+
+
 def test_while_slurm_does_not_answer_no_run_is_submitted_twice(
     jobs: list[PlannedJob], submitted: list[Submitted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

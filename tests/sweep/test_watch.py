@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterator, Mapping
+
+import pytest
 
 from atu.config import config_hash, to_mapping
 from atu.results.opening import open_run
@@ -14,7 +17,7 @@ from atu.sweep.queue import QueueState, parse_squeue
 from atu.sweep.submit import Submitted
 from atu.sweep.watch import Row, pause, place, watch
 
-from .conftest import leave
+from .conftest import is_sprung, leave
 
 
 def begin(job: PlannedJob, stage: str) -> RunFolder:
@@ -49,6 +52,26 @@ def test_a_job_that_never_began_the_run(jobs: list[PlannedJob], submitted: list[
     ends = watch({0: (jobs[0], submitted[0])}, lambda ids: {}, lambda rows: None)
     message = f"ModuleNotFoundError: No module named 'atu' (see {submitted[0].folder})"
     assert ends == {0: JobEnd(state="failed", message=message)}
+
+
+def test_no_pickle_in_a_folder_that_anybody_may_have_written_is_opened(submitted: list[Submitted]) -> None:
+    leave(submitted[0], JobEnd(state="done"))
+    assert submitted[0].read_end() == JobEnd(state="done")
+    leave(submitted[1], "")
+    message = f"it ended without a word (see {submitted[1].folder})"
+    assert submitted[1].read_end() == JobEnd(state="failed", message=message)
+    assert not any(map(is_sprung, submitted))
+    pickle.loads((submitted[1].folder / "7_1_0_result.pkl").read_bytes())  # it would have run code
+    assert is_sprung(submitted[1])
+
+
+@pytest.mark.parametrize("word", ['{"state": "done"}', '{"state": "great", "message": ""}', "[]", "{"])
+def test_a_word_that_is_none_is_named(submitted: list[Submitted], word: str) -> None:
+    (submitted[0].folder / "7_0_end.json").write_text(word)
+    end = submitted[0].read_end()
+    assert end is not None
+    assert end.state == "failed"
+    assert "7_0_end.json" in end.message
 
 
 def test_a_job_that_was_killed_is_told_in_its_folder(jobs: list[PlannedJob], submitted: list[Submitted]) -> None:

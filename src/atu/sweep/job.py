@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -15,9 +16,10 @@ from omegaconf.errors import OmegaConfBaseException
 from atu.config import NOT_DEFINING, RunConfig, config_hash, load, to_mapping
 from atu.errors import UserError, reason
 from atu.guard import explain
-from atu.results.files import content_key
+from atu.results.files import content_key, write_json_atomic
 from atu.results.opening import is_folder_name, open_run
 from atu.results.run_folder import RunFolder
+from atu.user_files import read_json_object
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,16 @@ class JobEnd:
 
 def run_job(cfg: DictConfig, run: Callable[[DictConfig], None]) -> JobEnd:
     """Run one job; its fault is told here, in its run folder, and to the sweep, whose other jobs go on."""
+    path = _own_end_path()
+    if path is not None:
+        path.unlink(missing_ok=True)  # of the same job before it was queued again
+    end = _run_job(cfg, run)
+    if path is not None:
+        write_json_atomic(path, asdict(end))
+    return end
+
+
+def _run_job(cfg: DictConfig, run: Callable[[DictConfig], None]) -> JobEnd:
     try:
         run(cfg)
     except Exception as error:
@@ -39,6 +51,34 @@ def run_job(cfg: DictConfig, run: Callable[[DictConfig], None]) -> JobEnd:
         record_failure(cfg, reason(error))
         return JobEnd(state="failed", message=message)
     return JobEnd(state="done")
+
+
+def end_path(folder: Path, job_id: str) -> Path:
+    """Where a job that submitit runs leaves its word for the sweep."""
+    return folder / f"{job_id}_end.json"
+
+
+def read_end(path: Path) -> JobEnd:
+    """The word that a job left.
+
+    Raises:
+        UserError: it is none.
+    """
+    row = read_json_object(path)
+    state, message = row.get("state"), row.get("message")
+    if state not in ("done", "failed") or not isinstance(message, str):
+        raise UserError(f"{path} does not say how a job ended.")
+    return JobEnd(state=state, message=message)
+
+
+def _own_end_path() -> Path | None:
+    """`end_path` of the job that this process is; None where submitit did not start it."""
+    if "SUBMITIT_FOLDER" not in os.environ:
+        return None
+    import submitit
+
+    job = submitit.JobEnvironment()
+    return end_path(Path(job.paths.folder), job.job_id)
 
 
 def root_of(config: RunConfig) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from atu.config import config_hash
 from atu.errors import UserError
@@ -25,7 +24,7 @@ def write_ledger(sweep_dir: Path, jobs: Sequence[PlannedJob], submitted: Mapping
         UserError: the disk refuses.
     """
     path = sweep_dir / _NAME
-    rows = read_json(path) if path.exists() else []
+    rows = _read_rows(path) if path.exists() else []
     for job in jobs:
         assert job.root is not None
         assert job.config is not None
@@ -41,6 +40,16 @@ def write_ledger(sweep_dir: Path, jobs: Sequence[PlannedJob], submitted: Mapping
     write_json_atomic(path, rows)
 
 
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a ledger; one that is none raises UserError."""
+    rows = read_json(path)
+    wanted = ("job", "run", "config_hash", "folder")
+    for row in rows if isinstance(rows, list) else [rows]:
+        if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in wanted):
+            raise UserError(f"{path} is not what a sweep leaves. Delete it: it tells which jobs SLURM still has.")
+    return list(rows)
+
+
 def queued_jobs(jobs: Sequence[PlannedJob], sweeps_dir: Path) -> tuple[dict[int, Submitted], dict[int, JobEnd]]:
     """What SLURM still has for these runs from earlier sweeps: jobs to go on watching, and runs that must wait.
 
@@ -51,9 +60,9 @@ def queued_jobs(jobs: Sequence[PlannedJob], sweeps_dir: Path) -> tuple[dict[int,
     Raises:
         UserError: SLURM does not answer, so that a run might be submitted a second time.
     """
-    newest: dict[str, dict[str, Any]] = {}
+    newest: dict[str, dict[str, str]] = {}
     for path in sorted(sweeps_dir.glob(f"*/{_NAME}")):  # by time, which is their folders' name
-        newest |= {row["run"]: row for row in read_json(path)}
+        newest |= {row["run"]: row for row in _read_rows(path)}
     earlier = {
         job.number: newest[str(job.root.resolve())]
         for job in jobs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 import shutil
 from collections.abc import Sequence
 from contextlib import redirect_stderr, suppress
@@ -12,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atu.errors import UserError
-from atu.sweep.job import JobEnd
+from atu.sweep.job import JobEnd, end_path, read_end
 
 if TYPE_CHECKING:
     from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher
 
+_LOG_BYTES = 4096
 SLURM_COMMANDS = ("sbatch", "srun", "squeue", "scontrol")
 
 
@@ -26,22 +26,34 @@ class Submitted:
 
     job_id: str
     folder: Path
-    """submitit's, with all that the job prints and, at its end, what it returned."""
+    """submitit's, with all that the job prints and, at its end, `<job>_end.json`, its word to the sweep."""
 
     def read_end(self) -> JobEnd | None:
-        """How the job ended; None while it has not left a word, which it may never do."""
+        """How the job ended; None while it has not left a word, which it may never do.
+
+        What submitit itself leaves is a pickle, which runs the code of whoever wrote it: it is never opened.
+        """
         with suppress(OSError):
             # Network file systems then look again (as submitit does).
             self.folder.chmod(self.folder.stat().st_mode)
-        try:
-            outcome, result = pickle.loads((self.folder / f"{self.job_id}_0_result.pkl").read_bytes())
-        except (FileNotFoundError, EOFError):
+        end = end_path(self.folder, self.job_id)
+        if end.is_file():
+            try:
+                return read_end(end)
+            except UserError as error:
+                return JobEnd(state="failed", message=str(error))
+        if not (self.folder / f"{self.job_id}_0_result.pkl").exists():
             return None
-        if outcome == "success":
-            end: JobEnd = result.return_value
-            return end
-        # Before the run began, or as it was told to end: the traceback's last line says what it was.
-        return JobEnd(state="failed", message=f"{str(result).strip().splitlines()[-1]} (see {self.folder})")
+        # It ended before the run began, or as it was told to end: the last line of its log says what it was.
+        return JobEnd(state="failed", message=f"{self._last_line()} (see {self.folder})")
+
+    def _last_line(self) -> str:
+        try:
+            log = (self.folder / f"{self.job_id}_0_log.err").read_bytes()[-_LOG_BYTES:]
+        except OSError:
+            log = b""
+        lines = [line.strip() for line in log.decode("utf-8", "replace").splitlines() if line.strip()]
+        return lines[-1] if lines else "it ended without a word"
 
 
 def require_slurm(launcher: str) -> None:
