@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 EXIT_JOBS_FAILED = 1
@@ -14,6 +15,15 @@ EXIT_BROKEN_PIPE = 141
 
 class UserError(ValueError):
     """A fault of config, data or files that the user can mend. Printed as one line, exit code 2."""
+
+
+class SignalEnd(SystemExit):
+    """The system tells this process to end: it unwinds as after Ctrl-C, and says so on its way."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)  # as shells have it
+        self.signal = signal.Signals(number).name
+        """Such as `SIGTERM`."""
 
 
 def reason(error: Exception) -> str:

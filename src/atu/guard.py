@@ -8,20 +8,23 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
-from atu.errors import EXIT_BROKEN_PIPE, EXIT_BUG, EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
+from atu.errors import EXIT_BROKEN_PIPE, EXIT_BUG, EXIT_INTERRUPTED, EXIT_USER_ERROR, SignalEnd, UserError
 from atu.launched import is_speaker
 from atu.results.files import cache_root
 
 # Read before `_run_hydra` sets it for Hydra.
 _WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _MAX_LENGTH = 2000
 """Of a message, in characters."""
 _MEMORY = re.compile(
@@ -48,8 +51,14 @@ def exit_codes(hint: str) -> Iterator[None]:
     """
     try:
         _prepare_streams()
-        yield
+        with _unwound_by_signals():
+            yield
         _flush()
+    except SignalEnd as end:
+        _drop_output()
+        if is_speaker():
+            _print(f"\nended by {end.signal}. {hint}")
+        raise
     except KeyboardInterrupt:
         _drop_output()
         if is_speaker():
@@ -60,6 +69,28 @@ def exit_codes(hint: str) -> Iterator[None]:
         raise
     except Exception as error:
         exit_with(error)
+
+
+@contextmanager
+def _unwound_by_signals() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP raise SignalEnd; one that is ignored (nohup), or that somebody handles, stays so."""
+    if threading.current_thread() is not threading.main_thread():  # which alone may set handlers
+        yield
+        return
+    numbers = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
+
+    def end(number: int, frame: object) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)  # what is said on the way out is said whole
+        raise SignalEnd(number)
+
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def exit_with(error: Exception) -> NoReturn:

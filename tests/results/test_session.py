@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from atu.errors import UserError
+from atu.errors import SignalEnd, UserError
 from atu.results.opening import open_run
 from atu.results.run_folder import RunFolder
 from atu.results.session import session
@@ -21,6 +21,7 @@ CONFIG = {"seed": 0}
         (KeyError("x"), "failed", "KeyError: 'x'"),
         (ValueError(), "failed", "ValueError"),
         (KeyboardInterrupt(), "interrupted", "the same command goes on from here"),
+        (SignalEnd(15), "interrupted", "ended by SIGTERM; the same command goes on from here"),
         # As submitit ends a job that SLURM has put back into its queue.
         (SystemExit(-1), "interrupted", "the same command goes on from here"),
     ],
@@ -35,3 +36,21 @@ def test_the_status_says_how_a_run_ended(end: BaseException, state: str, message
     assert (status["state"], status["stage"], status["message"]) == (state, "02-unlearn", message)
     # Free at once, though the folder and the exception are still held here.
     open_run(tmp_path / "a", CONFIG, "abc").close()
+
+
+def test_a_terminal_that_is_gone_does_not_hide_the_signal(tmp_path: Path) -> None:
+    folder = open_run(tmp_path / "a", CONFIG, "abc")
+
+    def closed() -> None:
+        try:
+            raise SignalEnd(1)
+        finally:
+            raise OSError(5, "Input/output error")  # as the progress bar writes its last line
+
+    with pytest.raises(SignalEnd), session(folder):
+        closed()
+    status = RunFolder(root=tmp_path / "a").read_status()
+    assert (status["state"], status["message"]) == (
+        "interrupted",
+        "ended by SIGHUP; the same command goes on from here",
+    )

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 
-from atu.errors import UserError, reason
+from atu.errors import SignalEnd, UserError, reason
 from atu.results.page import write_report
 from atu.results.run_folder import RunFolder
 from atu.results.tracking import Tracker
@@ -25,11 +25,14 @@ def session(folder: RunFolder) -> Iterator[Tracker]:
         tracker = Tracker(folder)
         try:
             yield tracker
-        except (KeyboardInterrupt, SystemExit):  # the latter as a cluster's time limit comes near
-            folder.set_status("interrupted", _stage(folder), "the same command goes on from here")
-            tracker.finish("interrupted")
+        except (KeyboardInterrupt, SystemExit) as end:  # the latter as a cluster's time limit comes near
+            _interrupted(folder, tracker, end)
             raise
         except Exception as error:
+            ended = _ending(error)
+            if ended is not None:  # whose terminal is gone, so that the last word to it failed
+                _interrupted(folder, tracker, ended)
+                raise ended from None
             logger.exception("the run failed")
             # A disk that is full refuses these too; the reason of the run's end is what the user must see.
             with suppress(UserError):
@@ -40,6 +43,19 @@ def session(folder: RunFolder) -> Iterator[Tracker]:
         folder.set_status("done", _stage(folder), "")
         write_report(folder)
         tracker.finish("done")
+
+
+def _interrupted(folder: RunFolder, tracker: Tracker, end: BaseException) -> None:
+    what = f"ended by {end.signal}; " if isinstance(end, SignalEnd) else ""
+    folder.set_status("interrupted", _stage(folder), f"{what}the same command goes on from here")
+    tracker.finish("interrupted")
+
+
+def _ending(error: BaseException | None) -> SignalEnd | None:
+    """The signal on whose way out an error came up."""
+    while error is not None and not isinstance(error, SignalEnd):
+        error = error.__context__
+    return error
 
 
 def _stage(folder: RunFolder) -> str:
