@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,7 @@ class Task:
     first: Stage | None = None
     causal: bool = True
     devices: Literal["auto"] | int = "auto"
+    tau: float = 0.5
 
 
 def test_every_kind_of_value_is_taken() -> None:
@@ -113,6 +115,25 @@ def test_int_and_float_stay_what_they_are_in_a_union(value: float) -> None:
         ({"name": "a", "weights": {"kl": "x"}}, r"^task\.weights\.kl: expected a number, got 'x'\.$"),
         ({"name": "a", "first": {"steps": "x"}}, r"^task\.first\.steps: expected a whole number, got 'x'\.$"),
         ({"name": "a", "devices": "all"}, r"^task\.devices: expected auto or a whole number, got 'all'\.$"),
+        *(
+            ({"name": "a", key: value}, rf"^task\.{key}: expected a finite number, got ")
+            for key, values in {
+                "tau": (math.inf, -math.inf, math.nan, 10**400, 10**5000),
+                "hook_layer": (math.inf, -math.inf, math.nan),
+            }.items()
+            for value in values
+        ),
+        ({"name": "a", "betas": [0.5, math.nan]}, r"^task\.betas\[1\]: expected a finite number, got nan\.$"),
+        ({"name": "a", "weights": {"kl": math.inf}}, r"^task\.weights\.kl: expected a finite number, got inf\.$"),
+        (
+            {"name": "a", "first": {"steps": 2**32}},
+            r"^task\.first\.steps: a whole number must lie in .*, not 4294967296",
+        ),
+        ({"name": "a", "first": {"steps": 10**5000}}, r"not a number of thousands of digits\.$"),
+        ({"name": "a", "devices": -(10**30)}, r"^task\.devices: a whole number must lie in "),
+        ({"name": "a\0b"}, r"^task\.name: a NUL character in 'a\\x00b'\.$"),
+        ({"name": "a\udcff"}, r"^task\.name: 'a\\udcff' holds bytes that are no UTF-8\. Name it in UTF-8\.$"),
+        ({"name": "a", "folder": "a\udcff"}, r"^task\.folder: 'a\\udcff' holds bytes that are no UTF-8"),
         ([1], r"^task: expected keys and values, got \[1\]\.$"),
     ],
 )
@@ -131,6 +152,10 @@ def test_a_check_that_names_the_whole_key_itself_is_left_alone() -> None:
 
     with pytest.raises(UserError, match=r"^encoder\.size must be even\.$"):
         from_mapping(Encoder, {"size": 3}, "encoder")
+
+
+def test_minus_zero_is_zero() -> None:
+    assert math.copysign(1, from_mapping(Task, {"name": "a", "tau": -0.0}, "").tau) == 1
 
 
 def test_at_the_root_keys_stand_alone() -> None:

@@ -24,9 +24,9 @@ from atu.evaluation.config import EvaluationConfig
 from atu.methods.config import TaskConfig
 from atu.models.config import ModelConfig
 from atu.results.config import WandbConfig
-from atu.results.opening import is_folder_name
+from atu.results.opening import name_fault
 from atu.training.config import TrainingConfig
-from atu.typed import from_mapping
+from atu.typed import from_mapping, refuse_above
 
 NOT_DEFINING = (
     "name",
@@ -87,12 +87,14 @@ class RunConfig:
     def __post_init__(self) -> None:
         if not self.unlearning_target:
             raise UserError("unlearning_target is empty: name the concept to forget.")
-        if not is_folder_name(self.name):
-            raise UserError(f"name {self.name!r} cannot be a folder name: no slash, and no dot in front.")
+        fault = name_fault(self.name)
+        if fault is not None:
+            raise UserError(f"name {self.name[:60]!r} cannot be a folder name: {fault}.")
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed must lie in 0..{2**32 - 1}, not {self.seed}.")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads must be at least 1, or null, not {self.threads}.")
+        refuse_above(self, {"threads": 1024})
         if self.evaluation.scoring == "released":
             raise UserError(
                 "evaluation.scoring 'released' alone is for `atu evaluate`: a run compares by the corrected scores. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,9 @@ from atu.errors import UserError, did_you_mean
 
 T = TypeVar("T")
 
+MAX_WHOLE = 2**32 - 1
+"""Largest whole number of a config: the largest seed. Whatever is counted has a lower limit of its own."""
+
 
 def from_mapping(cls: type[T], data: Mapping[str, object], where: str) -> T:
     """Build the dataclass `cls` from `data`.
@@ -19,7 +23,8 @@ def from_mapping(cls: type[T], data: Mapping[str, object], where: str) -> T:
     `where` is the dotted path of `data` in the config (empty at the root); errors begin with it.
     Understands nested dataclasses, `tuple[X, ...]`, `tuple[X, Y]`, `list[X]`, `Mapping[str, X]`, `Path`,
     `Literal`, unions and None. An int is taken where a float is asked for, a bool never for a number.
-    Raises UserError for an unknown key (with the nearest known one), a missing key and a wrong type.
+    Raises UserError for an unknown key (with the nearest known one), a missing key, a wrong type, a number that is not
+    finite or beyond `MAX_WHOLE`, and a text with half a character or NUL in it.
     """
     if not isinstance(data, Mapping):
         raise UserError(f"{where or 'The config'}: expected keys and values, got {_show(data)}.")
@@ -63,7 +68,7 @@ def _convert(hint: Any, value: object, where: str) -> object:
 def _convert_union(arms: tuple[Any, ...], value: object, where: str) -> object:
     # An exact match first: in `float | int` the integer 3 must stay an integer.
     if type(value) in arms:
-        return value
+        return _convert(type(value), value, where)
     failures = []
     for arm in arms:
         if arm is type(None):
@@ -103,15 +108,51 @@ def _convert_sequence(origin: Any, args: tuple[Any, ...], value: object, where: 
 
 
 def _convert_scalar(hint: Any, value: object, where: str) -> object:
+    if isinstance(value, str) and hint in (str, Path):
+        _check_text(value, where)
     if hint is float and type(value) in (int, float):
-        return float(value)  # type: ignore[arg-type]
+        return _finite(value, where)  # type: ignore[arg-type]
     if hint is Path and isinstance(value, str):
         return Path(value)
+    if hint is int and type(value) is int and abs(value) > MAX_WHOLE:
+        raise UserError(f"{where}: a whole number must lie in -{MAX_WHOLE}..{MAX_WHOLE}, not {_show(value)}.")
     if hint in (bool, int, str) and type(value) is hint:
         return value
     if isinstance(hint, type) and hint not in (bool, int, float, str) and isinstance(value, hint):
         return value
     raise _wrong(_describe(hint), value, where)
+
+
+def _finite(value: float, where: str) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise UserError(f"{where}: expected a finite number, got {_show(value)}.")
+    return number + 0.0  # -0.0 is 0.0
+
+
+def _check_text(value: str, where: str) -> None:
+    if "\0" in value:
+        raise UserError(f"{where}: a NUL character in {_show(value)}.")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(f"{where}: {_show(value)} holds bytes that are no UTF-8. Name it in UTF-8.") from error
+
+
+def refuse_above(config: object, limits: Mapping[str, int]) -> None:
+    """Refuse sizes that no run has, before they fill the memory or take for ever.
+
+    Args:
+        config: a dataclass, in its `__post_init__`.
+        limits: by field, the most that it may be; None has no size.
+    """
+    for key, limit in limits.items():
+        value = getattr(config, key)
+        if value is not None and value > limit:
+            raise UserError(f"{key} must be at most {limit:,}, not {value:,}.")
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:
@@ -133,7 +174,10 @@ def _wrong(expected: str, value: object, where: str) -> UserError:
 
 
 def _show(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python prints no number of more than 4,300 digits
+        return "a number of thousands of digits"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -114,8 +114,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """
     parts = [part.strip() for part in text.split(",") if part.strip()]
     for part in parts:
-        if not (part.isascii() and part.isdigit() and int(part) < 2**32):
-            raise UserError(f"--seeds: '{part}' is no whole number from 0 to {2**32 - 1}. Write such as 0,1,2.")
+        if not (part.isascii() and part.isdigit() and len(part) <= 10 and int(part) < 2**32):
+            raise UserError(f"--seeds: '{part[:20]}' is no whole number from 0 to {2**32 - 1}. Write such as 0,1,2.")
     if not parts:
         raise UserError("--seeds names no seed. Write such as 0,1,2.")
     return tuple(dict.fromkeys(map(int, parts)))

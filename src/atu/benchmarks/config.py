@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from atu.errors import UserError
+from atu.typed import refuse_above
 
 BenchmarkName = Literal["builtin", "rwku", "own"]
 RwkuTask = Literal["forget", "neighbor", "mmlu", "bbh", "truthful", "triviaqa", "mia", "fluency"]
@@ -60,10 +61,11 @@ class CorpusConfig:
             raise UserError("forget_path is missing: source 'jsonl' reads the texts about the concept there.")
         if self.source != "jsonl" and (self.forget_path or self.retain_path):
             raise UserError(f"forget_path and retain_path belong to source 'jsonl', not to '{self.source}'.")
-        for key in ("num_forget_texts", "max_new_tokens", "max_input_length"):
+        lengths = ("max_new_tokens", "max_input_length")
+        for key in ("num_forget_texts", *lengths):
             if getattr(self, key) < 1:
                 raise UserError(f"{key} must be at least 1, not {getattr(self, key)}.")
-        for key in (
+        counts = (
             "num_neighbors",
             "num_texts_per_neighbor",
             "num_general_texts",
@@ -73,11 +75,13 @@ class CorpusConfig:
             "num_neighbor_quiz_rows",
             "num_general_question_rows",
             "num_related_rows",
-        ):
+        )
+        for key in counts:
             if getattr(self, key) < 0:
                 raise UserError(f"{key} must not be negative, found {getattr(self, key)}.")
-        if self.temperature <= 0:
-            raise UserError(f"temperature must be positive, not {self.temperature}.")
+        refuse_above(self, dict.fromkeys(("num_forget_texts", *counts, *lengths), 10**6))
+        if not 0.01 <= self.temperature <= 100:
+            raise UserError(f"temperature must lie in 0.01..100, not {self.temperature}.")
         if not 0 < self.held_out_share < 1:
             raise UserError(f"held_out_share must lie between 0 and 1, not {self.held_out_share}.")
 

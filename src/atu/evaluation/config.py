@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from atu.errors import UserError
+from atu.typed import refuse_above
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,3 +24,4 @@ class EvaluationConfig:
         for name in ("batch_size", "bootstrap_samples"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        refuse_above(self, {"batch_size": 10**6, "bootstrap_samples": 10**5})

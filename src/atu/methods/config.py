@@ -7,7 +7,10 @@ from typing import Literal
 
 from atu.errors import UserError
 from atu.methods.objective import ObjectiveConfig
+from atu.typed import refuse_above
 
+MAX_STEPS = 10**8
+MAX_BATCH = 10**6
 StageType = Literal["training", "unlearning"]
 
 
@@ -22,6 +25,7 @@ class StageConfig:
     """tau of the push term in this stage; None takes the calibrated one. Other terms have none."""
 
     def __post_init__(self) -> None:
+        refuse_above(self, {"steps": MAX_STEPS})
         if self.steps < 0:
             raise UserError(f"steps must not be negative, found {self.steps}.")
         if self.threshold is not None and not -1.0 <= self.threshold <= 1.0:
@@ -69,9 +73,12 @@ class TrainingModule:
         ):
             if getattr(self, key) < 0:
                 raise UserError(f"{key} must not be negative.")
-        for key in ("training_batch_size", "forget_batch_size", "retain_batch_size"):
+        batches = ("training_batch_size", "forget_batch_size", "retain_batch_size")
+        for key in batches:
             if getattr(self, key) < 1:
                 raise UserError(f"{key} must be at least 1.")
+        refuse_above(self, dict.fromkeys(batches, MAX_BATCH))
+        refuse_above(self, dict.fromkeys(("training_warmup_steps", "unlearning_warmup_steps"), MAX_STEPS))
         for key in ("training_lr", "unlearning_lr", "clip_grad_norm"):
             if not getattr(self, key) > 0:
                 raise UserError(f"{key} must be positive.")
@@ -112,6 +119,7 @@ class TaskConfig:
         for key in ("first_stage_steps", "contrastive_weight"):
             if getattr(self, key) < 0:
                 raise UserError(f"{key} must not be negative, found {getattr(self, key)}.")
+        refuse_above(self, {"first_stage_steps": MAX_STEPS})
         kinds = [stage.type for stage in self.stages]
         if "unlearning" not in kinds:
             raise UserError("stages has no unlearning stage: nothing would be forgotten.")

@@ -137,7 +137,22 @@ def _target_names(model: PreTrainedModel, config: ModelConfig) -> list[str]:
             f"pre_trained_llm.lora.targets: the blocks of '{config.name}' have no linear layer '{missing[0]}'; they "
             f"have {', '.join(sorted(found))}."
         )
-    return [name for target in targets for name in found[target]]
+    names = [name for target in targets for name in found[target]]
+    widest = max(max(_sizes(model.get_submodule(name))) for name in names)
+    if config.lora.rank > widest:
+        raise UserError(
+            f"pre_trained_llm.lora.rank={config.lora.rank} is more than any layer of '{config.name}' has; the widest "
+            f"has {widest}."
+        )
+    return names
+
+
+def _sizes(layer: nn.Module) -> tuple[int, int]:
+    """Width of what goes into a linear layer, and of what comes out. Quantised weights have another shape."""
+    if isinstance(layer, nn.Linear):
+        return layer.in_features, layer.out_features
+    assert isinstance(layer, Conv1D)
+    return layer.nx, layer.nf
 
 
 def _adapted_layers(model: PreTrainedModel) -> Iterator[tuple[str, Any]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from atu.errors import UserError
+from atu.typed import refuse_above
 
 DtypeName = Literal["float32", "bfloat16", "float16"]
 QuantizationName = Literal["none", "int8", "nf4"]
@@ -39,6 +40,7 @@ class LoraConfig:
         for key in ("rank", "alpha"):
             if getattr(self, key) < 1:
                 raise UserError(f"{key} must be at least 1, not {getattr(self, key)}.")
+        refuse_above(self, {"rank": 2**16, "alpha": 2**16})
         for key in ("targets", "layers"):
             if getattr(self, key) == ():
                 raise UserError(f"{key} is empty: nothing would be trained. Set it to null for all.")

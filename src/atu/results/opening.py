@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,9 @@ from atu.results.locks import LOCK_NAME
 from atu.results.notices import notice
 from atu.results.run_folder import RunFolder, flat_keys
 
+_LONGEST_NAME = 200
+"""In bytes; 255 is what file systems take, and what is written beside has a longer name."""
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _SHOWN_DIFFERENCES = 5
 
 
@@ -69,9 +73,21 @@ def _read_first(folder: RunFolder, config_hash: str) -> dict[str, Any] | None:
     return None
 
 
-def is_folder_name(name: str) -> bool:
-    """Whether a run may be called so: no slash, and no dot in front."""
-    return bool(name) and not name.startswith(".") and not set(name) & set("/\\\0\n")
+def name_fault(name: str) -> str | None:
+    """Why a run may not be called so, as the end of a message; None where it may."""
+    if not name or name.startswith(".") or set(name) & set("/\\\0\n"):
+        return "no slash, and no dot in front"
+    if not name.isprintable():
+        return "no control characters, and no bytes that are no UTF-8"
+    if name != name.strip() or name.endswith("."):
+        return "no space at an end, and no dot at the end"
+    if name.endswith((PARTIAL_SUFFIX, ".replaced", ".previous", ".lock")):
+        return f"what ends in .{name.rpartition('.')[2]} is taken for unfinished, and no report shows it"
+    if _RESERVED.fullmatch(name):
+        return "some systems keep this word for a device"
+    if len(name.encode()) > _LONGEST_NAME:
+        return f"at most {_LONGEST_NAME} bytes, so that file systems take it"
+    return None
 
 
 def lock_run(root: Path) -> BaseFileLock:

@@ -17,7 +17,7 @@ from atu.config import NOT_DEFINING, RunConfig, config_hash, load, to_mapping
 from atu.errors import UserError, reason
 from atu.guard import explain
 from atu.results.files import content_key, write_json_atomic
-from atu.results.opening import is_folder_name, open_run
+from atu.results.opening import name_fault, open_run
 from atu.results.run_folder import RunFolder
 from atu.user_files import read_json_object
 
@@ -92,7 +92,7 @@ def rejected_root(cfg: DictConfig) -> Path | None:
         name, runs_dir = OmegaConf.select(cfg, "name"), OmegaConf.select(cfg, "runs_dir")
     except OmegaConfBaseException:
         return None
-    if not isinstance(name, str) or not is_folder_name(name) or not isinstance(runs_dir, str):
+    if not isinstance(name, str) or name_fault(name) is not None or not isinstance(runs_dir, str):
         return None
     return Path(runs_dir) / name
 

@@ -14,7 +14,7 @@ from atu.errors import UserError
 from atu.models.config import ModelConfig
 from atu.models.resolve import resolve_model
 from atu.results.files import content_key
-from atu.typed import from_mapping
+from atu.typed import from_mapping, refuse_above
 
 NOT_DEFINING = ("out", "data_dir", "device", "threads", "checkpoint_seconds")
 _MODEL_KEY = "pre_trained_llm"
@@ -45,6 +45,7 @@ class Recipe:
         for key in ("passes", "facts_per_step", "general_per_step"):
             if getattr(self, key) < 1:
                 raise UserError(f"{key} must be at least 1, not {getattr(self, key)}.")
+        refuse_above(self, {"passes": 10**6, "facts_per_step": 10**6, "general_per_step": 10**6, "warmup_steps": 10**8})
         for key in ("plain_weight", "general_weight", "warmup_steps"):
             if getattr(self, key) < 0:
                 raise UserError(f"{key} must not be negative, found {getattr(self, key)}.")
@@ -87,6 +88,7 @@ class TeachConfig:
             raise UserError(f"seed must lie in 0..{2**32 - 1}, not {self.seed}.")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads must be at least 1, or null, not {self.threads}.")
+        refuse_above(self, {"threads": 1024})
         if self.checkpoint_seconds < 0:
             raise UserError("checkpoint_seconds must not be negative.")
 

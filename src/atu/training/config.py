@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from atu.errors import UserError
+from atu.typed import refuse_above
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,3 +33,4 @@ class TrainingConfig:
             raise UserError("checkpoint_seconds must not be negative.")
         if self.log_every < 1:
             raise UserError("log_every must be at least 1.")
+        refuse_above(self, {"log_every": 10**8})
