@@ -25,6 +25,11 @@ LETTER_MARKS = (
 )
 """Marks without which a word is another one: vowel signs of Thai and Devanagari, the two strokes that make か to が.
 The accents of European scripts and the points of Arabic and Hebrew are none."""
+PARTICLES = (
+    "(?:은|는|이|가|을|를|의|에|도|와|과|로|으로|만|에서|에게|께서|까지|부터|처럼|보다|이나|나|하고|이며|이고|이다|이자|"
+    "입니다|이었다|였다|였습니다|이었습니다|라고|이라고|란|이란|요|이요|이에요|예요|님|씨)"
+)
+"""What grows onto Korean nouns."""
 
 _UNSPACED = regex.compile(rf"[{UNSPACED}]", regex.V1)
 _EAST_ASIAN = regex.compile(rf"[{UNSPACED}{HANGUL}]", regex.V1)

@@ -8,19 +8,13 @@ from functools import lru_cache
 
 import regex
 
-from atu.scripts import HANGUL, KATAKANA, UNIT, UNSPACED, is_east_asian, is_letter_mark, is_unspaced
+from atu.scripts import HANGUL, KATAKANA, PARTICLES, UNIT, UNSPACED, is_east_asian, is_letter_mark, is_unspaced
 
 _ARTICLES = {"a", "an", "the"}
 _LETTERS_OF_THEIR_OWN = (("и\u0306", "й"), ("у\u0306", "ў"), ("і\u0308", "ї"))
 """Cyrillic letters that Unicode takes apart like an accented one."""
 _STRAY_MARKS = regex.compile(r"(?<![\p{L}\p{N}\p{M}])\p{M}+")
 _JOINERS = "\u200c\u200d"  # behind a mark they say how the letters of one word are drawn
-
-_PARTICLES = (
-    "(?:은|는|이|가|을|를|의|에|도|와|과|로|으로|만|에서|에게|께서|까지|부터|처럼|보다|이나|나|이며|이고|이다|이자|"
-    "입니다|이었다|였다|였습니다|이었습니다|라고|이라고|란|이란|요|이요|이에요|예요|님|씨)"
-)
-"""What grows onto Korean nouns."""
 
 # Between two unspaced letters: what may stand inside of a name, and what ends a word.
 _SOFT = r"\s\u200b・·‧･゠=＝\-‐'’"
@@ -158,4 +152,4 @@ def _right_edge(reference: str) -> str:
         return r"(?!\p{M})"
     if not regex.match(HANGUL, last):
         return r"(?![^\s|])"
-    return "" if len(regex.findall(HANGUL, reference)) > 1 else rf"(?={_PARTICLES}?(?!{HANGUL}))"
+    return "" if len(regex.findall(HANGUL, reference)) > 1 else rf"(?={PARTICLES}*(?!{HANGUL}))"

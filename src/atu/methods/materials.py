@@ -119,12 +119,15 @@ def prepare_materials(
     """
     words = find_concept_words(rows.forget, [row for row in rows.retain if row.subject not in rows.beside])
     concept_ids = concept_tokens(words, llm.tokenizer)
-    # A word in small pieces can be hidden, but no single token says it.
-    nothing_to_hide = not words or (task.objective.needs_concept_tokens and not concept_ids)
-    if nothing_to_hide and task.objective.needs_concept_words:
+    if not words and task.objective.needs_concept_words:
         raise UserError(
             f"No word is frequent in the texts about '{target.name}' and rare in the others, so there is nothing to "
             "hide: give more texts, above all texts that name the concept and texts that do not."
+        )
+    if not concept_ids and task.objective.needs_concept_tokens:
+        raise UserError(
+            f"The tokenizer cuts the words of the texts about '{target.name}' ({', '.join(words[:3])}) into pieces "
+            "that stand in other words too, so no token can be forbidden: task.objective.teacher=bounded hides the words."
         )
     windows: list[Windows | None] = [None] * 4
     concept = None
