@@ -127,7 +127,7 @@ def prepare_materials(
     if not concept_ids and task.objective.needs_concept_tokens:
         raise UserError(
             f"The tokenizer cuts the words of the texts about '{target.name}' ({', '.join(words[:3])}) into pieces "
-            "that stand in other words too, so no token can be forbidden: task.objective.teacher=bounded hides the words."
+            "that stand in other words too, so no token can be forbidden: task.objective.teacher=bounded hides them."
         )
     windows: list[Windows | None] = [None] * 4
     concept = None
