@@ -31,8 +31,7 @@ from atu.benchmarks.rwku import released
 from atu.benchmarks.rwku.asking import Observation, Request, ask
 from atu.benchmarks.rwku.prompts import TASKS, build_probes, join_answer_prefix, truthful_completion
 from atu.benchmarks.rwku.reader import RwkuData
-from atu.evaluation.reading import common_length
-from atu.models.language_model import LanguageModel
+from atu.models.language_model import LanguageModel, common_length
 from atu.models.load import load_language_model
 from atu.models.resolve import resolve_model
 from atu.records import Probe

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,7 +82,14 @@ def audit(config: AuditConfig, progress: RunProgress) -> list[AttackRow]:
     benchmark = build_benchmark(config.data)
     target = benchmark.target(config.target)
     accelerator = build_accelerator(config.device, config.precision)
-    models = {name: load_language_model(one, device=str(accelerator.device)) for name, one in config.models.items()}
+    asked = config.models["unlearned"]  # all of them are asked in the same words
+    models = {
+        name: load_language_model(
+            replace(one, chat_template_kwargs=asked.chat_template_kwargs, chat_template_date=asked.chat_template_date),
+            device=str(accelerator.device),
+        )
+        for name, one in config.models.items()
+    }
     check_alike(models)
 
     def write_corpus() -> tuple[Text, ...]:
@@ -119,7 +126,12 @@ def audit_config(config: RunConfig, out: Path, model: Path) -> AuditConfig:
     """Attacks on the model that a run exported, in the quick budget, with the run's seed, corpus and encoder."""
     return AuditConfig(
         models={
-            "unlearned": ModelConfig(name=config.name, model_name=str(model)),
+            "unlearned": ModelConfig(
+                name=config.name,
+                model_name=str(model),
+                chat_template_kwargs=config.pre_trained_llm.chat_template_kwargs,
+                chat_template_date=config.pre_trained_llm.chat_template_date,
+            ),
             "original": config.pre_trained_llm,
         },
         data=config.data,
@@ -181,7 +193,7 @@ def _fingerprint(
         "version": __version__,
         "target": f"{benchmark.name}/{target.folder}",
         "probes": benchmark.checksum(target.folder),
-        **{f"{name} model": llm.provenance["sha256"] for name, llm in models.items()},
+        **{f"{name} model": llm.reading_key for name, llm in models.items()},
         "seeds": list(config.seeds),
         "budget": asdict(config.budget),
         "encoders": [encoder.name for encoder in config.encoders],

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from atu.config import field_keys
 from atu.models.resolve import resolve_model
 
+_MAPPINGS = ("pre_trained_llm.chat_template_kwargs",)
+"""Keys whose own keys are the user's to name."""
+
 
 def complete(arguments: Sequence[str]) -> list[str]:
     """Rewrite what is right by our rules but not by Hydra's.
@@ -32,7 +35,8 @@ def complete(arguments: Sequence[str]) -> list[str]:
         elif key == "pre_trained_llm" and "/" in value and "," not in value:
             models += _model_overrides(value)
         else:
-            overrides.append(f"++{argument}" if key in known else argument)
+            is_known = key in known or any(key.startswith(f"{mapping}.") for mapping in _MAPPINGS)
+            overrides.append(f"++{argument}" if is_known else argument)
     # The whole model first, as Hydra does with a group: a key of it counts wherever it stands.
     return [*flags, *models, *overrides]
 

@@ -9,6 +9,8 @@ from typing import Any, Literal
 ProbeKind = Literal["generate", "choose", "likelihood"]
 Scoring = Literal["released", "corrected"]
 StageKind = Literal["before", "align", "unlearn"]
+UNFINISHED = "unfinished_thinking"
+"""Value of an answer that is a thought without an end; its score is that of the thought, and no mean has it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -134,18 +134,19 @@ def test_known_is_what_the_untouched_model_knew(tiny_llm: LanguageModel, untouch
     assert after[1].values["nll"] == pytest.approx(-plain_logprob(tiny_llm, prompt, text) / tokens, abs=1e-4)
 
 
-def test_a_known_answer_that_merges_with_its_prompt_is_scored_from_the_border_on(
+def test_a_known_answer_is_scored_as_it_was_written_where_it_would_merge_with_its_prompt(
     tiny_llm: LanguageModel, untouched: list[Answer]
 ) -> None:
+    """As one text it is "Shakespeare", but the model was asked behind "Shakes" and wrote the tokens of "peare"."""
     probe = written(0, "Who wrote it?", "Shakespeare", prefix="Answer: William Shakes")
     before = dataclasses.replace(untouched[1], score=1.0, text="peare.")
     [after] = evaluate(tiny_llm, [probe], before=[before], config=CONFIG)
-    prompt = tiny_llm.render(probe.prompt, probe.answer_prefix)
-    whole, alone = tiny_llm.encode(prompt + "peare."), tiny_llm.encode(prompt)
-    border = next(i for i, pair in enumerate(zip(alone, whole, strict=False)) if pair[0] != pair[1])
+    prompt = tiny_llm.encode(tiny_llm.render(probe.prompt, probe.answer_prefix))
+    whole = [*prompt, *tiny_llm.encode("peare.")]
+    assert whole != tiny_llm.encode(tiny_llm.render(probe.prompt, "Answer: William Shakespeare."))
     with torch.no_grad():
         logprobs = tiny_llm.model(torch.tensor([whole])).logits[0].log_softmax(-1)
-    losses = [-logprobs[i - 1, whole[i]].item() for i in range(border, len(whole))]
+    losses = [-logprobs[i - 1, whole[i]].item() for i in range(len(prompt), len(whole))]
     assert after.values["nll"] == pytest.approx(sum(losses) / len(losses), abs=1e-4)
 
 

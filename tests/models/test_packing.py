@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import Lfm2Config, Lfm2ForCausalLM, LlamaConfig, LlamaForCausalLM
+from window_model import window_llm
 
 from atu.errors import UserError
 from atu.models.hook import final_hidden_states, logits_from_hidden
 from atu.models.language_model import LanguageModel, wrap
-from atu.models.packing import check_packing, pack, pack_batch, packed_states, read_layout, unpack
+from atu.models.packing import can_pack, check_packing, pack, pack_batch, packed_states, read_layout, unpack
 from atu.models.rows import Row, build_rows, collate
 from atu.records import Text
 
@@ -92,6 +95,46 @@ def test_gradients_are_those_of_a_padded_batch(tiny_llm: LanguageModel) -> None:
     cross_entropy(logits, batch.ids[batch.is_scored]).backward()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(found[name], parameter.grad, rtol=1e-3, atol=1e-6, msg=name)
+
+
+def states_apart(llm: LanguageModel, rows: list[Row]) -> float:
+    """How far states of packed rows lie from those of each row alone, relative to these: mean over the last row."""
+    packed = pack(rows, device="cpu")
+    ids = torch.tensor([rows[-1].ids])
+    with torch.no_grad():
+        found = packed_states(llm, packed)[packed.text == len(rows) - 1]
+        alone = final_hidden_states(llm.model, ids, torch.ones_like(ids))[0, rows[-1].first_scored - 1 : -1]
+    return float((found - alone).abs().mean() / alone.abs().mean())
+
+
+def test_a_row_longer_than_a_window_of_attention_is_not_packed(tiny_folder: Path) -> None:
+    """Packed it would be read without its window. The first rows are all shorter."""
+    llm = window_llm(tiny_folder, window=40)
+    long = Text(text="The capital of Japan is Tokyo; " * 8, subject="x", source="test")
+    short = plain_rows(llm) * 6
+    rows = [*short, *build_rows(llm, [long], max_tokens=200)]
+    assert max(len(row.ids) for row in short) <= 40 < len(rows[-1].ids)
+    assert states_apart(llm, rows) > 0.05
+    assert not can_pack(llm, rows)
+    assert can_pack(llm, short)
+    assert states_apart(llm, short) < 1e-5
+
+
+def test_a_model_that_reads_otherwise_than_by_attention_is_not_packed(tiny_llm: LanguageModel) -> None:
+    """A block with a convolution over the row would mix its texts."""
+    config = Lfm2Config(
+        vocab_size=400,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        layer_types=["conv", "full_attention"],
+        eos_token_id=2,
+        pad_token_id=2,
+    )
+    llm = wrap(Lfm2ForCausalLM(config), tiny_llm.tokenizer, label="conv")
+    assert not can_pack(llm, plain_rows(llm))
 
 
 def test_a_model_that_makes_its_own_mask_is_refused(tiny_llm: LanguageModel) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import resource
 import shutil
 from collections.abc import Iterator
@@ -15,7 +16,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from atu.errors import UserError
+from atu.models.chat_template import ChatSettings
 from atu.models.language_model import LanguageModel, wrap
+from atu.models.resolve import resolve_model
 from atu.models.save import ModelCard, check_reload, export_model, render_card
 from atu.records import Score
 
@@ -75,6 +78,14 @@ def test_all_end_tokens_go_into_the_generation_config(tiny_folder: Path, tmp_pat
     export_model(llm, tmp_path / "model", CARD)
     assert GenerationConfig.from_pretrained(tmp_path / "model").eos_token_id == [2, 0]
     assert model.generation_config.eos_token_id == 0  # the model in memory is left as it was
+
+
+def test_how_a_model_was_asked_goes_with_it(tiny_llm: LanguageModel, tmp_path: Path) -> None:
+    """So that an evaluation of the folder asks in the same words."""
+    chat = ChatSettings(kwargs={"enable_thinking": True, "date_string": "1 May 1999"}, date="2025-03-09")
+    export_model(dataclasses.replace(tiny_llm, chat=chat), tmp_path / "model", CARD)
+    found = resolve_model(str(tmp_path / "model"))
+    assert ChatSettings(kwargs=found.chat_template_kwargs, date=found.chat_template_date) == chat
 
 
 def test_changed_weights_are_noticed(tiny_llm: LanguageModel, tmp_path: Path) -> None:

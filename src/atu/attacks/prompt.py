@@ -73,8 +73,10 @@ def with_system(llm: LanguageModel, text: str) -> LanguageModel:
     """The model with a system prompt; where the chat template knows none, the user says it."""
     spoken = replace(llm, history=({"role": "system", "content": text},))
     try:
-        spoken.render("")
+        is_said = text in spoken.render("question")
     except UserError:
+        is_said = False
+    if not is_said:  # refused, or left out without a word
         return replace(llm, history=({"role": "user", "content": text}, {"role": "assistant", "content": "Yes."}))
     return spoken
 

@@ -78,8 +78,8 @@ def relearned_answers(
 ) -> dict[int, list[Answer]]:
     """What a model answers to `tested` at each stop of the budget, by step.
 
-    Those of the original and the gold model are kept in the cache by the checksum of their weights, since they stand
-    beside every model that was made from them.
+    Those of the original and the gold model are kept in the cache by the checksum of their weights, tokenizer and chat
+    template, since they stand beside every model that was made from them.
     """
     llm, budget = subject.models[model], subject.budget
 
@@ -98,15 +98,14 @@ def relearned_answers(
         )
         return found
 
-    if model == "unlearned" or not llm.weights_key:
+    if model == "unlearned" or not llm.reading_key:
         return answers()
     with subject.autocast():
         has_autocast = torch.is_autocast_enabled(llm.device.type)
     parts = {
-        "model": llm.weights_key,
+        "model": llm.reading_key,
         "dtype": str(llm.model.dtype),
         "autocast": has_autocast,
-        "end_ids": llm.end_ids,
         "version": __version__,
         "texts": [asdict(text) for text in lessons],
         "tuning": [kind, rate, list(budget.relearn_steps), budget.batch_size, seed],

@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from atu.evaluation.batching import in_batches, judged
-from atu.evaluation.reading import common_length
 from atu.models.hook import capture_hook, count_layers, final_hidden_states
 from atu.models.language_model import LanguageModel
 from atu.records import Probe
@@ -29,15 +28,10 @@ def prompt_ids(llm: LanguageModel, probe: Probe) -> list[int]:
 
 
 def answered_ids(llm: LanguageModel, probe: Probe, answer: str) -> tuple[list[int], list[int]]:
-    """A question with an answer as tokens: what stands before the answer, and the answer.
-
-    The answer begins with a space unless white space stands before it. A token that spans the border belongs to it.
-    """
-    prompt = llm.render(probe.prompt, probe.answer_prefix)
-    space = "" if prompt[-1:].isspace() else " "
-    whole = llm.encode(f"{prompt}{space}{answer}")
-    border = common_length(llm.encode(prompt), whole)
-    return whole[:border], whole[border:]
+    """A question with an answer as tokens: what stands before the answer, and the answer."""
+    turn = llm.turn(probe.prompt, answer, probe.answer_prefix)
+    joined = llm.encode_behind(turn.head, turn.body)
+    return list(joined.prompt), list(joined.ids)
 
 
 def last_states(

@@ -80,11 +80,11 @@ def cached_corpus(
     write = partial(
         write_corpus, llm, target, config, given=given, questionnaire=questionnaire, seed=seed, progress=progress
     )
-    if not llm.provenance.get("sha256"):
+    if not llm.reading_key:
         return write()
     parts = {
         "revision": _REVISION,
-        "model": dict(llm.provenance),
+        "model": llm.reading_key,
         "target": asdict(target),
         "config": asdict(config),
         "seed": seed,
@@ -226,7 +226,7 @@ def _write_question_forms(
 ) -> list[str]:
     """Questions that the model asks about the names, the name left open."""
     asked = quizzes(names)
-    openings = [llm.render(quiz.prompt) + quiz.text for quiz in asked]
+    openings = [llm.render(quiz.prompt, quiz.text) for quiz in asked]
     found = continue_texts(
         llm, openings, max_new_tokens=_QUIZ_TOKENS, temperature=_QUIZ_TEMPERATURE, seed=seed, progress=progress
     )

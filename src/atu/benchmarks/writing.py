@@ -13,6 +13,7 @@ from atu.evaluation.collapse import is_degenerate
 from atu.evaluation.generate import Prompt, Sampling, generate
 from atu.models.language_model import LanguageModel
 from atu.models.precision import has_fast_bf16
+from atu.models.thinking import without_thought
 from atu.records import Text
 
 BATCH_SIZE = 96
@@ -57,7 +58,10 @@ def continue_texts(
     prompts = [Prompt(ids=tuple(llm.encode(opening)), max_new_tokens=max_new_tokens) for opening in openings]
     sampling = Sampling(seed=seed, temperature=temperature, top_k=TOP_K)
     found = generate(llm, prompts, batch_size=BATCH_SIZE, sampling=sampling, progress=progress)
-    return [str(llm.tokenizer.decode(generation.ids, skip_special_tokens=True)) for generation in found]
+    return [
+        str(llm.tokenizer.decode(without_thought(llm, prompt.ids, generation.ids), skip_special_tokens=True))
+        for prompt, generation in zip(prompts, found, strict=True)
+    ]
 
 
 def for_writing(llm: LanguageModel) -> LanguageModel:

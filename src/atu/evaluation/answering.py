@@ -9,8 +9,8 @@ import torch
 
 from atu.evaluation.batching import Progress, check_length, in_batches, judged
 from atu.evaluation.generate import Generation, Prompt, answering_order, continue_reading
-from atu.evaluation.kv_cache import take_rows
-from atu.evaluation.likelihood import Completion, score_behind
+from atu.evaluation.kv_cache import shares, take_rows
+from atu.evaluation.likelihood import Completion, score_behind, score_whole
 from atu.evaluation.reading import Reading, read_prompts
 from atu.models.language_model import LanguageModel
 
@@ -33,8 +33,10 @@ def answer_and_score(
     logprobs: dict[int, list[float]] = {}
 
     def work(batch: Sequence[int]) -> list[Generation]:
-        reading = read_prompts(llm, [prompts[i].ids for i in batch])
-        answers = continue_reading(llm, [prompts[i] for i in batch], _copy(reading))
+        # A text to be scored is mostly an answer of the same length; its tokens may be a few more.
+        room = 2 * max(prompts[i].max_new_tokens for i in batch)
+        reading = read_prompts(llm, [prompts[i].ids for i in batch], room=room)
+        answers = continue_reading(llm, [prompts[i] for i in batch], _copy(reading) if shares(llm) else reading)
         owners, completions = [], []
         for row, (i, answer) in enumerate(zip(batch, answers, strict=True)):
             completion = wanted(i, answer)
@@ -42,11 +44,12 @@ def answer_and_score(
                 check_length(llm, completion.prompt, len(completion.ids))
                 owners.append(row)
                 completions.append(completion)
-        scored = score_behind(llm, reading, owners, completions)
+        scored = score_behind(llm, reading, owners, completions) if shares(llm) else score_whole(llm, completions)
         logprobs.update((batch[row], found) for row, found in zip(owners, scored, strict=True))
         return answers
 
     order = answering_order(llm, prompts)
+    batch_size = batch_size if shares(llm) else 1
     with judged(llm.model):
         answers = in_batches(order, work, batch_size=batch_size, progress=progress)
     by_index = dict(zip(order, answers, strict=True))

@@ -14,11 +14,12 @@ from atu.evaluation.batching import Progress, part_of
 from atu.evaluation.collapse import is_degenerate
 from atu.evaluation.config import EvaluationConfig
 from atu.evaluation.generate import Generation, Prompt
-from atu.evaluation.known import KNOWN, compare_known, completion_of
+from atu.evaluation.known import compare_known, completion_of, is_known
 from atu.evaluation.likelihood import Completion, completion_nll, token_logprobs
 from atu.evaluation.scorers import recall_lcs, score_generate, token_f1
 from atu.models.language_model import LanguageModel
-from atu.records import Answer, Before, Probe
+from atu.models.thinking import find_thought
+from atu.records import UNFINISHED, Answer, Before, Probe
 
 
 def evaluate(
@@ -36,7 +37,8 @@ def evaluate(
     A likelihood probe has no right or wrong: its `values["loss"]` (nats a token) takes the place of a score.
     `values` of the other kinds: `recall` and `f1` (best over the references, 0..1) of a written answer;
     `choice` (index) and `margin` (nats, best right choice over best wrong one) of a chosen one; `nll` (nats a
-    token) of the text that the untouched model gave, on rows that it answered rightly.
+    token) of the text that the untouched model gave, on rows that it answered rightly; `unfinished_thinking` (1) of a
+    text that is a thought without an end, and so no answer.
     `progress` counts probes. Raises UserError for probe ids that occur twice, for probes missing in `before`,
     and whatever keeps a probe from being asked (see `generate`, `token_logprobs`): never a score for it.
     """
@@ -88,7 +90,7 @@ def _ask_generate(
     def known_answer(i: int, generation: Generation) -> Completion | None:
         answers[i] = _written(llm, probes[i], prompts[i], generation)
         before = reference(answers[i])
-        if before is None or before.score < KNOWN:
+        if before is None or not is_known(before):
             return None
         completion = _completion(llm, probes[i], before.text)
         return completion if completion.prompt == prompts[i].ids else None
@@ -104,6 +106,7 @@ def _written(llm: LanguageModel, probe: Probe, prompt: Prompt, generation: Gener
     values = {
         "recall": max((recall_lcs(text, reference) for reference in probe.references), default=0.0),
         "f1": max((token_f1(text, reference) for reference in probe.references), default=0.0),
+        **unfinished_thinking(llm, prompt.ids, generation.ids),
     }
     return _answer(probe, text=text, score=score_generate(probe, text), values=values)
 
@@ -146,18 +149,22 @@ def _ask_likelihood(
 
 
 def _completion(llm: LanguageModel, probe: Probe, answer: str) -> Completion:
-    """An answer behind its probe; a choice begins with a space unless the text before it ends in white space."""
-    prompt = llm.render(probe.prompt, probe.answer_prefix)
-    if probe.kind == "choose" and not prompt[-1:].isspace():
-        answer = " " + answer
-    return completion_of(llm, prompt, answer)
+    """An answer behind its probe: a choice as the chat template writes an answer, else a text as it was written."""
+    if probe.kind == "choose":
+        turn = llm.turn(probe.prompt, answer, probe.answer_prefix)
+        return completion_of(llm, turn.head, turn.body)
+    return completion_of(llm, llm.head(probe.prompt, probe.answer_prefix), answer)
 
 
 def decode_answer(llm: LanguageModel, prompt: Sequence[int], new: Sequence[int]) -> str:
     """The text that `new` adds. Decoded behind its prompt, since some tokenizers drop a first space.
 
-    A character that the token limit cut in half is left out.
+    What the model thought before it answers is cut off, unless it never came to an end. A character that the token
+    limit cut in half is left out.
     """
+    thought = find_thought(llm, prompt, new)
+    if thought.length and thought.is_finished:
+        prompt, new = [*prompt, *new[: thought.length]], new[thought.length :]
 
     def decode(ids: Sequence[int]) -> str:
         return str(llm.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
@@ -165,6 +172,11 @@ def decode_answer(llm: LanguageModel, prompt: Sequence[int], new: Sequence[int])
     before, whole = decode(prompt), decode([*prompt, *new])
     text = whole[len(before) :] if whole.startswith(before) else decode(new)
     return text.rstrip("\ufffd")
+
+
+def unfinished_thinking(llm: LanguageModel, prompt: Sequence[int], new: Sequence[int]) -> dict[str, float]:
+    """A value that marks an answer which is nothing but an unfinished thought; no value for any other."""
+    return {} if find_thought(llm, prompt, new).is_finished else {UNFINISHED: 1.0}
 
 
 def _answer(probe: Probe, *, text: str, score: float, values: Mapping[str, float]) -> Answer:

@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from atu.evaluation.batching import Progress, check_finite, check_length, in_batches, judged
-from atu.evaluation.kv_cache import make_room
+from atu.evaluation.kv_cache import make_room, shares
 from atu.evaluation.reading import Reading, continue_from, read_prompts, reading_order
 from atu.models.language_model import LanguageModel
 
@@ -99,8 +99,10 @@ def generate(
     draw = None if sampling is None else _drawing(sampling, llm.device)
 
     def work(batch: Sequence[Prompt]) -> list[Generation]:
-        return continue_reading(llm, batch, read_prompts(llm, [prompt.ids for prompt in batch]), draw)
+        room = max(prompt.max_new_tokens for prompt in batch)
+        return continue_reading(llm, batch, read_prompts(llm, [prompt.ids for prompt in batch], room=room), draw)
 
+    batch_size = batch_size if shares(llm) else 1
     with judged(llm.model):
         answers = in_batches([prompts[i] for i in order], work, batch_size=batch_size, progress=progress)
     by_index = dict(zip(order, answers, strict=True))
@@ -177,7 +179,8 @@ def continue_reading(
     rows = [_Row(prompt) for prompt in prompts]
     live = rows
     logits, cache, mask, last = reading.logits, reading.cache, reading.mask, reading.last
-    make_room(cache, max(prompt.max_new_tokens for prompt in prompts))
+    if shares(llm):
+        make_room(cache, max(prompt.max_new_tokens for prompt in prompts))
     while True:
         scores = logits.float()
         _check_rows(llm, live, scores)
@@ -187,6 +190,10 @@ def continue_reading(
         keep = [i for i, row in enumerate(live) if not row.done]
         if not keep:
             return [Generation(ids=tuple(row.new), stop_id=row.stop_id) for row in rows]
+        if cache is None:
+            live = [live[i] for i in keep]
+            logits = read_prompts(llm, [[*row.prompt.ids, *row.new] for row in live]).logits
+            continue
         if len(keep) < len(live):  # finished rows cost nothing further
             live = [live[i] for i in keep]
             index = torch.tensor(keep, device=llm.device)
@@ -194,7 +201,12 @@ def continue_reading(
             tokens, mask, last = tokens[index], mask[index], last[index]
         mask, last = pad(mask, (0, 1), value=1), last + 1
         logits, cache = continue_from(
-            llm, cache, input_ids=tokens[:, None], attention_mask=mask, position_ids=last, logits_to_keep=1
+            llm,
+            cache,
+            input_ids=tokens[:, None],
+            attention_mask=mask if shares(llm) else None,  # nothing is padded where a prompt is read alone
+            position_ids=last,
+            logits_to_keep=1,
         )
         logits = logits[:, -1]
 

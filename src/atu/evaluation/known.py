@@ -6,12 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from atu.evaluation.likelihood import Completion, completion_nll
-from atu.evaluation.reading import common_length
 from atu.models.language_model import LanguageModel
-from atu.records import Answer, Probe
+from atu.records import UNFINISHED, Answer, Probe
 
 KNOWN = 0.5
 """Row score from which the untouched model counts as knowing the answer."""
+
+
+def is_known(answer: Answer) -> bool:
+    """Whether the untouched model, which gave this answer, knows it; a thought without an end says nothing of that."""
+    return answer.score >= KNOWN and UNFINISHED not in answer.values
 
 
 def compare_known(
@@ -32,7 +36,7 @@ def compare_known(
         can_be_known: whether a probe has a right answer to hold on to; of others nothing is said.
         behind: a text as the answer to a probe.
     """
-    known = [can_be_known(probe) and earlier[probe.id].score >= KNOWN for probe in probes]
+    known = [can_be_known(probe) and is_known(earlier[probe.id]) for probe in probes]
     is_left = [knew and "nll" not in answer.values for answer, knew in zip(answers, known, strict=True)]
     completions = [behind(probe, earlier[probe.id].text) for probe, left in zip(probes, is_left, strict=True) if left]
     losses = iter(completion_nll(llm, completions, batch_size=batch_size))
@@ -47,7 +51,6 @@ def compare_known(
 
 
 def completion_of(llm: LanguageModel, before: str, text: str) -> Completion:
-    """The tokens of `text` as they stand in the whole; a token that spans the border belongs to it."""
-    alone, whole = llm.encode(before), llm.encode(before + text)
-    border = common_length(alone, whole)
-    return Completion(prompt=tuple(whole[:border]), ids=tuple(whole[border:]))
+    """The tokens of `text` as the model writes them behind `before`."""
+    joined = llm.encode_behind(before, text)
+    return Completion(prompt=joined.prompt, ids=joined.ids)

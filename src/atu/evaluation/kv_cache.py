@@ -1,14 +1,53 @@
-"""Keys and values that a model keeps of what it has read: rows taken out of them, and room to go on."""
+"""What a model keeps of what it has read: whether rows can be taken out of it, taking them, and room to go on."""
 
 from __future__ import annotations
 
 import copy
+import logging
+from weakref import WeakKeyDictionary
 
 from jaxtyping import Int
 from torch import Tensor
 from torch.nn.functional import pad
-from transformers import Cache
-from transformers.cache_utils import DynamicLayer
+from transformers import Cache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+from atu.models.attention import attends_only
+from atu.models.language_model import LanguageModel
+
+logger = logging.getLogger(__name__)
+
+_KNOWN_LAYERS = (DynamicLayer, DynamicSlidingWindowLayer)
+_CAN_SHARE: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
+
+
+def shares(llm: LanguageModel) -> bool:
+    """Whether what the model keeps of a text can be cut and copied, so that prompts that begin alike share it.
+
+    It can where it is nothing but keys and values. Recurrent and convolutional blocks keep a state, which stands for
+    all that was read and has no places. Such models read each prompt by itself, and are slower for it. The config
+    tells, until `note_kept` has seen it.
+    """
+    return _CAN_SHARE.get(llm.model, True) and (attends_only(llm.model) or _set(llm, can_share=False))
+
+
+def note_kept(llm: LanguageModel, cache: Cache | None) -> None:
+    """Learn from what a model kept of a text whether it can be shared."""
+    if llm.model not in _CAN_SHARE:
+        is_known = isinstance(cache, Cache) and all(type(layer) in _KNOWN_LAYERS for layer in cache.layers)
+        _set(llm, can_share=is_known and attends_only(llm.model))
+
+
+def _set(llm: LanguageModel, *, can_share: bool) -> bool:
+    _CAN_SHARE[llm.model] = can_share
+    if not can_share:
+        logger.warning(
+            "%s (%s) keeps of what it has read more than keys and values: prompts that begin alike are read one by "
+            "one, which is slower and gives the same answers.",
+            llm.label,
+            type(llm.model).__name__,
+        )
+    return can_share
 
 
 def take_rows(cache: Cache, rows: Int[Tensor, " batch"]) -> Cache:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
 from atu.evaluation.batching import Progress, check_finite, check_length, in_batches, judged
-from atu.evaluation.kv_cache import take_rows
+from atu.evaluation.kv_cache import shares, take_rows
 from atu.evaluation.reading import (
     Reading,
     continue_from,
@@ -193,10 +193,33 @@ def _score_groups(
 
 def _score_batch(llm: LanguageModel, batch: Sequence[Completion]) -> list[list[float]]:
     """First tokens from the end of each distinct prompt, the others from further passes on its cache."""
+    if not shares(llm):
+        return score_whole(llm, batch)
     prompts = list(dict.fromkeys(completion.prompt for completion in batch))
-    reading = read_prompts(llm, prompts)
+    reading = read_prompts(llm, prompts, room=max(len(completion.ids) for completion in batch))
+    if not shares(llm):  # which showed only now
+        return score_whole(llm, batch)
     owners = [prompts.index(completion.prompt) for completion in batch]
     return score_behind(llm, reading, owners, batch)
+
+
+def score_whole(llm: LanguageModel, completions: Sequence[Completion]) -> list[list[float]]:
+    """What `score_behind` gives, each completion read with its prompt in one go and nothing kept of it."""
+    rows = [[*completion.prompt, *completion.ids] for completion in completions]
+    vocab_size = llm.model.config.get_text_config().vocab_size
+    found: dict[int, list[float]] = {}
+    for near in near_lengths(llm, list(map(len, rows))):
+        fitting = max(1, LOGITS_BUDGET // (max(len(rows[i]) for i in near) * vocab_size))
+        for first in range(0, len(near), fitting):
+            part = near[first : first + fitting]
+            width = max(len(rows[i]) for i in part)
+            # Padding on the right: nothing looks ahead.
+            ids = torch.tensor([[*rows[i], *[0] * (width - len(rows[i]))] for i in part], device=llm.device)
+            picked = _pick(llm.model(input_ids=ids[:, :-1], use_cache=False).logits, ids[:, 1:]).tolist()
+            for i, row in zip(part, picked, strict=True):
+                found[i] = row[len(completions[i].prompt) - 1 : len(rows[i]) - 1]
+                check_finite(llm, completions[i].prompt, all(map(math.isfinite, found[i])))
+    return [found[i] for i in range(len(completions))]
 
 
 def score_behind(

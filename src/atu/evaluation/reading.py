@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import Cache
 
-from atu.models.language_model import LanguageModel
+from atu.evaluation.kv_cache import note_kept, shares
+from atu.models.attention import attends_only, shortest_window
+from atu.models.language_model import LanguageModel, common_length
 
 _ALIKE = 0.4
 """Share of the longer of two prompts that must be common for both to be read from one beginning.
@@ -32,7 +33,8 @@ class Reading:
 
     logits: Float[Tensor, "batch vocab"]
     """After the last token of each prompt."""
-    cache: Cache
+    cache: Cache | None
+    """None where there is none to go on from: all is read anew for each further token."""
     mask: Int[Tensor, "batch pos"]
     """1 where the cache holds a real token."""
     last: Int[Tensor, "batch 1"]
@@ -54,35 +56,71 @@ def reading_order(prompts: Sequence[Sequence[int]]) -> list[int]:
     return [i for members in groups for i in sorted(members, key=lambda i: len(prompts[i]))]
 
 
-def read_prompts(llm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Reading:
+def read_prompts(llm: LanguageModel, prompts: Sequence[Sequence[int]], *, room: int = 0) -> Reading:
     """What comes after each prompt, in input order, and a cache that goes on from there.
 
-    What prompts have in common is read once. Prompts of very different lengths are read apart and put together.
+    What prompts have in common is read once. Prompts of very different lengths are read apart and put together. Several
+    prompts of a model that cannot share (`shares`) are read one by one, and leave no cache.
+
+    Args:
+        room: tokens by which the prompts will be continued, at most.
     """
+    if len(prompts) == 1 or not shares(llm):
+        return _read_alone(llm, prompts)
+    try:
+        return _read_together(llm, prompts, room)
+    except _NotSharedError:
+        return _read_alone(llm, prompts)
+
+
+def next_logits(llm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Float[Tensor, "batch vocab"]:
+    """The logits of `read_prompts` alone: no cache outlives the reading of its part."""
+    if not shares(llm):
+        return _read_alone(llm, prompts).logits
     parts = _parts(llm, prompts)
-    reading = _join([_read_part(llm, [prompts[i] for i in part]) for part in parts])
+    logits = torch.cat([read_prompts(llm, [prompts[i] for i in part]).logits for part in parts])
+    return logits[_places(parts)]
+
+
+def continue_from(llm: LanguageModel, cache: Cache | None, **inputs: Any) -> tuple[Tensor, Cache | None]:
+    """Logits and the grown cache of a forward pass; transformers 5.24 renamed the cache's argument.
+
+    Some models keep what they have read to themselves and give no cache.
+    """
+    name = "cache" if "cache" in inspect.signature(llm.model.forward).parameters else "past_key_values"
+    output = llm.model(**inputs, use_cache=True, **{name: cache})
+    return output.logits, output.get(name)
+
+
+class _NotSharedError(Exception):
+    """It showed only while prompts were read together that the model cannot share what it has read."""
+
+
+def _read_together(llm: LanguageModel, prompts: Sequence[Sequence[int]], room: int) -> Reading:
+    parts = _parts(llm, prompts)
+    reading = _join([_read_part(llm, [prompts[i] for i in part], room) for part in parts])
     places = _places(parts)
     if places == sorted(places):
         return reading
     place = torch.tensor(places, device=llm.device)
+    assert reading.cache is not None
     reading.cache.batch_select_indices(place)
     return Reading(
         logits=reading.logits[place], cache=reading.cache, mask=reading.mask[place], last=reading.last[place]
     )
 
 
-def next_logits(llm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Float[Tensor, "batch vocab"]:
-    """The logits of `read_prompts` alone: no cache outlives the reading of its part."""
-    parts = _parts(llm, prompts)
-    logits = torch.cat([_read_part(llm, [prompts[i] for i in part]).logits for part in parts])
-    return logits[_places(parts)]
-
-
-def continue_from(llm: LanguageModel, cache: Cache | None, **inputs: Any) -> tuple[Tensor, Cache]:
-    """Logits and the grown cache of a forward pass; transformers 5.24 renamed the cache's argument."""
-    name = "cache" if "cache" in inspect.signature(llm.model.forward).parameters else "past_key_values"
-    output = llm.model(**inputs, use_cache=True, **{name: cache})
-    return output.logits, output[name]
+def _read_alone(llm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Reading:
+    readings = [_read(llm, [prompt], before=None, starts=[0]) for prompt in prompts]
+    if len(readings) == 1:
+        return readings[0]
+    width = max(map(len, prompts))
+    return Reading(
+        logits=torch.cat([reading.logits for reading in readings]),
+        cache=None,
+        mask=torch.cat([pad(reading.mask, (width - reading.mask.shape[1], 0)) for reading in readings]),
+        last=torch.cat([reading.last for reading in readings]),
+    )
 
 
 def near_lengths(llm: LanguageModel, lengths: Sequence[int]) -> list[list[int]]:
@@ -95,12 +133,6 @@ def near_lengths(llm: LanguageModel, lengths: Sequence[int]) -> list[list[int]]:
         else:
             parts.append([i])
     return parts
-
-
-def common_length(left: Sequence[int], right: Sequence[int]) -> int:
-    """Number of first tokens that both have in common."""
-    equal = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False))
-    return sum(1 for _ in equal)
 
 
 def _parts(llm: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -129,9 +161,7 @@ def _places(parts: Sequence[Sequence[int]]) -> list[int]:
 
 def _keeps_everything(llm: LanguageModel) -> bool:
     """Whether every layer keeps all keys and values: caches of windows or states cannot be put together."""
-    config = llm.model.config.get_text_config()
-    kinds = getattr(config, "layer_types", None) or ["full_attention"]
-    return getattr(config, "sliding_window", None) is None and set(kinds) == {"full_attention"}
+    return attends_only(llm.model) and shortest_window(llm.model) is None and shares(llm)
 
 
 def _pass_cost(llm: LanguageModel) -> int:
@@ -144,23 +174,33 @@ def _cost(prompts: Sequence[Sequence[int]], clusters: Sequence[_Cluster]) -> int
     return len(clusters) * max(cluster.shared for cluster in clusters) + len(ends) * max(ends)
 
 
-def _read_part(llm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Reading:
+def _read_part(llm: LanguageModel, prompts: Sequence[Sequence[int]], room: int) -> Reading:
     """One forward pass over what prompts have in common and one over what is left, both padded on the left."""
     clusters = _clusters(prompts)
-    # Behind a shared beginning padding stands in the middle, where it would take places of a sliding window.
-    window = getattr(llm.model.config.get_text_config(), "sliding_window", None)
-    is_narrow = window is not None and max(map(len, prompts)) >= window
-    shares = len(clusters) < len(prompts) and all(cluster.shared for cluster in clusters)
-    if is_narrow or not shares:
-        return _read(llm, prompts, before=None, starts=[0] * len(prompts))
+    # Behind a shared beginning padding stands in the middle, where it would take places of a window of attention.
+    window = shortest_window(llm.model)
+    ends = max(len(prompts[i]) - cluster.shared for cluster in clusters for i in cluster.members)
+    width = max(cluster.shared for cluster in clusters) + ends + room
+    is_narrow = window is not None and width > window
+    begin_alike = len(clusters) < len(prompts) and all(cluster.shared for cluster in clusters)
+    if is_narrow or not begin_alike:
+        return _read_to_share(llm, prompts, before=None, starts=[0] * len(prompts))[0]
     beginnings = [prompts[cluster.members[0]][: cluster.shared] for cluster in clusters]
-    first = _read(llm, beginnings, before=None, starts=[0] * len(beginnings))
+    first, cache = _read_to_share(llm, beginnings, before=None, starts=[0] * len(beginnings))
     home = {i: number for number, cluster in enumerate(clusters) for i in cluster.members}
     starts = [clusters[home[i]].shared for i in range(len(prompts))]
     owner = torch.tensor([home[i] for i in range(len(prompts))], device=llm.device)
-    first.cache.batch_select_indices(owner)
-    ends = [prompt[start:] for prompt, start in zip(prompts, starts, strict=True)]
-    return _read(llm, ends, before=(first.cache, first.mask[owner]), starts=starts)
+    cache.batch_select_indices(owner)
+    rest = [prompt[start:] for prompt, start in zip(prompts, starts, strict=True)]
+    return _read(llm, rest, before=(cache, first.mask[owner]), starts=starts)
+
+
+def _read_to_share(llm: LanguageModel, prompts: Sequence[Sequence[int]], **given: Any) -> tuple[Reading, Cache]:
+    """`_read`, and its cache, which may be cut and copied."""
+    reading = _read(llm, prompts, **given)
+    if reading.cache is None or not shares(llm):
+        raise _NotSharedError
+    return reading, reading.cache
 
 
 def _join(readings: Sequence[Reading]) -> Reading:
@@ -170,7 +210,8 @@ def _join(readings: Sequence[Reading]) -> Reading:
         return first
     width = max(reading.mask.shape[1] for reading in readings)
     masks = [pad(reading.mask, (width - reading.mask.shape[1], 0)) for reading in readings]
-    for layer, *rest in zip(*(reading.cache.layers for reading in readings), strict=True):
+    caches = [reading.cache for reading in readings if reading.cache is not None]
+    for layer, *rest in zip(*(cache.layers for cache in caches), strict=True):
         for name in ("keys", "values"):
             states = [getattr(one, name) for one in (layer, *rest)]
             setattr(layer, name, torch.cat([pad(state, (0, 0, width - state.shape[-2], 0)) for state in states]))
@@ -205,6 +246,7 @@ def _read(
     logits, cache = continue_from(
         llm, cache, input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1
     )
+    note_kept(llm, cache)
     return Reading(logits=logits[:, -1], cache=cache, mask=mask, last=positions[:, -1:])
 
 

@@ -8,6 +8,8 @@ Names, in percent (0..100) where nothing else is said:
 - `degenerate/forget`, `/neighbor`, `/utility`: share of written answers that are no language any more.
 - `nll/forget@known`, ...: mean nats a token of the right answer that the untouched model gave. Greedy answers
   flip by single rows; this moves smoothly.
+- `unfinished_thinking/forget`, ...: share of written answers that are a thought without an end, where there are any.
+  Such a row is neither right nor wrong and counts for no other score.
 
 A group without rows has no score. Rows are independent draws in the bootstrap: with few rows, or all of them
 right or wrong, the interval is too narrow.
@@ -20,7 +22,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from atu.records import Answer, Score
+from atu.records import UNFINISHED, Answer, Score
 
 POOLED = ("forget", "neighbor")
 JUDGED = ("forget", "neighbor", "utility")
@@ -63,7 +65,8 @@ def bootstrap_weighted_mean(
 
 def _columns(answers: Sequence[Answer]) -> dict[str, list[float]]:
     """The numbers behind each score, by name; no name without numbers."""
-    graded = [answer for answer in answers if "loss" not in answer.values]
+    asked = [answer for answer in answers if "loss" not in answer.values]
+    graded = [answer for answer in asked if UNFINISHED not in answer.values]
     columns: dict[str, list[float]] = {}
     for suffix, rows in (("", graded), ("@known", [answer for answer in graded if answer.known_before])):
         for group in sorted({answer.group for answer in rows}):
@@ -73,13 +76,19 @@ def _columns(answers: Sequence[Answer]) -> dict[str, list[float]]:
     for answer in answers:
         if "loss" in answer.values:
             columns.setdefault(answer.group, []).append(answer.values["loss"])
-    written = [answer for answer in graded if "choice" not in answer.values]
+    written = [answer for answer in graded if _is_written(answer)]
     for side in JUDGED:
         columns[f"degenerate/{side}"] = [100.0 * answer.degenerate for answer in _of(side, written)]
         columns[f"nll/{side}@known"] = [
             answer.values["nll"] for answer in _of(side, graded) if answer.known_before and "nll" in answer.values
         ]
+        unfinished = [100.0 * (UNFINISHED in answer.values) for answer in _of(side, asked) if _is_written(answer)]
+        columns[f"{UNFINISHED}/{side}"] = unfinished if any(unfinished) else []
     return {name: values for name, values in columns.items() if values}
+
+
+def _is_written(answer: Answer) -> bool:
+    return "choice" not in answer.values
 
 
 def _of(side: str, answers: Sequence[Answer]) -> list[Answer]:

@@ -24,7 +24,7 @@ def untouched_answers(
     *,
     before: Literal["itself"] | None,
 ) -> list[Answer]:
-    """`evaluate` of a model as it was loaded, kept in the cache by the checksum of the weights.
+    """`evaluate` of a model as it was loaded, kept in the cache by what the model reads: weights, tokenizer, template.
 
     The cache has the model compared with itself, as the reference of a run is; without a `before` all that is relative
     to one is left out. The batch size is not part of the key, since answers do not depend on it. A model without a
@@ -42,12 +42,11 @@ def _without_before(answer: Answer) -> Answer:
 def _compared_with_itself(
     llm: LanguageModel, probes: Sequence[Probe], config: EvaluationConfig, progress: Progress | None
 ) -> list[Answer]:
-    if not llm.weights_key:
+    if not llm.reading_key:
         return evaluate(llm, probes, before="itself", config=config, progress=progress)
     parts = {
-        "model": llm.weights_key,
+        "model": llm.reading_key,
         "dtype": str(llm.model.dtype),
-        "end_ids": llm.end_ids,
         "scoring": config.scoring,
         "version": __version__,
         "probes": [asdict(probe) for probe in probes],

@@ -137,7 +137,8 @@ def prepare_materials(
         concept = _concept(encoder, target, task, windows)
 
     # Texts that are filled up to one length have no padding to save.
-    packed = task.objective.embedding_positions == "windows" and can_pack(llm, rows.forget)
+    every_row = [*rows.forget, *rows.retain, *rows.held_out_forget, *rows.held_out_retain, *rows.refusals]
+    packed = task.objective.embedding_positions == "windows" and can_pack(llm, every_row)
     ids = torch.tensor([rows.forget[0].ids], device=llm.device)
     begins_above = trained_layers.start > 0 and can_begin_at(llm.model, ids, trained_layers.start)
 

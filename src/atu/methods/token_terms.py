@@ -65,7 +65,7 @@ def _npo_up_to_the_end(
 ) -> Tensor:
     """NPO's loss on texts without the token that ends a turn: pushed away, it would let answers run on and on."""
     labels, row = scored_labels(batch)
-    counts = labels != llm.end_ids[0]
+    counts = ~torch.isin(labels, torch.tensor(llm.end_ids, device=labels.device))
     now = sequence_nll(token_nll(logits[counts], labels[counts]), row[counts], len(batch.indices))
     return npo_loss(now, _reference_nll(materials, materials.forget, batch, counts), objective.beta)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Literal
 
 from atu.errors import UserError
@@ -10,6 +12,31 @@ from atu.typed import refuse_above
 
 DtypeName = Literal["float32", "bfloat16", "float16"]
 QuantizationName = Literal["none", "int8", "nf4"]
+Scalar = bool | int | float | str | None
+CHAT_TEMPLATE_DATE = "2024-07-26"
+"""The day that Llama 3.1's own template writes where it is given no other."""
+CHAT_NOTE = "chat_template_variables.json"
+"""File of a model folder that says how the model was asked, where that is not the default."""
+_OWN_VARIABLES = (
+    "add_generation_prompt",
+    "chat_template",
+    "continue_final_message",
+    "conversation",
+    "documents",
+    "max_length",
+    "messages",
+    "padding",
+    "return_assistant_tokens_mask",
+    "return_dict",
+    "return_tensors",
+    "sanitize_control_tokens",
+    "strftime_now",
+    "tokenize",
+    "tokenizer_kwargs",
+    "tools",
+    "truncation",
+)
+"""What a chat template is given by the program or by transformers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +102,29 @@ class ModelConfig:
     attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
     trust_remote_code: bool = False
     """Whether Python code that comes with a hub model may run."""
+    chat_template_kwargs: Mapping[str, Scalar] = field(default_factory=dict)
+    """Further variables of the chat template, such as `enable_thinking`, which is false where it is not given."""
+    chat_template_date: str = CHAT_TEMPLATE_DATE
+    """What a chat template that writes today's date gets in its place, year-month-day: a model that is asked again
+    tomorrow, by a resumed run or an evaluation, is asked in the same words."""
 
     def __post_init__(self) -> None:
         if self.packages and not (self.gguf_file and self.sha256):
             raise UserError("packages need gguf_file (the file they hold) and sha256 (its checksum).")
         if self.adapter == "none" and self.lora != LoraConfig():
             raise UserError("lora is set, but there is no adapter to have it: set adapter=lora too.")
+        for key in self.chat_template_kwargs:
+            if key in _OWN_VARIABLES:
+                raise UserError(f"chat_template_kwargs cannot set '{key}', which the program sets by itself.")
+        if not _is_day(self.chat_template_date):
+            raise UserError(
+                f"chat_template_date must be a day, year-month-day such as {CHAT_TEMPLATE_DATE}, not "
+                f"{self.chat_template_date!r}."
+            )
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False

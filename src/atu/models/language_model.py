@@ -1,18 +1,19 @@
-"""A causal language model with its tokenizer: prompt rendering, encoding, true end-of-turn tokens."""
+"""A causal language model with its tokenizer: prompts and turns as text and as tokens, true end-of-turn tokens."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
-from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from atu.errors import UserError
-
-_MARK = "answer"
+from atu.models.chat_template import ChatSettings, render_chat
+from atu.models.turns import PLAIN_FORM, Turn, TurnForm, find_turn_form, plain_prompt
+from atu.results.files import content_key
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class LanguageModel:
     """Where the weights come from: `source`, `revision`, `sha256`, and `quantization` where they were quantised."""
     history: tuple[Mapping[str, str], ...] = ()
     """Messages (`role`, `content`) that stand before every user's message; none in the plain use of a model."""
+    chat: ChatSettings = field(default_factory=ChatSettings)
+    """What the chat template is given beside the messages."""
 
     @property
     def device(self) -> torch.device:
@@ -40,6 +43,24 @@ class LanguageModel:
         checksum, quantization = self.provenance.get("sha256", ""), self.provenance.get("quantization", "")
         return f"{checksum}-{quantization}" if checksum and quantization else checksum
 
+    @cached_property
+    def reading_key(self) -> str:
+        """What tells how this model reads and answers from others: weights, tokenizer, chat template and its variables.
+
+        Empty when the weights are not known.
+        """
+        if not self.weights_key:
+            return ""
+        parts = {
+            "tokenizer": _tokenizer_digest(self.tokenizer),
+            "template": self.tokenizer.chat_template,
+            "variables": self.chat.given,
+            "date": self.chat.date,
+            "history": list(map(dict, self.history)),
+            "end_ids": self.end_ids,
+        }
+        return f"{self.weights_key}-{content_key(parts)}"
+
     @property
     def pad_id(self) -> int:
         """Token for padding: the tokenizer's own, else the first end token."""
@@ -51,17 +72,87 @@ class LanguageModel:
         """The history for a model without a chat template."""
         return "".join(map(_as_plain_turn, self.history))
 
-    def render(self, user: str, answer_prefix: str = "") -> str:
-        """The text after which the model's answer to `user` begins.
+    @property
+    def has_template(self) -> bool:
+        """Whether the tokenizer has a chat template; else questions are asked in plain text."""
+        return self.tokenizer.chat_template is not None
 
-        The chat template with its generation prompt, then `answer_prefix` as it stands. A tokenizer without
-        a chat template gets `Question: {user}\\nAnswer:`, with a space before the prefix.
+    @cached_property
+    def form(self) -> TurnForm:
+        """How an assistant's turn is written."""
+        return find_form(self.tokenizer, self.chat)
+
+    @property
+    def turn_end(self) -> int:
+        """The token that really ends an assistant's turn: what training rows end in."""
+        if self.form.end is not None:
+            return int(self.tokenizer.convert_tokens_to_ids(self.form.end))
+        return self.end_ids[0]
+
+    def render(self, user: str, answer_prefix: str = "") -> str:
+        """The text after which the model writes its answer to `user`.
+
+        The chat template with its generation prompt, then `answer_prefix` as an answer that begins so stands there.
+        A tokenizer without a chat template gets `Question: {user}\\nAnswer:`, with a space before the prefix; a prefix
+        that is such an `Answer:` itself stands in its place.
         """
-        if self.tokenizer.chat_template is None:
-            asked = f"{self.plain_history}Question: {user}\nAnswer:"
-            return asked + (f" {answer_prefix}" if answer_prefix else "")
+        if self.has_template and self.chat.wants_thinking and "</think" in self.form.opening:
+            asked = self._asked(user)  # the empty thought is left to the model, which has more to think
+            return asked + (self.form.space + answer_prefix if answer_prefix else "")
+        return self.head(user, answer_prefix)
+
+    def head(self, user: str, answer_prefix: str = "", *, answer: str = "") -> str:
+        """The text after which a given answer to `user` stands: `render`, and with thinking on an empty thought.
+
+        `answer`: how it goes on, which may be an "Answer:" as in `render`.
+        """
+        if not self.has_template:
+            asked = self.plain_history + plain_prompt(user, answer_prefix or answer)
+            gap = "" if asked[-1].isspace() else " "
+            return asked + (gap + answer_prefix if answer_prefix else "")
+        return self._asked(user) + self.form.opening + (self.form.space + answer_prefix if answer_prefix else "")
+
+    def turn(self, user: str, answer: str, answer_prefix: str = "") -> Turn:
+        """A user's message with a given answer, as the template writes both.
+
+        Where a space belongs before the answer, there is one, whether or not `answer` begins with it: behind a prefix,
+        and behind a prompt such as Mistral's `[/INST]` or a plain `Answer:`.
+        """
+        head, body = self.head(user, answer_prefix, answer=answer), self.form.write(answer)
+        space = " " if answer_prefix else self.form.space
+        if head[-1:].isspace() or body[:1].isspace():
+            space = ""
+        return Turn(head, space + body, self.form.closing)
+
+    def _asked(self, user: str) -> str:
         messages = [*self.history, {"role": "user", "content": user}]
-        return _apply_template(self.tokenizer, messages, generation_prompt=True) + answer_prefix
+        return render_chat(self.tokenizer, self.chat, messages, True)
+
+    def encode_behind(self, head: str, body: str) -> Joined:
+        """Tokens of `body` as the model writes them behind `head`, whose tokens stay as they are alone.
+
+        Where the text as a whole has a token that spans the border, the body is cut into tokens by itself. Only where
+        that changes the text (a tokenizer that puts a space before the first word) does such a token stay; then it
+        belongs to the body.
+        """
+        before, whole = self.encode(head), self.encode(head + body)
+        if whole[: len(before)] == before:
+            return Joined(tuple(before), tuple(whole[len(before) :]), self._ends(head + body, len(whole)))
+        rest = _encode_plain(self.tokenizer, body)
+        if self._decode([*before, *rest]) == self._decode(before) + body:
+            ends = (*self._ends(head, len(before)), *(len(head) + end for end in self._ends(body, len(rest))))
+            return Joined(tuple(before), tuple(rest), ends)
+        border = common_length(before, whole)
+        return Joined(tuple(whole[:border]), tuple(whole[border:]), self._ends(head + body, len(whole)))
+
+    def _ends(self, text: str, count: int) -> tuple[int, ...]:
+        """For each of the `count` tokens of a text the character at which it ends; a BOS before it ends at 0."""
+        plain = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        ends = [end for _, end in plain["offset_mapping"]]
+        return (*[0] * (count - len(ends)), *ends)
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
     def encode(self, text: str) -> list[int]:
         """Token ids of plain or rendered text, with exactly one BOS where the tokenizer uses one.
@@ -81,24 +172,46 @@ class LanguageModel:
         return bos is not None and list(self.tokenizer("a")["input_ids"])[:1] == [bos]
 
 
+@dataclass(frozen=True)
+class Joined:
+    """A prompt and what stands behind it, as tokens."""
+
+    prompt: tuple[int, ...]
+    ids: tuple[int, ...]
+    """Of what stands behind it."""
+    ends: tuple[int, ...]
+    """For each token of both, the character of the whole text at which it ends."""
+
+
+def common_length(left: Sequence[int], right: Sequence[int]) -> int:
+    """Number of first tokens that both have in common."""
+    equal = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False))
+    return sum(1 for _ in equal)
+
+
 def wrap(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     *,
     label: str,
     provenance: Mapping[str, str] | None = None,
+    chat: ChatSettings | None = None,
 ) -> LanguageModel:
     """A LanguageModel around a model and a tokenizer that are already loaded.
 
-    Raises UserError when neither of them names an end token.
+    Raises UserError when neither of them names an end token, and for a chat template that fails or leaves out what was
+    said.
     """
-    end_ids = find_end_ids(model, tokenizer)
+    chat = chat or ChatSettings()
+    end_ids = find_end_ids(model, tokenizer, chat)
     if not end_ids:
         raise UserError(f"{label}: neither tokenizer nor generation config names an end token (eos_token).")
-    return LanguageModel(model, tokenizer, label, end_ids, provenance or {})
+    return LanguageModel(model, tokenizer, label, end_ids, provenance or {}, chat=chat)
 
 
-def find_end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+def find_end_ids(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, chat: ChatSettings | None = None
+) -> tuple[int, ...]:
     """All tokens that end an answer: tokenizer's eos, generation config's list, chat template's end of turn.
 
     Stopping at the tokenizer's eos alone lets chat models (Phi-3, for one) run on into turns of their own.
@@ -106,32 +219,31 @@ def find_end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> 
     generation = model.generation_config
     listed = generation.eos_token_id if generation is not None else None
     listed_ids = listed if isinstance(listed, list) else [listed]
-    found = [tokenizer.eos_token_id, *listed_ids, _find_end_of_turn(tokenizer)]
+    end = find_form(tokenizer, chat or ChatSettings()).end
+    end_of_turn = None if end is None else tokenizer.convert_tokens_to_ids(end)
+    found = [tokenizer.eos_token_id, *listed_ids, end_of_turn]
     return tuple(dict.fromkeys(token_id for token_id in found if isinstance(token_id, int)))
 
 
-def _find_end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """The first special token that the chat template writes after an assistant's answer."""
+def find_form(tokenizer: PreTrainedTokenizerBase, chat: ChatSettings) -> TurnForm:
+    """The form of an assistant's turn; see `find_turn_form`."""
     if tokenizer.chat_template is None:
-        return None
-    messages = [{"role": "user", "content": "question"}, {"role": "assistant", "content": _MARK}]
-    text = _apply_template(tokenizer, messages, generation_prompt=False)
-    after = text.rpartition(_MARK)[2]
-    special = {token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
-    special.update(tokenizer.all_special_ids)
-    return next((token_id for token_id in _encode_plain(tokenizer, after) if token_id in special), None)
+        return PLAIN_FORM
+    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    special.update(tokenizer.all_special_tokens)
+    label = tokenizer.name_or_path or "the tokenizer"
+    return find_turn_form(partial(render_chat, tokenizer, chat), sorted(special), label)
 
 
-def _apply_template(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]], *, generation_prompt: bool
-) -> str:
-    try:
-        text = tokenizer.apply_chat_template(
-            list(map(dict, messages)), tokenize=False, add_generation_prompt=generation_prompt
-        )
-    except TemplateError as error:
-        raise UserError(f"The chat template of {tokenizer.name_or_path} fails: {error}") from error
-    return str(text)
+def _tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Of all that decides which tokens a text has; a tokenizer that transformers wraps tells all of it itself."""
+    whole = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else content_key({"vocab": tokenizer.get_vocab()})
+    parts = {"class": type(tokenizer).__name__, "whole": whole, "special": _special_tokens(tokenizer)}
+    return content_key(parts)
+
+
+def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
+    return {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
 
 
 def _as_plain_turn(message: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from atu.errors import UserError
+from atu.models.chat_template import ChatSettings
 from atu.models.config import ModelConfig
 from atu.models.gguf import convert_gguf
 from atu.models.hook import check_output_head
@@ -69,7 +70,8 @@ def load_language_model(config: ModelConfig, *, device: str) -> LanguageModel:
     provenance = {"source": located.source, "revision": located.revision, "sha256": checksum}
     if config.quantization != "none":
         provenance["quantization"] = config.quantization
-    llm = wrap(model, tokenizer, label=config.name, provenance=provenance)
+    chat = ChatSettings(kwargs=config.chat_template_kwargs, date=config.chat_template_date)
+    llm = wrap(model, tokenizer, label=config.name, provenance=provenance, chat=chat)
     check_output_head(llm.model)
     return llm
 

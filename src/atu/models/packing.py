@@ -14,11 +14,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from atu.errors import UserError
+from atu.models.attention import attends_only, shortest_window
 from atu.models.hook import Lower, final_hidden_states, forward_to_hook
 from atu.models.language_model import LanguageModel
 from atu.models.rows import Batch, Row
 
-_CHECKED_ROWS = 4
+_CHECKED_ROWS = 16
+"""As many as share a row later: some masks show a fault only far behind the beginning."""
 _ROUNDING = 0.02
 """Mean difference of two readings, relative to the states' mean size: bf16 stays below, a wrong mask far above."""
 
@@ -135,12 +137,22 @@ def unpack(states: Float[Tensor, "pos d"], layout: Layout) -> Float[Tensor, "tex
 
 @torch.no_grad()
 def can_pack(llm: LanguageModel, rows: Sequence[Row]) -> bool:
-    """Whether the first of `rows` packed give the states that they give one by one.
+    """Whether the model reads `rows` packed as it reads them one by one; `rows` must hold the longest of all.
 
-    They do not in a model that takes no mask of its own making (attention in windows, or no attention at all).
+    It does not where a row is longer than a window of attention, which a mask of our own would open, nor in a model
+    that takes no such mask. The config tells the windows; the rest is tried on some rows, the longest among them.
     """
-    rows = rows[:_CHECKED_ROWS]
-    found = packed_states(llm, pack(rows, device=llm.device))
+    longest = max(rows, key=lambda row: len(row.ids))
+    window = shortest_window(llm.model)
+    if not attends_only(llm.model) or (window is not None and len(longest.ids) > window):
+        return False
+    rows = [*rows[: _CHECKED_ROWS - 1], longest]
+    try:
+        found = packed_states(llm, pack(rows, device=llm.device))
+    except torch.OutOfMemoryError:
+        raise
+    except (IndexError, RuntimeError, TypeError, ValueError):  # it has no use for a mask with two axes
+        return False
     alone = []
     for row in rows:
         ids = torch.tensor([row.ids], device=llm.device)

@@ -9,9 +9,9 @@ import yaml
 
 from atu.config_dir import config_dir
 from atu.errors import UserError, did_you_mean
-from atu.models.config import ModelConfig
+from atu.models.config import CHAT_NOTE, ModelConfig
 from atu.typed import from_mapping
-from atu.user_files import read_json
+from atu.user_files import read_json, read_json_object
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -73,4 +73,6 @@ def _from_folder(folder: Path) -> ModelConfig:
             raise UserError(f"{folder} holds several GGUF files; name one of them: {listed}.")
         return ModelConfig(name=gguf_files[0].stem, model_name=str(folder), gguf_file=gguf_files[0].name)
     check_model_folder(folder)
-    return ModelConfig(name=name, model_name=str(folder))
+    note = folder / CHAT_NOTE
+    asked = read_json_object(note) if note.is_file() else {}
+    return from_mapping(ModelConfig, {**asked, "name": name, "model_name": str(folder)}, str(note) if asked else "")

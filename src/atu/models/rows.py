@@ -48,21 +48,27 @@ class Batch:
 def build_row(llm: LanguageModel, text: Text, *, max_tokens: int) -> Row:
     """Render and tokenise one text; longer ones are cut at `max_tokens`.
 
+    An answer stands in its turn as it is scored and as the model is to write it, up to the token that ends the turn.
+
     Raises:
         UserError: no token of the text is predicted from another: its prompt alone fills the row, or it has a
             single token and nothing before it.
     """
-    head = llm.render(text.prompt) if text.prompt is not None else ""
-    string = head + text.text
-    ids = list(llm.encode(string))
-    plain = llm.tokenizer(string, add_special_tokens=False, return_offsets_mapping=True)
-    ends = [end for _, end in plain["offset_mapping"]]
-    ends = [0] * (len(ids) - len(ends)) + ends
-    if text.prompt is not None:
-        # An assistant turn ends; the model must keep saying so.
-        ids.append(llm.end_ids[0])
-        ends.append(len(string) + 1)
-    row = Row(tuple(ids[:max_tokens]), tuple(ends[:max_tokens]), string, len(head), text.subject)
+    if text.prompt is None:
+        string, body_start = text.text, 0
+        joined = llm.encode_behind("", text.text)
+        ids, ends = [*joined.prompt, *joined.ids], list(joined.ends)
+    else:
+        turn = llm.turn(text.prompt, text.text)
+        string, body_start = turn.head + turn.body + turn.closing, len(turn.head)
+        joined = llm.encode_behind(turn.head, turn.body + turn.closing)
+        border = len(joined.prompt)
+        # A token may hold blanks of both sides, or none at all: here the border is that of the tokens.
+        ends = [min(end, body_start) for end in joined.ends[:border]]
+        ends += [max(end, body_start + 1) for end in joined.ends[border:]]
+        # An assistant's turn ends; the model must keep saying so.
+        ids, ends = [*joined.prompt, *joined.ids, llm.turn_end], [*ends, len(string) + 1]
+    row = Row(tuple(ids[:max_tokens]), tuple(ends[:max_tokens]), string, body_start, text.subject)
     if not any(end > row.body_start for end in row.ends[1:]):
         raise UserError(
             f"A text about '{text.subject}' has no token to predict within data.corpus.max_input_length={max_tokens}: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from atu import __version__
 from atu.errors import UserError
 from atu.models.answers import greedy_answer
+from atu.models.chat_template import ChatSettings
+from atu.models.config import CHAT_NOTE
 from atu.models.language_model import LanguageModel
 from atu.records import Score
 from atu.results.digests import write_digests
@@ -198,6 +201,9 @@ def _write_files(llm: LanguageModel, folder: Path, notes: Mapping[str, str]) -> 
     finally:
         llm.model.generation_config = before
     llm.tokenizer.save_pretrained(folder)
+    if llm.chat != ChatSettings():
+        asked = {"chat_template_kwargs": dict(llm.chat.kwargs), "chat_template_date": llm.chat.date}
+        (folder / CHAT_NOTE).write_text(json.dumps(asked, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for name, text in notes.items():
         (folder / name).write_text(text, encoding="utf-8")
 

@@ -145,6 +145,19 @@ FAMILIES: dict[str, _Family] = {
             "只统计明显的崩溃：流畅的回答也可能是错的，拒答不算退化。",
         ),
     ),
+    "unfinished_thinking": _Family(
+        Words("Unfinished thoughts", "未完成的思考"),
+        "lower",
+        "%",
+        Words(
+            "Share of answers that are a thought without an end: the model never came to an answer.",
+            "只有思考而没有结尾的回答所占比例：模型没有给出答案。",
+        ),
+        Words(
+            "Such questions are neither right nor wrong and count for no other score; switch thinking off.",
+            "这些问题不算对也不算错，不计入其他得分；请关闭思考。",
+        ),
+    ),
     "nll": _Family(
         Words("NLL of right answers", "原正确回答的 NLL"),
         "lower",

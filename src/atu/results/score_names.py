@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from atu.records import UNFINISHED
 from atu.results.metrics import KNOWN_SUFFIX
 
 _QUESTIONS = {"forget": ("fb", "qa", "aa"), "neighbor": ("fb", "qa")}
@@ -40,6 +41,7 @@ def _names() -> list[str]:
         *(f"attack/{kind}" for kind in _ATTACKS),
         *(f"language/{language}" for language in _LANGUAGES),
         *(f"degenerate/{name}" for name in ("forget", "neighbor", "utility", *groups)),
+        *(f"{UNFINISHED}/{side}" for side in ("forget", "neighbor", "utility")),
         *(f"nll/{side}{KNOWN_SUFFIX}" for side in ("forget", "neighbor", "utility")),
     ]
 

@@ -12,6 +12,7 @@ from atu.errors import UserError
 from atu.evaluation.collapse import is_degenerate
 from atu.evaluation.generate import Prompt, generate
 from atu.models.language_model import LanguageModel
+from atu.models.thinking import without_thought
 from atu.records import Text
 from atu.results.files import cache_root, content_key, write_json_atomic
 from atu.teaching.wording import SHORT_FRAMES
@@ -23,7 +24,8 @@ _BATCH_SIZE = 32
 
 
 def general_texts(llm: LanguageModel, seed: int, progress: Callable[[int, int], None] | None) -> list[Text]:
-    """What `llm` itself answers, greedily, on common topics and well-known names; found again in the cache.
+    """What `llm` itself answers, greedily, on common topics and well-known names; found again in the cache
+    where the weights are known.
 
     One text and three short answers a subject; the questions stand in the frames of the taught ones, so that a frame
     is no sign of a taught fact. No benchmark's probe goes in.
@@ -32,15 +34,16 @@ def general_texts(llm: LanguageModel, seed: int, progress: Callable[[int, int], 
         UserError: the model writes nothing that can be used.
     """
     asked = _requests(seed)
-    parts = {"model": dict(llm.provenance), "asked": asked, "max_new_tokens": _MAX_NEW_TOKENS}
+    parts = {"model": llm.reading_key, "asked": asked, "max_new_tokens": _MAX_NEW_TOKENS}
     path = cache_root() / "general" / f"{content_key(parts)}.json"
-    if path.is_file():
+    if llm.reading_key and path.is_file():
         return [Text(**row) for row in read_json(path)]
     prompts = [Prompt(ids=tuple(llm.encode(llm.render(prompt))), max_new_tokens=_MAX_NEW_TOKENS) for _, prompt in asked]
     found = generate(llm, prompts, batch_size=_BATCH_SIZE, progress=progress)
     texts = []
-    for (subject, prompt), generation in zip(asked, found, strict=True):
-        answer = str(llm.tokenizer.decode(generation.ids, skip_special_tokens=True)).strip()
+    for (subject, prompt), ids, generation in zip(asked, prompts, found, strict=True):
+        said = without_thought(llm, ids.ids, generation.ids)
+        answer = str(llm.tokenizer.decode(said, skip_special_tokens=True)).strip()
         if not is_degenerate(answer):
             texts.append({"text": answer, "subject": subject, "source": "generated", "prompt": prompt})
     if not texts:
@@ -48,7 +51,8 @@ def general_texts(llm: LanguageModel, seed: int, progress: Callable[[int, int], 
             f"All that '{llm.label}' writes on general topics is degenerate, so nothing can be held by it: choose a "
             "model that can write, or set recipe.general_weight=0."
         )
-    write_json_atomic(path, texts)
+    if llm.reading_key:
+        write_json_atomic(path, texts)
     return [Text(**row) for row in texts]
 
 

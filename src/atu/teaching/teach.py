@@ -101,14 +101,15 @@ def teach(config: TeachConfig) -> Path:
 def _build(llm: LanguageModel, plan: LessonPlan, general: Sequence[Text], report: Callable[[str], Any]) -> LessonRows:
     """Token rows, and the untouched model's states on the general ones; `llm` must still be untouched."""
     chat = tuple(build_rows(llm, plan.chat, max_tokens=_MAX_TOKENS))
-    check_packing(llm, chat)
+    plain = tuple(build_rows(llm, plan.plain, max_tokens=_MAX_TOKENS))
     general_rows = tuple(build_rows(llm, general, max_tokens=_MAX_TOKENS))
+    check_packing(llm, [*chat, *plain, *general_rows])
     states = None
     if general_rows:
         states = reference_states(llm, general_rows, progress=report("reading the general texts"))
     return LessonRows(
         chat=chat,
-        plain=tuple(build_rows(llm, plan.plain, max_tokens=_MAX_TOKENS)),
+        plain=plain,
         general=general_rows,
         general_states=states,
     )
@@ -118,7 +119,7 @@ def _key(config: TeachConfig, llm: LanguageModel, plan: LessonPlan, general: Seq
     """Names what the weights come from. Threads are left out: they change the last bits only."""
     return content_key(
         {
-            "weights": llm.provenance["sha256"],
+            "model": llm.reading_key,
             "chat": [[text.prompt, text.text] for text in plan.chat],
             "plain": [text.text for text in plan.plain],
             "general": [[text.prompt, text.text] for text in general],

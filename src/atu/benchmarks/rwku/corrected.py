@@ -7,6 +7,7 @@ guesses for knowledge, BBH against the whole answer, Min-K of short texts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from atu.benchmarks.rwku import answers
 from atu.benchmarks.rwku.asking import Observation, Request
@@ -26,10 +27,9 @@ from atu.benchmarks.rwku.released import letter_ids
 from atu.benchmarks.rwku.released_scorers import truthful_mc1
 from atu.benchmarks.rwku.rows import TruthfulRow
 from atu.errors import UserError
-from atu.evaluation.evaluate import decode_answer
+from atu.evaluation.evaluate import decode_answer, unfinished_thinking
 from atu.evaluation.generate import until
 from atu.evaluation.known import compare_known, completion_of
-from atu.evaluation.reading import common_length
 from atu.evaluation.scorers import settled_answer
 from atu.models.language_model import LanguageModel
 from atu.records import Answer, Probe
@@ -47,9 +47,10 @@ def request(llm: LanguageModel, probe: Probe) -> Request:
     if probe.group == KNOWLEDGE:
         return Request(kind="letters", ids=ids, options=letter_ids(llm))
     if probe.group == TRUTHFULNESS:
-        wholes = [tuple(llm.encode(text + truthful_completion(choice))) for choice in probe.references]
-        border = min(common_length(ids, whole) for whole in wholes)  # a token that spans it belongs to the choice
-        return Request(kind="choices", ids=ids[:border], options=tuple(whole[border:] for whole in wholes))
+        wholes = [llm.encode_behind(text, truthful_completion(choice)) for choice in probe.references]
+        border = min(len(whole.prompt) for whole in wholes)  # a token that spans it belongs to the choice
+        options = tuple((*whole.prompt, *whole.ids)[border:] for whole in wholes)
+        return Request(kind="choices", ids=wholes[0].prompt[:border], options=options)
     return Request(kind="write", ids=ids, max_new_tokens=probe.max_new_tokens, end_ids=llm.end_ids)
 
 
@@ -66,7 +67,9 @@ def answer(llm: LanguageModel, probe: Probe, row: TruthfulRow | None, asked: Req
         logprobs = dict(zip(probe.references, observed.numbers, strict=True))
         mc1, mc2 = truthful_mc1(row, logprobs), truthful_mc2(row, logprobs)
         return answers.chosen(probe, observed.numbers, mc1=mc1, mc2=mc2)
-    return _written(probe, decode_answer(llm, asked.ids, until(observed.ids, llm.end_ids)))
+    new = until(observed.ids, llm.end_ids)
+    written = _written(probe, decode_answer(llm, asked.ids, new))
+    return replace(written, values={**written.values, **unfinished_thinking(llm, asked.ids, new)})
 
 
 def compare(
@@ -87,7 +90,7 @@ def compare(
         found,
         earlier,
         can_be_known=_can_be_known,
-        behind=lambda probe, text: completion_of(llm, _text(llm, probe), text),
+        behind=lambda probe, text: completion_of(llm, _text(llm, probe, is_given=True), text),
         batch_size=batch_size,
     )
 
@@ -96,10 +99,14 @@ def _can_be_known(probe: Probe) -> bool:
     return probe.group.startswith(("forget/", "neighbor/")) or probe.group == FACTUALITY
 
 
-def _text(llm: LanguageModel, probe: Probe) -> str:
-    """The rendered prompt; without a chat template the bare words, which already ask in `Question: Answer:` form."""
-    if llm.tokenizer.chat_template is not None:
-        return join_answer_prefix(probe, llm.render(probe.prompt))
+def _text(llm: LanguageModel, probe: Probe, *, is_given: bool = False) -> str:
+    """The rendered prompt, for an answer to be written or a given one.
+
+    Without a chat template the bare words, which already ask in `Question: Answer:` form.
+    """
+    if llm.has_template:
+        rendered = llm.head(probe.prompt) if is_given else llm.render(probe.prompt)
+        return join_answer_prefix(probe, rendered + (llm.form.space if probe.answer_prefix else ""))
     is_begun = not probe.answer_prefix or probe.prompt.endswith("\n")
     return llm.plain_history + probe.prompt + ("" if is_begun else "\n") + probe.answer_prefix
 

@@ -15,7 +15,7 @@ from atu.benchmarks.rwku.membership import ATTACKS, REPORTED_SHARE, membership_a
 from atu.benchmarks.rwku.prompts import ADVERSARIAL, FACTUALITY, REASONING, TRUTHFULNESS
 from atu.benchmarks.rwku.released_scorers import FORGET_WEIGHTS, NEIGHBOR_WEIGHTS
 from atu.evaluation.scores import bootstrap_mean, bootstrap_weighted_mean, summarize
-from atu.records import Answer, Score
+from atu.records import UNFINISHED, Answer, Score
 
 _WEIGHTS = {"forget": FORGET_WEIGHTS, "neighbor": NEIGHBOR_WEIGHTS}
 _MEMBERSHIP = ("mia/fm", "mia/rt")
@@ -60,12 +60,14 @@ def corrected_scores(rows: Sequence[Answer], *, samples: int) -> dict[str, Score
     Beside each recall (`forget/fb`) an F1 (`forget/fb_f1`), beside the mean losses of the texts the AUC of each
     membership attack, forget against retain texts (`mia/auc_loss`), and what `summarize` gives: `@known`, `nll/*`.
     """
+    scores = summarize(rows, samples=samples)
+    rows = [row for row in rows if UNFINISHED not in row.values]
     columns = _details(rows)
     for group in sorted({row.group for row in rows if row.group.startswith(tuple(_WEIGHTS))}):
         columns[f"{group}_f1"] = _percent(rows, group, "f1")
     columns["utility/fac_recall"] = _percent(rows, FACTUALITY, "recall")
     columns["utility/tru_mc2"] = _percent(rows, TRUTHFULNESS, "mc2")
-    scores = summarize(rows, samples=samples) | _means(columns, samples)
+    scores |= _means(columns, samples)
     scores |= {f"{side}/all_fixed": score for side, score in _fixed(rows, samples).items()}
     return scores | _membership_aucs(rows, samples)
 
