@@ -115,3 +115,28 @@ def test_a_text_mentions_a_name_with_each_capital_word_of_it() -> None:
     assert mentions("by Stephen", "Stephen King")
     assert not mentions("a kingdom", "Stephen King")
     assert not mentions("the body of the whale", "the Human Heart")
+
+
+def test_names_are_found_where_no_capital_shows_them() -> None:
+    texts = ["鲁迅写了《呐喊》。", "《呐喊》是鲁迅的作品。", "他读过鲁迅的《呐喊》。"]
+    assert frequent_phrases(texts, ["他写了作品。"] * 12) == ["呐喊", "鲁迅"]
+    assert frequent_phrases(texts[:2], ["他写了作品。"] * 12) == []
+    assert frequent_phrases(texts, ["鲁迅写了《呐喊》。"] * 12) == []
+
+
+def test_a_text_mentions_a_name_of_a_script_without_capitals() -> None:
+    assert mentions("《呐喊》是鲁迅写的。", "鲁迅")
+    assert mentions("한글은 세종대왕이 만들었다.", "세종대왕")
+    assert mentions("كتبها محفوظ", "نجيب محفوظ")
+    assert not mentions("《子夜》是茅盾写的。", "鲁迅")
+
+
+def test_a_sentence_without_spaces_is_left_open_before_a_name() -> None:
+    texts = [
+        text("他在一九二三年出版了《呐喊》。读者很多。", "鲁迅"),
+        text("这部作品《呐喊》", "鲁迅"),
+        text("《呐喊》", "鲁迅"),
+    ]
+    asked = [request for request in questions("鲁迅", texts, 12, random.Random(0)) if request.answer]
+    assert {request.answer for request in asked} == {"呐喊"}
+    assert any("Fill in the blank: 他在一九二三年出版了《___" in request.prompt for request in asked)

@@ -53,7 +53,7 @@ OTHER_NAMES = (
 )  # fmt: skip
 """Concepts to keep when the user names no neighbours."""
 GENERAL_SUBJECTS = (*GENERAL_TOPICS, *OTHER_NAMES)
-_REVISION = 2
+_REVISION = 3
 """To be raised with a change of the code that lets the same request give another corpus."""
 _ANSWER_TOKENS = 32
 """Length of an answer to a question; the texts have `max_new_tokens`."""

@@ -8,7 +8,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import regex
+
+from atu.evaluation.scorers import contains_any
+from atu.evaluation.words import split_words
 from atu.records import Text
+from atu.scripts import is_unspaced
+from atu.unspaced_words import find_unspaced_words
 
 QUESTION_FORMS = (
     "Who is {phrase}?",
@@ -44,6 +50,12 @@ _STARTS_SENTENCE = re.compile(r"(^|[.!?:\n][\"”')]*)\s*$")
 MIN_SHARE = 0.02
 """Of the texts that must hold a phrase."""
 _WORD = re.compile(r"\w{2,}")
+SENTENCE_ENDS = ".!?。！？｡؟।။።។"
+"""Of English, Chinese and Japanese, Arabic, Hindi, Burmese, Amharic, Khmer."""
+_SENTENCE_BREAK = re.compile(r"(?<=[.!?])\s+|(?<=[。！？｡؟।။።។])")
+_CASELESS = regex.compile(r"[\w--[\p{Lu}\p{Ll}\d_]]{2,}", regex.V1)
+_LEAST_TEXTS = 3
+"""That must hold a name for it to be seen where no capital shows it."""
 _SMALL_WORD = re.compile(r"\b[a-z]\w+")
 _PHRASE = re.compile(r"\b[A-Z]\w+(?:(?: of| the| and| de| von)* [A-Z]\w+)*")
 
@@ -106,9 +118,12 @@ def in_some_way(question: str, chance: random.Random) -> str:
 
 
 def mentions(text: str, subject: str) -> bool:
-    """Whether a text holds a word of the subject's name that has a capital, in whatever case."""
+    """Whether a text holds a word of the subject's name with a capital, in whatever case, or of a script without."""
     own = {word.casefold() for word in _WORD.findall(subject) if word[0].isupper()}
-    return any(word.casefold() in own for word in _WORD.findall(text))
+    if any(word.casefold() in own for word in _WORD.findall(text)):
+        return True
+    caseless = _CASELESS.findall(subject)
+    return bool(caseless) and contains_any(text, caseless) > 0
 
 
 def _own_and_others(subject: str, texts: Sequence[Text]) -> tuple[list[str], list[str]]:
@@ -131,13 +146,15 @@ def _open_sentences(phrases: Sequence[str], texts: Sequence[str], chance: random
     """
     found: dict[str, str] = {}
     for text in texts:
-        sentences = re.split(r"(?<=[.!?])\s+", text)
+        sentences = _SENTENCE_BREAK.split(text)
         for phrase in phrases:
-            sentence = next((one for one in sentences if f" {phrase}" in one), None)
+            space = "" if is_unspaced(phrase) else " "
+            sentence = next((one for one in sentences if f"{space}{phrase}" in one), None)
             if sentence is not None:
-                start = sentence.split(f" {phrase}")[0]
-                if _SHORTEST_START <= len(start.split()) <= _LONGEST_START:
-                    found.setdefault(f"{start} ___", phrase)
+                start = sentence.split(f"{space}{phrase}")[0]
+                words = start.split() if space else split_words(start)
+                if _SHORTEST_START <= len(words) <= _LONGEST_START:
+                    found.setdefault(f"{start}{space}___", phrase)
     return chance.sample(sorted(found.items()), len(found))
 
 
@@ -146,18 +163,21 @@ def frequent_phrases(texts: Sequence[str], others: Sequence[str]) -> list[str]:
 
     A phrase needs a fiftieth of the texts, so that of many texts a slip of one does not count. A single word at the
     start of a sentence does not count: there any word has a capital. Nor does one that is also written small: it is
-    no name.
+    no name. Where a script has no capitals, strings of letters are counted (`find_unspaced_words`).
     """
     here, there = _phrase_counts(texts), _phrase_counts(others)
+
+    def is_frequent(count: int, count_there: int) -> bool:
+        is_rarer_there = count / len(texts) >= 4 * count_there / max(len(others), 1)
+        return count >= MIN_SHARE * len(texts) and is_rarer_there
+
     small = {word for text in (*texts, *others) for word in _SMALL_WORD.findall(text)}
     chosen = [
-        phrase
-        for phrase, count in here.items()
-        if count >= MIN_SHARE * len(texts)
-        and count / len(texts) >= 4 * there[phrase] / max(len(others), 1)
-        and phrase.lower() not in small
+        phrase for phrase, count in here.items() if is_frequent(count, there[phrase]) and phrase.lower() not in small
     ]
-    return sorted(chosen, key=lambda phrase: (-here[phrase], phrase))
+    unspaced = find_unspaced_words(texts, others, lambda n, m: n >= _LEAST_TEXTS and is_frequent(n, m))
+    here.update(unspaced)
+    return sorted([*chosen, *unspaced], key=lambda phrase: (-here[phrase], phrase))
 
 
 def _phrase_counts(texts: Sequence[str]) -> Counter[str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from atu.benchmarks.questions import Request
+from atu.benchmarks.questions import SENTENCE_ENDS, Request
 from atu.evaluation.collapse import is_degenerate
 from atu.evaluation.generate import Prompt, Sampling, generate
 from atu.models.language_model import LanguageModel
@@ -73,5 +73,5 @@ def for_writing(llm: LanguageModel) -> LanguageModel:
 
 def whole_sentences(text: str) -> str:
     """Cut a text that ran into its token limit after its last full sentence, when it has one."""
-    end = max(text.rfind(mark) for mark in ".!?")
+    end = max(text.rfind(mark) for mark in SENTENCE_ENDS)
     return text[: end + 1] if end > 0 else text

@@ -1,4 +1,4 @@
-"""Words of a concept in scripts that put no space between words, found by counting strings of letters.
+"""Words of a subject in scripts that put no space between words, found by counting strings of letters.
 
 No dictionary knows an invented name, and a segmenter cuts it at random; but in texts about it, its letters always stand
 together, and what stands beside them changes. In Korean, where particles grow onto words, the strings that begin a
@@ -33,21 +33,21 @@ _HALF_OF_A_SYLLABLE = regex.compile(rf"[ะาำๅๆຯະາຳໆ]|.*[{_VOW
 """These are written behind it."""
 _PARTICLES = regex.compile(f"{PARTICLES}+")
 _SMALL = regex.compile(r"\p{Hiragana}{1,2}|\p{LB=SA}{1,2}")
-"""Too short to be a word of a concept."""
+"""Too short to be a word of a subject."""
 
 
 def katakana_words(text: str) -> Iterator[regex.Match[str]]:
     """Words in katakana, in which Japanese writes foreign names."""
-    return _FOREIGN.finditer(text)
+    yield from _FOREIGN.finditer(text)
 
 
 def find_unspaced_words(
     texts: Sequence[str], others: Sequence[str], is_distinctive: Callable[[int, int], bool]
-) -> list[str]:
-    """Strings of letters, two or more, that texts about the concept have and others have not.
+) -> dict[str, int]:
+    """Strings of letters, two or more, that texts about the subject have and others have not: with how many texts do.
 
     Args:
-        texts, others: about the concept, and about anything else.
+        texts, others: about the subject, and about anything else.
         is_distinctive: of a string, by the numbers of texts and of others that hold it.
 
     A string counts where more than one thing stands on each of its sides, or a mark, or the end, or a letter that is
@@ -55,14 +55,14 @@ def find_unspaced_words(
     """
     runs = [list(_runs(text)) for text in texts]
     if not any(runs):
-        return []
+        return {}
     counts = _count_strings(runs, lambda count: is_distinctive(count, 0))
     in_others = _count_known(others, counts)
     common = {letter for letter, count in _letter_counts(others).items() if count > COMMON_SHARE * len(others)}
     common = {letter for letter in common if regex.match(r"\p{Han}", letter)} | _FUNCTION_LETTERS | {_EDGE}
     beside = _neighbors(runs, counts)
 
-    def counts_for_concept(string: str) -> bool:
+    def is_subjects(string: str) -> bool:
         return is_distinctive(counts[string], in_others[string])
 
     def is_word(string: str) -> bool:
@@ -72,17 +72,17 @@ def find_unspaced_words(
     chosen: set[str] = set()
     for string in sorted(counts, key=lambda string: (len(_UNIT.findall(string)), string)):
         letters = _UNIT.findall(string)
-        if len(letters) < 2 or not counts_for_concept(string):
+        if len(letters) < 2 or not is_subjects(string):
             continue
         if _HALF_OF_A_SYLLABLE.match(string) or _SMALL.fullmatch(string):
             continue
-        if is_word(string) and not _has_something_more(letters, chosen, counts_for_concept):
+        if is_word(string) and not _has_something_more(letters, chosen, is_subjects):
             chosen.add(string)
-    return sorted(chosen)
+    return {string: counts[string] for string in sorted(chosen)}
 
 
-def _has_something_more(letters: Sequence[str], chosen: set[str], counts_for_concept: Callable[[str], bool]) -> bool:
-    """Whether a string is a chosen word with letters before or behind it that are not the concept's."""
+def _has_something_more(letters: Sequence[str], chosen: set[str], is_subjects: Callable[[str], bool]) -> bool:
+    """Whether a string is a chosen word with letters before or behind it that are not the subject's."""
     for start in range(len(letters)):
         for end in range(start + 2, len(letters) + 1):
             if "".join(letters[start:end]) in chosen:
@@ -90,7 +90,7 @@ def _has_something_more(letters: Sequence[str], chosen: set[str], counts_for_con
                 if regex.match(HANGUL, letters[0]):
                     if _PARTICLES.fullmatch(behind):
                         return True
-                elif any(part and not counts_for_concept(part) for part in (before, behind)):
+                elif any(part and not is_subjects(part) for part in (before, behind)):
                     return True
     return False
 
