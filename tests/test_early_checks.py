@@ -12,13 +12,17 @@ import pytest
 import without_torch
 from workplace import write_jsonl
 
-from atu.early_checks import may_have_gpu
+from atu.compose import compose_run
+from atu.early_checks import DEFAULT_TARGET, may_have_gpu
 
 ROOT = Path(__file__).resolve().parents[1]
 EMBEDDED = "smollm2-135m-instruct"
 BUILTIN = "Ancient_Egypt, Human_Heart, Japan, William_Shakespeare"
 JSONL = ["data=jsonl", "data.corpus.retain_path=two.jsonl"]
 OWN = ["data=own", "unlearning_target=Zorblatt"]
+TWO = ["data.corpus.source=jsonl", "data.corpus.forget_path=two.jsonl", "data.corpus.retain_path=two.jsonl"]
+ENCODER = ["text_encoder.model_name=./encoder", "text_encoder.packages=[]"]
+CORES = os.cpu_count() or 1
 KING = ["data=rwku-positive", "data.data_dir=rwku", "unlearning_target=1_Stephen_King"]
 ASK_FOR_TARGET = (
     "unlearning_target is missing: only the built-in benchmark has a default. Name the concept that the texts are "
@@ -59,6 +63,14 @@ CASES: dict[str, tuple[list[str], str]] = {
         nothing_asked("put forget into data.tasks", "Stephen King"),
     ),
     "own texts without a target": (["train", *JSONL, "data.corpus.forget_path=two.jsonl"], ASK_FOR_TARGET),
+    "own texts by their key, without a target": (
+        ["train", "data.corpus.source=jsonl", "data.corpus.forget_path=two.jsonl", "data.corpus.retain_path=two.jsonl"],
+        ASK_FOR_TARGET,
+    ),
+    "own questions by their key, without a target": (
+        ["train", "data.benchmark=own", "data.probes_path=questions.jsonl"],
+        ASK_FOR_TARGET,
+    ),
     "an own concept without a name": (["train", "data=own"], ASK_FOR_TARGET),
     "an experiment on RWKU without a target": (["train", "experiment=paper-scale"], ASK_FOR_TARGET),
     "own texts about a concept that the built-in benchmark does not ask about": (
@@ -86,6 +98,24 @@ CASES: dict[str, tuple[list[str], str]] = {
     "a file of questions that is missing": (
         ["train", *OWN, "data.probes_path=none.jsonl"],
         "data.probes_path: the file none.jsonl does not exist.",
+    ),
+    "texts shorter than a window": (
+        ["train", *OWN, *TWO, *ENCODER, "data.probes_path=questions.jsonl", "text_encoder.window_tokens=30"],
+        "text_encoder.window_tokens=30 is longer than every text of the corpus: lower it or give longer texts.",
+    ),
+    "texts of one side shorter than a window": (
+        ["train", *OWN, *TWO, *ENCODER, "data.probes_path=questions.jsonl", "text_encoder.window_tokens=10"],
+        "text_encoder.window_tokens=10 is longer than every forget text of the corpus: lower it or give longer texts.",
+    ),
+    "a text encoder": (
+        ["train", "text_encoder.model_name=/no/encoder", "text_encoder.packages=[]"],
+        "text_encoder.model_name: there is no folder /no/encoder. Give the folder or the hub id of a sentence encoder, "
+        "or choose text_encoder=all-minilm-l6-v2.",
+    ),
+    "more processes than cores": (
+        ["train", "device=cpu", f"devices={CORES + 1}"],
+        f"devices={CORES + 1}, but this machine has {CORES} CPU core{'s' if CORES > 1 else ''}: a process needs one "
+        f"for itself. Set devices={CORES} or less.",
     ),
     "a GPU": (
         ["train", "device=cuda"],
@@ -143,11 +173,13 @@ CASES: dict[str, tuple[list[str], str]] = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
     """Too few texts, questions that leave the concept out, and a target of RWKU that has them about neighbors alone."""
     folder = tmp_path_factory.mktemp("place")
     write_jsonl(folder / "one.jsonl", [{"text": "Japan is a country."}])
     write_jsonl(folder / "two.jsonl", [{"text": "Rivers run."}, {"text": "Birds fly."}])
+    (folder / "encoder").symlink_to(tiny_encoder)
+    write_jsonl(folder / "questions.jsonl", [{"group": "forget/qa", "prompt": "Who?", "references": ["Ann"]}])
     neighbor = {"group": "neighbor/qa", "prompt": "Who?", "references": ["Ann"]}
     write_jsonl(folder / "neighbors.jsonl", [neighbor])
     king = folder / "rwku" / "Target" / "1_Stephen_King"
@@ -192,6 +224,10 @@ def ends(place: Path) -> dict[str, tuple[int, str]]:
 @pytest.mark.parametrize("case", CASES)
 def test_it_is_refused_without_torch(case: str, ends: dict[str, tuple[int, str]]) -> None:
     assert ends[case] == (2, f"error: {CASES[case][1]}\n")
+
+
+def test_the_default_target_is_that_of_the_config() -> None:
+    assert compose_run([]).unlearning_target == DEFAULT_TARGET
 
 
 def test_a_gpu_may_be_there_when_its_device_or_its_driver_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,16 +155,21 @@ def load(cfg: DictConfig) -> RunConfig:
             message names the dotted key.
     """
     if OmegaConf.is_missing(cfg, "unlearning_target") or cfg.get("unlearning_target") is None:
-        raise UserError(
-            "unlearning_target is missing: only the built-in benchmark has a default. Name the concept that the texts "
-            "are about, as in unlearning_target=Marie_Curie."
-        )
+        raise target_is_missing()
     try:
         data = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{error.full_key or 'The config'}: {reason}.") from error
     return from_mapping(RunConfig, cast("dict[str, object]", data), "")
+
+
+def target_is_missing() -> UserError:
+    """What is said where nobody has named the concept."""
+    return UserError(
+        "unlearning_target is missing: only the built-in benchmark has a default. Name the concept that the texts are "
+        "about, as in unlearning_target=Marie_Curie."
+    )
 
 
 def to_mapping(config: RunConfig) -> dict[str, Any]:

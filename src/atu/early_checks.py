@@ -11,22 +11,29 @@ from ctypes.util import find_library
 from pathlib import Path
 from typing import Literal
 
+from tokenizers import Tokenizer
+
 from atu.benchmarks.base import Benchmark
 from atu.benchmarks.build import build_benchmark, given_texts
 from atu.benchmarks.config import DataConfig
-from atu.benchmarks.corpus import split_corpus
+from atu.benchmarks.corpus import Corpus, split_corpus
 from atu.benchmarks.rwku.reader import RwkuData
-from atu.config import RunConfig
+from atu.config import RunConfig, target_is_missing
+from atu.embedding.config import EncoderConfig
+from atu.embedding.resolve import local_encoder
 from atu.errors import UserError
+from atu.launched import is_started, refuse_too_many
 from atu.methods.layers import check_layers
 from atu.models.config import ModelConfig
 from atu.models.resolve import check_model_folder
-from atu.records import Probe, Target
+from atu.records import Probe, Target, Text
 from atu.results.run_folder import RunFolder
 from atu.teaching.config import TeachConfig
 from atu.teaching.facts import choose_targets
 from atu.teaching.note import read_note
 
+DEFAULT_TARGET = "William_Shakespeare"
+"""That of config/train.yaml, for the built-in benchmark alone."""
 _DEVICE_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
 """Of NVIDIA's driver, of a GPU in WSL, and of AMD's driver."""
 _DRIVERS = ("cuda", "amdhip64")
@@ -38,8 +45,10 @@ def check_run(config: RunConfig) -> None:
     Raises:
         UserError: no such target, device, model folder, layer or file; too few texts; nothing asked about the concept.
     """
-    check_device(config.device)
+    check_device(config.device, 1 if config.devices == "auto" or is_started() else config.devices)
     check_model(config.pre_trained_llm)
+    if config.task.needs_predictor:
+        local_encoder(config.text_encoder)
     check_layers(config.task, config.pre_trained_llm)
     benchmark, probes = check_target(config.data, config.unlearning_target)
     target = benchmark.target(config.unlearning_target)
@@ -47,6 +56,23 @@ def check_run(config: RunConfig) -> None:
         return  # only reported: the texts may be gone by now
     _check_verdict(config.data, target, probes)
     _check_texts(config, target)
+
+
+def check_target_is_given(config: RunConfig, overrides: Sequence[str]) -> None:
+    """Refuse to forget the default concept by texts or questions of the user's own.
+
+    The options of `data` ask for the target by themselves; this is for keys such as `data.corpus.source=jsonl`.
+
+    Args:
+        overrides: the command line's, such as `seed=1`.
+
+    Raises:
+        UserError: none of them names the target.
+    """
+    is_own = config.data.benchmark != "builtin" or config.data.corpus.source == "jsonl"
+    is_given = any(word.lstrip("+").partition("=")[0] == "unlearning_target" for word in overrides)
+    if is_own and not is_given and config.unlearning_target == DEFAULT_TARGET:
+        raise target_is_missing()
 
 
 def check_teaching(config: TeachConfig) -> None:
@@ -74,8 +100,10 @@ def check_target(config: DataConfig, folder: str) -> tuple[Benchmark, list[Probe
     return benchmark, benchmark.probes(folder)
 
 
-def check_device(device: Literal["auto", "cpu", "cuda"]) -> None:
-    """Raise UserError where a GPU is asked for on a machine that cannot have one; torch has the last word."""
+def check_device(device: Literal["auto", "cpu", "cuda"], devices: int = 1) -> None:
+    """Raise UserError where a GPU is asked for, or more devices than there are, as far as this shows without torch."""
+    if device == "cpu" or not may_have_gpu():
+        refuse_too_many(devices, os.cpu_count() or 1, "CPU core")
     if device == "cuda" and not may_have_gpu():
         raise UserError("device=cuda, but this machine has no GPU: neither a device file nor a driver. Set device=cpu.")
 
@@ -115,7 +143,39 @@ def _check_texts(config: RunConfig, target: Target) -> None:
     corpus = config.data.corpus
     forget, retain = given_texts(config.data, config.pre_trained_llm.name, target, seed=config.seed)
     if corpus.source == "jsonl" or (corpus.source == "rwku" and not corpus.has_questions):
-        split_corpus(forget, retain, share=corpus.held_out_share, seed=config.seed)
+        parts = split_corpus(forget, retain, share=corpus.held_out_share, seed=config.seed)
+        if config.task.needs_predictor:
+            _check_windows(parts, config.text_encoder)
+
+
+def _check_windows(corpus: Corpus, config: EncoderConfig) -> None:
+    """Refuse texts none of which is as long as one window. What the language model cuts off is not seen here."""
+    folder, k = local_encoder(config), config.window_tokens
+    if folder is None or not (folder / "tokenizer.json").is_file():
+        return
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception:  # its own kind is not public; a damaged tokenizer is named where the encoder is loaded
+        return
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+
+    def is_long(text: Text) -> bool:
+        return len(tokenizer.encode(text.text, add_special_tokens=False).tokens) >= k
+
+    sides = {
+        "forget": corpus.forget,
+        "retain": corpus.retain,
+        "held-out forget": corpus.held_out_forget,
+        "held-out retain": corpus.held_out_retain,
+    }
+    short = [side for side, texts in sides.items() if not any(map(is_long, texts))]
+    if short:
+        which = "" if len(short) == len(sides) else f"{short[0]} "
+        raise UserError(
+            f"text_encoder.window_tokens={k} is longer than every {which}text of the corpus: lower it or give longer "
+            "texts."
+        )
 
 
 def _needs_own_probes(benchmark: Benchmark, folder: str) -> UserError:

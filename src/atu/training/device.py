@@ -11,7 +11,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs
 
 from atu.errors import UserError
-from atu.launched import num_started
+from atu.launched import num_started, refuse_too_many
 from atu.models.precision import has_fast_bf16
 from atu.processes import TIMEOUT
 
@@ -28,12 +28,7 @@ def check_devices(device: Device, devices: int) -> None:
     """Raise UserError for more processes on this machine than it has devices; a core of a CPU is one."""
     use_gpu = torch.cuda.is_available() and device != "cpu"
     there = torch.cuda.device_count() if use_gpu else os.cpu_count() or 1
-    if devices > there:
-        kind = "GPU" if use_gpu else "CPU core"
-        raise UserError(
-            f"devices={devices}, but this machine has {there} {kind}{'s' if there > 1 else ''}: a process needs one "
-            f"for itself. Set devices={there} or less."
-        )
+    refuse_too_many(devices, there, "GPU" if use_gpu else "CPU core")
 
 
 def build_accelerator(
