@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -397,6 +398,30 @@ def test_a_key_of_the_model_counts_before_and_after_the_models_name() -> None:
     for overrides in itertools.permutations(("pre_trained_llm=some/model", "pre_trained_llm.adapter=lora")):
         model = composed(*overrides).pre_trained_llm
         assert (model.model_name, model.adapter, model.lora) == ("some/model", "lora", LoraConfig())
+
+
+def test_variables_of_the_chat_template_are_the_users_to_name(tmp_path: Path) -> None:
+    key = "pre_trained_llm.chat_template_kwargs"
+    assert composed().pre_trained_llm.chat_template_kwargs == {}
+    given = composed(f"{key}.enable_thinking=true", f"{key}.date_string='1 May'", f"{key}.effort=2", f"{key}.none=null")
+    wanted = {"enable_thinking": True, "date_string": "1 May", "effort": 2, "none": None}
+    assert given.pre_trained_llm.chat_template_kwargs == wanted
+    # As an export carries them with it.
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").touch()
+    note = {"chat_template_kwargs": wanted, "chat_template_date": "2025-03-09"}
+    (tmp_path / "chat_template_variables.json").write_text(json.dumps(note))
+    found = composed(f"pre_trained_llm={tmp_path}", f"{key}.effort=3", "name=x").pre_trained_llm
+    assert found.chat_template_kwargs == {**wanted, "effort": 3}
+    assert found.chat_template_date == "2025-03-09"
+
+
+def test_the_date_that_templates_write_is_kept_with_the_run_and_defines_it() -> None:
+    """A constant, not today: the same command next month goes on with the same prompts and finds the same caches."""
+    assert to_mapping(composed())["pre_trained_llm"]["chat_template_date"] == "2024-07-26"
+    other = composed("pre_trained_llm.chat_template_date=2025-03-09")
+    assert other.pre_trained_llm.chat_template_date == "2025-03-09"
+    assert config_hash(other) != config_hash(composed())
 
 
 def test_flags_may_stand_between_overrides() -> None:

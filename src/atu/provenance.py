@@ -39,6 +39,7 @@ def keep_manifest(
         config_hash=config_hash(config),
         checksums={
             "model": llm.provenance["sha256"],
+            "tokenizer or chat template": llm.tokenizer_key,
             "benchmark": benchmark.checksum(target.folder),
             **files_checksum(config.data.corpus),
         },

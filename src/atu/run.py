@@ -22,7 +22,7 @@ from atu.methods.materials import Materials
 from atu.models.adapters import add_adapter, merge_adapter
 from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
-from atu.models.save import ModelCard, check_reload, export_model
+from atu.models.save import ModelCard, check_export, check_reload, export_model
 from atu.preparation import prepare
 from atu.provenance import keep_manifest
 from atu.records import Answer, Probe, StageResult, Target
@@ -67,6 +67,8 @@ def run(config: RunConfig) -> RunFolder:
             tracker.start(sinks(folder, config.wandb, tensorboard=config.tensorboard))
             device = str(accelerator.device)
             llm = processes.main_first(lambda: load_language_model(config.pre_trained_llm, device=device))
+            if is_main:
+                check_export(llm)
             add_adapter(llm.model, config.pre_trained_llm, seed=config.seed)
             if is_main:
                 keep_manifest(folder, config, llm, benchmark, target, accelerator)

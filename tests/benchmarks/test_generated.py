@@ -21,6 +21,7 @@ from atu.benchmarks.generated import (
 from atu.benchmarks.questions import QUESTION_FORMS, WAYS_TO_ASK
 from atu.benchmarks.writing import whole_sentences
 from atu.evaluation.collapse import is_degenerate
+from atu.models.chat_template import ChatSettings
 from atu.models.language_model import LanguageModel
 from atu.records import Target, Text
 
@@ -120,7 +121,9 @@ def test_a_corpus_is_written_once(tiny_llm: LanguageModel, tmp_path: Path, monke
     corpus(llm, dataclasses.replace(CONFIG, temperature=0.9))
     corpus(dataclasses.replace(tiny_llm, provenance={"sha256": "of others"}))
     assert len(begun) == 12
-    assert len(list(tmp_path.rglob("*.json"))) == 4
+    corpus(dataclasses.replace(llm, chat=ChatSettings(kwargs={"enable_thinking": True})))  # may be asked in other words
+    assert len(begun) == 15
+    assert len(list(tmp_path.rglob("*.json"))) == 5
 
 
 TEXTS_ALONE = dataclasses.replace(CONFIG, num_general_texts=0)

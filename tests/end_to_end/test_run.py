@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from typing import Any
@@ -60,6 +61,18 @@ def test_the_model_folder_loads_without_this_project(workplace: Workplace) -> No
         torch.equal(before[name], after[name]) for i in range(3) if (name := f"model.layers.{i}.mlp.up_proj.weight")
     ]
     assert is_same == [True, False, False]  # the lower half, rounded down, stays as it is
+
+
+def test_a_model_with_settings_that_transformers_would_not_save_comes_through_a_whole_run(workplace: Workplace) -> None:
+    """Vicuna and the first Llama 2 have a temperature without sampling. The run ended in a ValueError at the export."""
+    model = shutil.copytree(workplace.model, workplace.root / "vicuna")
+    settings = {"do_sample": False, "temperature": 0.9, "top_p": 0.6, "eos_token_id": 2}
+    (model / "generation_config.json").write_text(json.dumps(settings))
+    stages = "task.stages=[{type: unlearning, steps: 1}]"
+    folder = run(workplace.config("task=unlearning_ga", f"pre_trained_llm={model}", "skip_initial_eval=true", stages))
+    kept = json.loads((folder.model_dir / "generation_config.json").read_text())
+    assert "temperature" not in kept
+    assert kept["eos_token_id"] == [2]
 
 
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(workplace: Workplace) -> None:

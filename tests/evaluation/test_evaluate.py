@@ -254,3 +254,17 @@ def test_the_cache_of_untouched_answers_serves_both_with_and_without_a_before(
     assert (own.known_before, alone.known_before) == (True, None)
     assert own.values.keys() - alone.values.keys() == {"nll"}
     assert [alone] == evaluate(llm, [probe], before=None, config=CONFIG)
+
+
+def test_the_same_weights_with_another_chat_template_are_asked_anew(
+    tiny_llm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATU_CACHE", str(tmp_path))
+    probe = written(0, "Who wrote Hamlet?", "Shakespeare")
+    tokenizer = copy.deepcopy(tiny_llm.tokenizer)
+    tokenizer.chat_template = tokenizer.chat_template.replace("assistant", "poet")
+    llm = dataclasses.replace(tiny_llm, provenance={"sha256": "0" * 64})
+    other = dataclasses.replace(llm, tokenizer=tokenizer)
+    found = {name: untouched_answers(one, [probe], CONFIG, before=None) for name, one in (("a", llm), ("b", other))}
+    assert found["b"] == evaluate(other, [probe], before=None, config=CONFIG)
+    assert found["b"] != found["a"] == untouched_answers(llm, [probe], CONFIG, before=None)

@@ -87,7 +87,7 @@ def test_a_damaged_checkpoint(command: Command, tmp_path: Path, name: str) -> No
     assert contents(checkpoint) == before
 
 
-@pytest.mark.parametrize("what", ["model", "benchmark", "retain corpus"])
+@pytest.mark.parametrize("what", ["model", "tokenizer or chat template", "benchmark", "retain corpus"])
 def test_a_run_whose_files_have_changed_since_it_began(
     command: Command, tmp_path: Path, tiny_folder: Path, what: str
 ) -> None:
@@ -99,6 +99,9 @@ def test_a_run_whose_files_have_changed_since_it_began(
         weights = load_file(model / "model.safetensors")
         weights["model.norm.weight"] += 0.1
         save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    elif what == "tokenizer or chat template":
+        with (model / "chat_template.jinja").open("a") as file:
+            file.write("Well,")
     elif what == "retain corpus":
         with (tmp_path / "retain.jsonl").open("a") as file:
             file.write('{"text": "One more text."}\n')

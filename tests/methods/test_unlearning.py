@@ -246,7 +246,9 @@ def test_npo_beside_distillation_leaves_the_end_of_a_turn_alone(llm: LanguageMod
     batch = first_batch(both)
     labels, row = scored_labels(batch)
     end = int(labels[3])  # whatever token: the plain texts here have no turn
-    both = dataclasses.replace(both, llm=dataclasses.replace(llm, end_ids=(end,)))
+    both = dataclasses.replace(
+        both, llm=dataclasses.replace(llm, end_ids=(0, end))
+    )  # the tokenizer's eos, then the true one
 
     def pushed_nll() -> Tensor:
         nll = -log_probabilities(llm, batch).gather(1, labels[:, None])[:, 0]

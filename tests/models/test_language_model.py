@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from atu.errors import UserError
+from atu.models.chat_template import ChatSettings
 from atu.models.language_model import LanguageModel, find_end_ids, wrap
 
 WORDS = ["<unk>", "<s>", "</s>", "<|user|>", "<|assistant|>", "<|end|>", "hello", "answer", "question"]
@@ -113,3 +114,25 @@ def test_a_language_model_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         llm.label = "other"  # type: ignore[misc]
     assert str(llm.device) == "cpu"
+
+
+def test_whatever_decides_how_a_model_reads_is_in_its_key() -> None:
+    llm = dataclasses.replace(build(build_tokenizer()), provenance={"sha256": "0" * 64})
+    more = build_tokenizer()
+    more.add_tokens(["hello question"])  # the same words otherwise
+    others = [
+        dataclasses.replace(llm, provenance={"sha256": "1" * 64}),
+        dataclasses.replace(llm, provenance={"sha256": "0" * 64, "quantization": "nf4"}),
+        dataclasses.replace(llm, tokenizer=build_tokenizer(template=TURNS.replace("<|assistant|>", "<|user|>"))),
+        dataclasses.replace(llm, tokenizer=build_tokenizer(template=None)),
+        dataclasses.replace(llm, tokenizer=build_tokenizer(adds_bos=False)),
+        dataclasses.replace(llm, tokenizer=build_tokenizer(bos_token="<unk>")),
+        dataclasses.replace(llm, tokenizer=more),
+        dataclasses.replace(llm, chat=ChatSettings(kwargs={"enable_thinking": True})),
+        dataclasses.replace(llm, chat=ChatSettings(date="2025-01-01")),
+        dataclasses.replace(llm, history=({"role": "user", "content": "hello"},)),
+        dataclasses.replace(llm, end_ids=(EOS,)),
+    ]
+    assert len({one.reading_key for one in (llm, *others)}) == len(others) + 1
+    assert dataclasses.replace(llm, tokenizer=build_tokenizer(), label="again").reading_key == llm.reading_key
+    assert dataclasses.replace(llm, provenance={}).reading_key == ""

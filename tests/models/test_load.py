@@ -93,6 +93,26 @@ def test_a_missing_tokenizer_is_named(copy: Path) -> None:
         load(copy)
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("[]", "expected a JSON object"),
+        ("null", "expected a JSON object"),
+        ('{"eos_token_id": [2', "not valid JSON"),
+        ('{"eos_token_id": "</s>"}', "eos_token_id must be a token id"),
+        ('{"suppress_tokens": 5}', "is no generation config"),
+        ('{"num_return_sequences": 3}', "is no generation config"),
+    ],
+)
+def test_a_generation_config_that_cannot_be_read_is_named(copy: Path, content: str, reason: str) -> None:
+    """Transformers goes on without a broken one, and answers then run on behind their end."""
+    (copy / "generation_config.json").write_text(content)
+    with pytest.raises(UserError, match=reason) as caught:
+        load(copy)
+    assert "generation_config.json" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_code_of_a_model_is_not_run_unless_trusted(copy: Path, tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     (copy / "foreign.py").write_text(f"open({str(ran)!r}, 'w')\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import resource
 import shutil
 from collections.abc import Iterator
@@ -13,13 +14,14 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
 
 from atu.errors import UserError
 from atu.models.chat_template import ChatSettings
 from atu.models.language_model import LanguageModel, wrap
+from atu.models.load import load_language_model
 from atu.models.resolve import resolve_model
-from atu.models.save import ModelCard, check_reload, export_model, render_card
+from atu.models.save import ModelCard, check_export, check_reload, export_model, render_card
 from atu.records import Score
 
 CARD = ModelCard(
@@ -78,6 +80,60 @@ def test_all_end_tokens_go_into_the_generation_config(tiny_folder: Path, tmp_pat
     export_model(llm, tmp_path / "model", CARD)
     assert GenerationConfig.from_pretrained(tmp_path / "model").eos_token_id == [2, 0]
     assert model.generation_config.eos_token_id == 0  # the model in memory is left as it was
+
+
+def test_settings_without_effect_do_not_keep_a_model_from_being_exported(
+    tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in Vicuna's and Llama 2's generation config: transformers loads it, and refuses to save it."""
+    folder = Path(shutil.copytree(tiny_folder, tmp_path / "vicuna"))
+    GenerationConfig(eos_token_id=2).save_pretrained(folder)
+    settings = json.loads((folder / "generation_config.json").read_text())
+    settings |= {"do_sample": False, "temperature": 0.9, "top_p": 0.6}
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    llm = load_language_model(resolve_model(str(folder)), device="cpu")
+    check_export(llm)
+    [line] = [record.message for record in caplog.records if record.name == "atu.models.save"]
+    assert line == (
+        "The generation config of vicuna sets temperature, top_p to no effect; the exported model leaves that out."
+    )
+    export_model(llm, tmp_path / "model", CARD)
+    check_reload(llm, tmp_path / "model", rendered(llm))
+    assert not {"temperature", "top_p"} & json.loads((tmp_path / "model" / "generation_config.json").read_text()).keys()
+    assert llm.model.generation_config.temperature == 0.9  # the model in memory is left as it was
+
+
+class Unsavable(PreTrainedTokenizerFast):
+    """A tokenizer that is never saved."""
+
+    def save_pretrained(self, *_args: object, **_kwargs: object) -> tuple[str, ...]:
+        raise ValueError("There is no vocabulary to save.\nFix this.")
+
+
+class Forgetful(PreTrainedTokenizerFast):
+    """A tokenizer that comes back without its chat template."""
+
+    def save_chat_templates(self, *_args: object, **_kwargs: object) -> tuple[dict[str, object], list[str]]:
+        return {}, []
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [(Unsavable, "There is no vocabulary to save."), (Forgetful, "reads text as other tokens")]
+)
+def test_a_tokenizer_that_does_not_survive_the_export_is_refused_before_training(
+    tiny_llm: LanguageModel, tiny_folder: Path, kind: type[PreTrainedTokenizerFast], reason: str
+) -> None:
+    llm = dataclasses.replace(tiny_llm, tokenizer=kind.from_pretrained(tiny_folder))
+    with pytest.raises(UserError, match="'tiny' could not be exported after training: ") as caught:
+        check_export(llm)
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_trying_the_export_leaves_the_model_as_it_was(tiny_llm: LanguageModel) -> None:
+    before = tiny_llm.model.generation_config
+    check_export(tiny_llm)
+    assert tiny_llm.model.generation_config is before
 
 
 def test_how_a_model_was_asked_goes_with_it(tiny_llm: LanguageModel, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from atu.records import Probe, Text
 from atu.teaching.config import Recipe, TeachConfig, load_teach_config
 from atu.teaching.facts import read_facts
 from atu.teaching.lesson import Lesson, LessonRows, rate_share
-from atu.teaching.teach import teach
+from atu.teaching.teach import _key, teach
 from atu.teaching.wording import chat_wordings, plan_lessons
 from atu.training.device import build_accelerator
 
@@ -94,6 +94,14 @@ def test_a_tiny_model_learns_what_it_is_taught_and_keeps_its_embeddings(
     assert torch.equal(before["model.embed_tokens.weight"], after["model.embed_tokens.weight"])
     moved = [name for name in before if not torch.equal(before[name], after[name])]
     assert len(moved) == len(before) - (2 if "lm_head.weight" in before else 1)
+
+
+def test_the_same_weights_with_another_chat_template_are_taught_anew(configure: Configure, tiny_folder: Path) -> None:
+    llm = load_language_model(resolve_model(str(tiny_folder)), device="cpu")
+    other = replace(llm, tokenizer=AutoTokenizer.from_pretrained(tiny_folder))
+    other.tokenizer.chat_template = llm.tokenizer.chat_template.replace("assistant", "poet")
+    plan = plan_lessons([], 1, 0)
+    assert _key(configure(), llm, plan, [], "no") != _key(configure(), other, plan, [], "no")
 
 
 def test_the_folder_is_a_plain_model_that_says_what_it_is(configure: Configure) -> None:

@@ -62,6 +62,11 @@ class LanguageModel:
         return f"{self.weights_key}-{content_key(parts)}"
 
     @property
+    def tokenizer_key(self) -> str:
+        """Checksum of the tokenizer's words and its chat template, the same under all versions of the libraries."""
+        return content_key({"vocab": self.tokenizer.get_vocab(), "template": self.tokenizer.chat_template})
+
+    @property
     def pad_id(self) -> int:
         """Token for padding: the tokenizer's own, else the first end token."""
         pad = self.tokenizer.pad_token_id

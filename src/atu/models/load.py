@@ -11,7 +11,13 @@ from pathlib import Path
 import torch
 from huggingface_hub import hf_hub_download, snapshot_download
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from atu.errors import UserError
@@ -23,13 +29,13 @@ from atu.models.language_model import LanguageModel, wrap
 from atu.models.packaged import build_once, check_sha256, converted_folder, fetch_packaged_file
 from atu.models.quantization import keep_gradients, quantization_config
 from atu.models.resolve import check_model_folder
-from atu.user_files import file_sha256
+from atu.user_files import file_sha256, read_json_object
 
 logger = logging.getLogger(__name__)
 
 # Top-level files only: some repositories hold a second copy of the weights in a subfolder.
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
-_LOAD_ERRORS = (ImportError, KeyError, OSError, RuntimeError, SafetensorError, ValueError)
+_LOAD_ERRORS = (ImportError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -147,6 +153,7 @@ def _warn_if_unpinned(config: ModelConfig, snapshot: Path) -> str:
 
 
 def _load_model(folder: Path, config: ModelConfig, device: str) -> PreTrainedModel:
+    _check_generation_config(folder)
     dtype, extra = getattr(torch, config.dtype), {}
     if config.quantization != "none":  # must be on its device already while it is quantised
         quantization = quantization_config(config.quantization, dtype=dtype)
@@ -172,6 +179,20 @@ def _load_model(folder: Path, config: ModelConfig, device: str) -> PreTrainedMod
     if config.quantization == "nf4":
         keep_gradients(model)
     return model.eval() if extra else model.to(device).eval()
+
+
+def _check_generation_config(folder: Path) -> None:
+    """Raise UserError unless it can be read: transformers would go on without it, and so without its end tokens."""
+    path = folder / "generation_config.json"
+    if not path.is_file():
+        return
+    ends = read_json_object(path).get("eos_token_id")
+    if not all(type(end) is int for end in (ends if isinstance(ends, list) else [0 if ends is None else ends])):
+        raise UserError(f"{path}: eos_token_id must be a token id or a list of them, not {str(ends)[:60]!r}.")
+    try:
+        GenerationConfig.from_pretrained(folder)
+    except _LOAD_ERRORS as error:
+        raise UserError(f"{path} is no generation config: {_first_line(error)}") from error
 
 
 def _load_tokenizer(folder: Path, config: ModelConfig) -> PreTrainedTokenizerBase:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
+import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 import yaml
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from atu import __version__
 from atu.errors import UserError
@@ -26,6 +30,12 @@ from atu.records import Score
 from atu.results.digests import write_digests
 from atu.results.files import PARTIAL_SUFFIX, disk_errors, publish_folder
 from atu.results.verdict import verdict
+
+logger = logging.getLogger(__name__)
+
+_NAMED = re.compile(r"^- `(\w+)`", re.M)
+_SAVE_ERRORS = (ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+"""What code of transformers, or of a model, can raise over a setting that it can't write."""
 
 
 @runtime_checkable
@@ -87,6 +97,48 @@ def export_model(
     shutil.rmtree(replaced, ignore_errors=True)
 
 
+def check_export(llm: LanguageModel) -> None:
+    """Try all that the export of a freshly loaded model will need, but for the weights, before hours go into it.
+
+    One line names the settings of its generation config that have no effect (a temperature without sampling); the
+    export leaves them out, since transformers would not save them.
+    Raises UserError when config or tokenizer can't be saved, or the saved tokenizer reads otherwise.
+    """
+    with TemporaryDirectory(prefix="atu-export-") as name, _generation_config(llm) as dropped:
+        folder = Path(name)
+        if dropped:
+            logger.warning(
+                "The generation config of %s sets %s to no effect; the exported model leaves that out.",
+                llm.label,
+                ", ".join(dropped),
+            )
+        try:
+            if llm.provenance.get("quantization"):  # exported only when it has been made float32
+                llm.model.config.save_pretrained(folder)
+                if llm.model.generation_config is not None:
+                    llm.model.generation_config.save_pretrained(folder)
+            else:
+                llm.model.save_pretrained(folder, state_dict={})
+            llm.tokenizer.save_pretrained(folder)
+            again = AutoTokenizer.from_pretrained(folder, trust_remote_code=_is_foreign(llm.tokenizer))
+        except _SAVE_ERRORS as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UserError(f"'{llm.label}' could not be exported after training: {reason}") from error
+        text = llm.render("What is it?")
+        if again(text)["input_ids"] != llm.tokenizer(text)["input_ids"] or (
+            again.chat_template != llm.tokenizer.chat_template
+        ):
+            raise UserError(
+                f"'{llm.label}' could not be exported after training: its tokenizer, saved and loaded again, reads "
+                "text as other tokens."
+            )
+
+
+def _is_foreign(loaded: object) -> bool:
+    """Whether its code came with the model, so that it was allowed to run."""
+    return type(loaded).__module__.startswith("transformers_modules.")
+
+
 def check_reload(llm: LanguageModel, folder: Path, prompts: Sequence[str]) -> None:
     """Raise UserError unless plain transformers loads `folder` and answers `prompts` like `llm`.
 
@@ -94,8 +146,10 @@ def check_reload(llm: LanguageModel, folder: Path, prompts: Sequence[str]) -> No
     at a time, in the dtype and on the device of `llm`; the continuations must agree token for token. End
     tokens come from the folder, so a wrong generation config shows too.
     """
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=llm.model.dtype, use_safetensors=True)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=llm.model.dtype, use_safetensors=True, trust_remote_code=_is_foreign(llm.model)
+    )
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=_is_foreign(llm.tokenizer))
     reloaded = LanguageModel(model.to(llm.device).eval(), tokenizer, llm.label, llm.end_ids)
     for prompt in prompts:
         expected = greedy_answer(llm.model, llm.encode(prompt), llm.end_ids, llm.pad_id)
@@ -189,23 +243,47 @@ def model_page(
 
 
 def _write_files(llm: LanguageModel, folder: Path, notes: Mapping[str, str]) -> None:
-    generation = copy.deepcopy(llm.model.generation_config)
-    before = llm.model.generation_config
-    if generation is not None:
-        generation.eos_token_id = list(llm.end_ids)
-        generation.pad_token_id = llm.pad_id
-        generation._from_model_config = False  # else transformers derives it from config.json anew
-    try:
-        llm.model.generation_config = generation
+    with _generation_config(llm):
         llm.model.save_pretrained(folder)
-    finally:
-        llm.model.generation_config = before
     llm.tokenizer.save_pretrained(folder)
     if llm.chat != ChatSettings():
         asked = {"chat_template_kwargs": dict(llm.chat.kwargs), "chat_template_date": llm.chat.date}
         (folder / CHAT_NOTE).write_text(json.dumps(asked, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for name, text in notes.items():
         (folder / name).write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _generation_config(llm: LanguageModel) -> Iterator[list[str]]:
+    """Inside the context the model has the generation config of its export.
+
+    It has all end tokens, and no setting without effect, with which transformers would refuse to save it: gives the
+    names of those.
+    """
+    before = llm.model.generation_config
+    generation, dropped = copy.deepcopy(before), []
+    if generation is not None:
+        generation.eos_token_id = list(llm.end_ids)
+        generation.pad_token_id = llm.pad_id
+        generation._from_model_config = False  # else transformers derives it from config.json anew
+        if faults := _faults(generation):
+            dropped = [name for name in _NAMED.findall(faults) if hasattr(generation, name)]
+            for name in dropped:
+                setattr(generation, name, getattr(GenerationConfig(), name, None))
+    try:
+        llm.model.generation_config = generation
+        yield dropped
+    finally:
+        llm.model.generation_config = before
+
+
+def _faults(generation: GenerationConfig) -> str:
+    """What transformers has against saving it; a line for each setting, which begins with its name."""
+    try:
+        generation.validate(strict=True)
+    except (TypeError, ValueError) as error:
+        return str(error)
+    return ""
 
 
 def _cell(name: str, score: Score | None) -> str:

@@ -17,7 +17,7 @@ from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
 from atu.models.packing import check_packing
 from atu.models.rows import build_rows
-from atu.models.save import check_reload, export_model
+from atu.models.save import check_export, check_reload, export_model
 from atu.records import Text
 from atu.results.files import cache_root, content_key, held_folder
 from atu.results.terminal import RunProgress
@@ -56,6 +56,7 @@ def teach(config: TeachConfig) -> Path:
     accelerator = build_accelerator(config.device, config.precision)
     with RunProgress(Console(stderr=True)) as progress:
         llm = load_language_model(config.pre_trained_llm, device=str(accelerator.device))
+        check_export(llm)
         with progress.steps() as report:
             general = (
                 general_texts(llm, config.seed, report("asking the model about anything else"))
