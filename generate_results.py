@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 try:
+    from atu.escaping import one_line
     from atu.guard import exit_codes
     from atu.results.generate import generate
     from atu.results.options import read_options
@@ -20,5 +21,5 @@ if __name__ == "__main__":
     with exit_codes("The same command starts anew."):
         options = read_options(sys.argv[1:])
         for note in generate(options).notes:
-            print(f"note: {note}", file=sys.stderr)
+            print(one_line(f"note: {note}"), file=sys.stderr)
         print(f"tables, figures and index.html: {options.output_dir}")

@@ -23,6 +23,7 @@ from atu.config import RunConfig
 from atu.config_dir import config_dir
 from atu.embedding.config import EncoderConfig
 from atu.errors import UserError
+from atu.escaping import file_name
 from atu.evaluation.config import EvaluationConfig
 from atu.models.config import ModelConfig
 from atu.models.language_model import LanguageModel
@@ -175,8 +176,7 @@ def _piece(folder: Path, units: list[Unit], number: int) -> Path:
     """File of a piece; its number among those of its attack keeps them in order."""
     unit = units[number]
     place = sum(one.attack == unit.attack for one in units[:number])
-    words = re.sub(r"[^\w.+-]+", "-", unit.setting).strip("-")
-    return folder / unit.attack / f"{place:03d}-{words}.json"
+    return folder / unit.attack / f"{place:03d}-{file_name(unit.setting)}.json"
 
 
 def _all_rows(folder: Path) -> list[AttackRow]:

@@ -16,6 +16,7 @@ from atu import __version__
 from atu.benchmarks.config import DataConfig
 from atu.benchmarks.rwku.reader import DEFAULT_DATA_DIR
 from atu.errors import UserError
+from atu.escaping import one_line
 from atu.evaluation.config import EvaluationConfig
 from atu.guard import exit_codes
 from atu.launch import launch
@@ -284,7 +285,7 @@ def export(
         collection = read_local(runs)
         path = write_runs(collection.runs, out)
         for note in collection.notes:
-            typer.echo(f"note: {note}", err=True)
+            typer.echo(one_line(f"note: {note}"), err=True)
         typer.echo(f"{len(collection.runs)} runs: {path}")
 
 

@@ -16,6 +16,7 @@ from atu.audit import audit, audit_config
 from atu.benchmarks.build import build_benchmark
 from atu.config import NOT_DEFINING, RunConfig, config_hash, to_mapping
 from atu.embedding.predictor import build_predictor
+from atu.escaping import one_line
 from atu.judge import Judge
 from atu.methods.config import StageConfig
 from atu.methods.materials import Materials
@@ -241,4 +242,5 @@ def _print_outcome(folder: RunFolder, console: Console) -> None:
     before = stages[0].scores if stages and stages[0].kind == "before" else {}
     after = stages[-1].scores if stages and stages[-1].kind != "before" else {}
     print_before_after(before, after, console)
-    console.print(f"model: {folder.model_dir}\nreport: {folder.report_path}", highlight=False, soft_wrap=True)
+    for what, path in (("model", folder.model_dir), ("report", folder.report_path)):
+        console.print(one_line(f"{what}: {path}"), markup=False, highlight=False, soft_wrap=True)

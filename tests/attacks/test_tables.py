@@ -70,7 +70,7 @@ def test_a_share_that_cannot_be_measured_is_a_gap_and_no_0() -> None:
 
 def test_what_others_wrote_cannot_break_the_table() -> None:
     text = render_markdown("x|y", "<b>*", [], [row(0.5, group="fact: a|b\nc", setting="`s`")])
-    assert "# Attacks on \\<b\\>\\*, which was to forget x\\|y" in text
+    assert "# Attacks on &lt;b&gt;\\*, which was to forget x\\|y" in text
     assert "fact: a\\|b c" in text
     assert "\\`s\\`" in text
 

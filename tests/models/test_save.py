@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from markdown_it import MarkdownIt
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
 
 from atu.errors import UserError
+from atu.escaping import one_line
 from atu.models.chat_template import ChatSettings
 from atu.models.language_model import LanguageModel, wrap
 from atu.models.load import load_language_model
@@ -206,11 +208,28 @@ def test_the_card_tells_what_was_forgotten_how_and_with_what_effect() -> None:
     assert "unlearning" in front["tags"]
     assert "forget **William Shakespeare** with `unlearning_atu`" in text
     assert "| forget/all | 87.0 (78.0 to 95.0, n 61) | 23.0 (13.0 to 34.0, n 61) |" in text
+    assert "Forgotten: forgetting 87 → 23% (26% left)." in text
     assert "| nll/forget@known | 0.70 (0.50 to 0.90, n 30) |  |" in text
     assert "config hash: `abc123`" in text
     assert f"sha256 `{'f' * 64}`" in text
     assert f"torch {torch.__version__.split('+')[0]}" in text
     assert "AutoModelForCausalLM.from_pretrained(folder)" in text
+
+
+def test_names_in_the_card_are_text_and_no_markup() -> None:
+    name = "a\n---\nlicense: mit | <img src=x onerror=alert(1)> **b** `c`\x1b[2J"
+    card = dataclasses.replace(CARD, base_model=name, target=name, method=name, remarks=(name,))
+    text = render_card(card, {"sha256": name})
+    front, _, body = text.removeprefix("---\n").partition("\n---\n")
+    values = yaml.safe_load(front)
+    assert values["license"] == "unknown"
+    assert values["base_model"] == one_line(name)
+    parsed = MarkdownIt("commonmark", {"html": True}).enable("table").parse(body)
+    kinds = {token.type for token in (*parsed, *(child for token in parsed for child in token.children or ()))}
+    assert not [kind for kind in kinds if kind.startswith(("html", "image", "link"))]
+    bold = [child.content for token in parsed for child in token.children or () if child.type == "text"]
+    assert one_line(name) in "".join(bold)
+    assert "\x1b" not in text
 
 
 @pytest.mark.model

@@ -14,7 +14,7 @@ from atu.errors import UserError
 from atu.records import Answer
 from atu.results.page import write_report
 from atu.results.page_data import MAX_POINTS, page_data
-from atu.results.page_template import script_json
+from atu.results.page_template import render_page, script_json
 from atu.results.run_folder import RunFolder
 
 MakeRun = Callable[..., RunFolder]
@@ -133,3 +133,16 @@ def test_long_curves_are_averaged_and_broken_between_stages() -> None:
     assert len(first) + len(second) <= MAX_POINTS
     assert first[0] == [9, 5.0, 1.0, 9.0]
     assert (first[-1][0], second[0][0]) == (1000, 1009)
+
+
+def test_half_of_a_surrogate_pair_does_not_keep_the_page_from_being_written(make_run: MakeRun) -> None:
+    """A file name that is no UTF-8 comes to Python with such halves."""
+    run = make_run(num_answers=3)
+    run.write_manifest({"target": "a"})
+    page = read_page(write_report(run))
+    assert page.text
+    text = render_page(
+        "index.html.j2", title="index_title", sections=(), scripts=(), styles=(), data={"name": "a\udcff"},
+        has_scores=False, counts={"runs": 1, "methods": 1, "targets": 1, "models": 1}, unfinished={},
+    )  # fmt: skip
+    assert '"name":"a?"' in text

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,14 @@ from atu.results.collect import Collection
 from atu.results.exchange import read_runs
 from atu.results.selection import Rule, parse_rule
 from atu.results.study import Study, build_study, refuse_repeats
-from atu.results.table_formats import comparison_csv, comparison_latex, comparison_markdown, paired_csv, paired_markdown
+from atu.results.table_formats import (
+    comparison_csv,
+    comparison_latex,
+    comparison_markdown,
+    header,
+    paired_csv,
+    paired_markdown,
+)
 from atu.results.tables import aggregate_table, paired_table, run_table
 
 ATU, GA, NPO = "unlearning_atu", "unlearning_ga", "unlearning_npo"
@@ -243,8 +251,9 @@ def test_paired_comparison_as_text() -> None:
     ("label", "markdown", "latex"),
     [
         ("A_B & 50%", "A_B & 50%", r"A\_B \& 50\%"),
-        ("<b>|x", "&lt;b>\\|x", "<b>|x"),
-        ("a\\b{$}", "a\\\\b{$}", r"a\textbackslash{}b\{\$\}"),
+        ("<b>|x", "&lt;b&gt;\\|x", r"\textless{}b\textgreater{}\textbar{}x"),
+        ("a\\b{$}", "a\\\\b{\\$}", r"a\textbackslash{}b\{\$\}"),
+        ("[x]\n\\input{y}", "\\[x\\] \\\\input{y}", r"{[}x] \textbackslash{}input\{y\}"),
     ],
 )
 def test_labels_are_escaped(label: str, markdown: str, latex: str) -> None:
@@ -269,3 +278,30 @@ def test_latex_has_as_many_cells_as_columns() -> None:
         assert len(rows) == 1 + len(table.rows)
         assert {line.count(" & ") + 1 for line in rows} == {len(columns)}
         assert r"\toprule" in text
+
+
+HOSTILE = "=1+1\n\\input{secret} | <b>\x1b[31m"
+
+
+def test_names_of_runs_and_targets_are_escaped_in_every_file() -> None:
+    """A name is whatever its writer wanted; LaTeX would read a file, a spreadsheet compute, a terminal obey."""
+    curve = points((80, 90), (40, 60), (20, 50))
+    runs = [record(curve, method, HOSTILE, name=HOSTILE, seed=seed) for method in (ATU, GA) for seed in (0, 1)]
+    for table in (run_table(study(runs)), aggregate_table(study(runs))):
+        rows = list(csv.reader(io.StringIO(comparison_csv(table), newline="")))
+        assert {len(row) for row in rows} == {len(rows[0])}
+        assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "@", "\t", "\r"))]
+        text = comparison_latex(table)
+        assert r"\input" not in text
+        assert [line for line in text.splitlines() if "secret" in line and not line.startswith(("%", r"\caption"))] == [
+            line for line in text.splitlines() if line.endswith(r" \\") and "secret" in line
+        ]
+        lines = comparison_markdown(table).splitlines()
+        assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines if line.startswith("|")} == {
+            len(header(table)) + 1
+        }
+        assert "<b>" not in comparison_markdown(table)
+        assert not re.search(r"[\x00-\x09\x0b-\x1f]", comparison_csv(table) + text + comparison_markdown(table))
+    paired = list(csv.reader(io.StringIO(paired_csv(paired_table(study(runs))), newline="")))
+    assert {len(row) for row in paired} == {11}
+    assert {row[3][:2] for row in paired[1:]} == {"'=", "(m"}

@@ -49,6 +49,16 @@ def test_pipes_get_a_line_at_start_and_end() -> None:
     assert out.getvalue().splitlines() == ["Aligning [1 of 2] ...", "✓ Aligning [1 of 2] 0 s"]
 
 
+def test_a_terminal_gets_no_commands_from_names() -> None:
+    """Escape sequences could clear the screen, change the title, or hide a line."""
+    out_console, out = console()
+    with RunProgress(out_console) as progress, progress.stage("asking \x1b[2J\x1b]0;owned\x07about\nHamlet"):
+        progress.line("answer: \x1b[31m\r")
+    print_before_after({"forget/\x1b[2J": score(87.0)}, {}, out_console)
+    assert not set(out.getvalue()) & {"\x1b", "\x07", "\r"}
+    assert "about Hamlet ..." in out.getvalue().splitlines()[0]
+
+
 def test_steps_end_when_the_next_one_begins() -> None:
     out_console, out = console()
     with RunProgress(out_console) as progress, progress.steps() as report:

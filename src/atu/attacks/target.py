@@ -7,6 +7,7 @@ from pathlib import Path
 
 from atu.benchmarks.base import Benchmark
 from atu.errors import UserError
+from atu.escaping import markdown
 from atu.user_files import read_bytes
 
 _SAID = re.compile(r"was made to forget \*\*(.+?)\*\*")
@@ -23,6 +24,6 @@ def target_of_card(model: str, benchmark: Benchmark) -> str:
     if said is None:
         raise UserError(f"{model} has no model card that says what was forgotten: name it by --target.")
     for folder in benchmark.targets():
-        if benchmark.target(folder).name == said[1]:
+        if markdown(benchmark.target(folder).name) == said[1]:
             return folder
     raise UserError(f"{model} forgot '{said[1]}', which is no target of {benchmark.name}: name one by --target.")

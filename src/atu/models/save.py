@@ -22,6 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from atu import __version__
 from atu.errors import UserError
+from atu.escaping import markdown, markdown_code, one_line
 from atu.models.answers import greedy_answer
 from atu.models.chat_template import ChatSettings
 from atu.models.config import CHAT_NOTE
@@ -168,10 +169,11 @@ def render_card(card: ModelCard, provenance: Mapping[str, str]) -> str:
     return model_page(
         f"{card.base_model} without {card.target}",
         [
-            f"{card.base_model} was made to forget **{card.target}** with `{card.method}`. "
+            f"{markdown(card.base_model)} was made to forget **{markdown(card.target)}** with "
+            f"{markdown_code(card.method)}. "
             "Its license is that of the base model.",
             "",
-            *(line for remark in card.remarks for line in (remark, "")),
+            *(line for remark in card.remarks for line in (markdown(remark), "")),
             "## Scores",
             "",
             verdict(card.before, card.after).en,
@@ -181,7 +183,7 @@ def render_card(card: ModelCard, provenance: Mapping[str, str]) -> str:
             "| score | before | after |",
             "| --- | --- | --- |",
             *(
-                f"| {name} | {_cell(name, card.before.get(name))} | {_cell(name, card.after.get(name))} |"
+                f"| {markdown(name)} | {_cell(name, card.before.get(name))} | {_cell(name, card.after.get(name))} |"
                 for name in dict.fromkeys([*card.before, *card.after])
             ),
             "",
@@ -207,7 +209,7 @@ def model_page(
     """README.md of a model made here: front matter for the hub, `body` (lines), how to load it, where it comes from."""
     versions = {"atu": __version__, "torch": version("torch"), "transformers": version("transformers")}
     front = {
-        "base_model": base_model,
+        "base_model": one_line(base_model),
         "license": "unknown",
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
@@ -218,7 +220,7 @@ def model_page(
         yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(),
         "---",
         "",
-        f"# {title}",
+        f"# {markdown(title)}",
         "",
         *body,
         "",
@@ -234,8 +236,8 @@ def model_page(
         "",
         "## Origin",
         "",
-        f"- config hash: `{config_hash}`",
-        f"- base weights: sha256 `{provenance.get('sha256', 'unknown')}`",
+        f"- config hash: {markdown_code(config_hash)}",
+        f"- base weights: sha256 {markdown_code(provenance.get('sha256', 'unknown'))}",
         *(f"- {library} {number}" for library, number in versions.items()),
         "",
     ]

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from atu.escaping import markdown, one_line
 from atu.records import AttackRow
 from atu.results.attack_verdict import Verdict
 
@@ -24,14 +25,14 @@ def print_verdicts(found: Sequence[Verdict], console: Console) -> None:
         table.add_column(name, justify="right")
     table.add_column("what it says")
     for verdict in found:
-        table.add_row(*map(Text, [verdict.attack, *_shares(verdict), verdict.sentence]))
+        table.add_row(*(Text(one_line(text)) for text in (verdict.attack, *_shares(verdict), verdict.sentence)))
     console.print(table, highlight=False)
 
 
 def render_markdown(target: str, model: str, found: Sequence[Verdict], rows: Sequence[AttackRow]) -> str:
     """`attacks.md`: the verdict, then every row."""
     lines = [
-        f"# Attacks on {_cell(model)}, which was to forget {_cell(target)}",
+        f"# Attacks on {markdown(model)}, which was to forget {markdown(target)}",
         "",
         "| attack | asks | recovered | original | gold | most came back | what it says |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -41,7 +42,7 @@ def render_markdown(target: str, model: str, found: Sequence[Verdict], rows: Seq
         lines.append(_line(cells))
     lines += ["", _CAPTION.strip(), "`original` is the ceiling, `gold`, which never knew the target, the floor.", ""]
     for attack in dict.fromkeys(row.attack for row in rows):
-        lines += [f"## {attack}", "", "| setting | step | group | score | n | degenerate | recovered |"]
+        lines += [f"## {markdown(attack)}", "", "| setting | step | group | score | n | degenerate | recovered |"]
         lines.append("| --- | --- | --- | --- | --- | --- | --- |")
         lines += [_row(row) for row in rows if row.attack == attack]
         lines.append("")
@@ -80,12 +81,4 @@ def percent(value: float | None) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(map(_cell, cells))} |"
-
-
-def _cell(text: str) -> str:
-    """Text of others inside of a Markdown table: no line break, no column of its own, no markup."""
-    flat = " ".join(text.split())
-    for sign in "\\|*_`<>[]":
-        flat = flat.replace(sign, f"\\{sign}")
-    return flat
+    return f"| {' | '.join(map(markdown, cells))} |"

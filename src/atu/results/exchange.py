@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from atu.errors import UserError, did_you_mean
+from atu.escaping import one_line
 from atu.records import RunRecord, Score, Scoring, StageResult
 from atu.results.files import write_json_atomic
 from atu.results.rows import stage_of, to_row
@@ -34,11 +35,12 @@ def write_runs(runs: Sequence[RunRecord], path: Path) -> Path:
     """
     entries: dict[str, Any] = {}
     for run in runs:
-        if run.name in entries:
-            raise UserError(f"Two runs are called '{run.name}': export one of them.")
+        name = one_line(run.name)
+        if name in entries:
+            raise UserError(f"Two runs are called '{name}': export one of them.")
         scored = curve(run.stages.get("corrected", ()))
         last = to_row(scored[-1])["scores"] if scored else {}
-        entries[run.name] = {
+        entries[name] = {
             "metrics": {name: score["value"] for name, score in last.items()},
             "config": {
                 "method": run.method,

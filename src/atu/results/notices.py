@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
+from atu.escaping import one_line
 from atu.launched import is_speaker
 
 logger = logging.getLogger("atu")
@@ -14,4 +15,4 @@ def notice(message: str) -> None:
     """Say it once: among several processes of a run, the first one speaks."""
     if is_speaker():
         logger.info(message)  # a warning would come to stderr a second time where nothing is logged
-        print(f"warning: {message}", file=sys.stderr, flush=True)
+        print(one_line(f"warning: {message}"), file=sys.stderr, flush=True)

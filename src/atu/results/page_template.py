@@ -43,7 +43,7 @@ def render_page(
     """
     body = "\n".join(_read(name) for name in scripts)
     script = f'(() => {{\n"use strict";\n{body}}})();\n'
-    return (
+    page = (
         _environment()
         .get_template(template)
         .render(
@@ -56,6 +56,7 @@ def render_page(
             **values,
         )
     )
+    return page.encode("utf-8", "replace").decode()  # without halves of surrogate pairs, which no file can hold
 
 
 def script_json(value: Any) -> str:

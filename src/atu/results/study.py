@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from atu.errors import UserError, did_you_mean
+from atu.escaping import one_line
 from atu.records import RunRecord, Scoring, StageResult
 from atu.results.collect import Collection
 from atu.results.exchange import states_scoring
@@ -102,7 +103,7 @@ def build_study(collection: Collection, *, rule: Rule, scoring: Scoring, names: 
         UserError: no run is left, or the rule finds no point in any of them.
     """
     runs, notes = [], list(collection.notes)
-    for run in collection.runs:
+    for run in map(_printable, collection.runs):
         reason = _why_not(run, scoring)
         if reason is None:
             runs.append(run)
@@ -165,6 +166,17 @@ def hook_layer(run: RunRecord) -> int | float | None:
     else:
         layer = task.get("training_module", {}).get("pretrained_model_hook_layer")
     return layer if isinstance(layer, int | float) else None
+
+
+def _printable(run: RunRecord) -> RunRecord:
+    """With what stands in tables and figures on one line and without control characters."""
+    return replace(
+        run,
+        name=one_line(run.name),
+        source=one_line(run.source),
+        target=one_line(run.target),
+        model=one_line(run.model),
+    )
 
 
 def _why_not(run: RunRecord, scoring: Scoring) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from atu.errors import UserError, did_you_mean
+from atu.escaping import one_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,8 @@ def method_styles(methods: Sequence[str], names: Mapping[str, str]) -> dict[str,
         free = itertools.dropwhile(lambda look: look in taken, [(style.color, style.marker), *_LOOKS])
         color, marker = next(free, (style.color, style.marker))
         taken.add((color, marker))
-        styles[method] = replace(style, label=names.get(method, style.label), color=color, marker=marker)
+        label = one_line(names.get(method, style.label))
+        styles[method] = replace(style, label=label, color=color, marker=marker)
     _refuse_same_labels(styles)
     return styles
 

@@ -7,28 +7,10 @@ import io
 import math
 from collections.abc import Sequence
 
+from atu.escaping import csv_text, latex, markdown, one_line
 from atu.results.comparison import GAP, number, signed
 from atu.results.statistics import Estimate
 from atu.results.tables import Column, PairedRow, Table
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "↓": r"$\downarrow$",
-    "↑": r"$\uparrow$",
-    "·": r"$\cdot$",
-    "±": r"$\pm$",
-    "−": "--",
-    "–": "--",
-}
 
 
 def comparison_csv(table: Table) -> str:
@@ -39,28 +21,32 @@ def comparison_csv(table: Table) -> str:
     rows = [["METHOD", *names, *spread, *details]]
     for row in table.rows:
         ends = [t for cell in row.cells for t in (_plain(cell.low), _plain(cell.high), str(cell.n))] if spread else []
-        known = [row.details.get(key, "") for key in details]
-        rows.append([row.label, *(_plain(cell.value) for cell in row.cells), *ends, *known])
+        known = [csv_text(row.details.get(key, "")) for key in details]
+        rows.append([csv_text(row.label), *(_plain(cell.value) for cell in row.cells), *ends, *known])
     return _csv(rows)
 
 
 def comparison_markdown(table: Table) -> str:
     """Title, table and notes."""
-    lines = [table.title, "", *_markdown_rows(header(table), [cells(table, i) for i in range(len(table.rows))])]
+    lines = [
+        markdown(table.title),
+        "",
+        *_markdown_rows(header(table), [cells(table, i) for i in range(len(table.rows))]),
+    ]
     return "\n".join([*lines, *_markdown_notes(table.notes)]) + "\n"
 
 
 def comparison_latex(table: Table) -> str:
     """A `table*` for booktabs; notes are comments above it."""
-    head = " & ".join(map(_latex, header(table)))
-    body = [" & ".join(map(_latex, cells(table, index))) + r" \\" for index in range(len(table.rows))]
+    head = " & ".join(map(latex, header(table)))
+    body = [" & ".join(map(latex, cells(table, index))) + r" \\" for index in range(len(table.rows))]
     return "\n".join(
         [
             "% Needs \\usepackage{booktabs} and \\usepackage{graphicx}.",
-            *(f"% {note}" for note in table.notes),
+            *(f"% {one_line(note)}" for note in table.notes),
             r"\begin{table*}",
             r"\centering",
-            rf"\caption{{{_latex(table.title)}}}",
+            rf"\caption{{{latex(table.title)}}}",
             r"\resizebox{\textwidth}{!}{%",
             rf"\begin{{tabular}}{{l{'r' * (len(header(table)) - 1)}}}",
             r"\toprule",
@@ -80,9 +66,9 @@ def paired_csv(rows: Sequence[PairedRow]) -> str:
     head = ["METHOD_A", "METHOD_B", "SCORE", "TARGET", "A", "B", "DIFFERENCE", "LOW", "HIGH", "WILCOXON_P", "N_TARGETS"]
     lines = [head]
     for row in rows:
-        start, result = [row.first, row.second, row.metric.name], row.result
+        start, result = [csv_text(row.first), csv_text(row.second), row.metric.name], row.result
         lines += [
-            [*start, target, _plain(a), _plain(b), _plain(a - b), "", "", "", ""]
+            [*start, csv_text(target), _plain(a), _plain(b), _plain(a - b), "", "", "", ""]
             for target, (a, b) in row.targets.items()
         ]
         ends = [_plain(result.mean), _plain(result.low), _plain(result.high), _plain(result.p), str(result.n)]
@@ -111,7 +97,7 @@ def paired_markdown(rows: Sequence[PairedRow], title: str, notes: Sequence[str])
                 by_target or GAP,
             ]
         )
-    return "\n".join([title, "", *_markdown_rows(head, body), *_markdown_notes(notes)]) + "\n"
+    return "\n".join([markdown(title), "", *_markdown_rows(head, body), *_markdown_notes(notes)]) + "\n"
 
 
 def header(table: Table) -> list[str]:
@@ -153,16 +139,9 @@ def _csv(rows: Sequence[Sequence[str]]) -> str:
 
 def _markdown_rows(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
     rule = ["---"] + ["---:"] * (len(head) - 1)
-    return [f"| {' | '.join(map(_markdown, line))} |" for line in (head, rule, *body)]
-
-
-def _markdown(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    lines = [f"| {' | '.join(map(markdown, line))} |" for line in (head, *body)]
+    return [lines[0], f"| {' | '.join(rule)} |", *lines[1:]]
 
 
 def _markdown_notes(notes: Sequence[str]) -> list[str]:
-    return ["", *(f"- {_markdown(note)}" for note in notes)] if notes else []
-
-
-def _latex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)
+    return ["", *(f"- {markdown(note)}" for note in notes)] if notes else []

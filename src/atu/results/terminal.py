@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from atu.escaping import one_line
 from atu.records import Score
 from atu.results.comparison import GAP, Row, compare, number, signed
 from atu.results.metrics import FAMILIES
@@ -37,13 +38,13 @@ class StageProgress:
     """Progress of one stage: call it with `(done, total)`, and perhaps a note such as the loss."""
 
     def __init__(self, run: RunProgress, title: str, total: int | None) -> None:
-        self._run, self._title = run, title
+        self._run, self._title = run, one_line(title)
         self._start = self._last_line = time.monotonic()
         self._task: TaskID | None = None
         if run.bars is not None:
-            self._task = run.bars.add_task(title, total=total, note="")
+            self._task = run.bars.add_task(self._title, total=total, note="")
         else:
-            run.line(f"{title} ...")
+            run.line(f"{self._title} ...")
 
     def __call__(self, done: int, total: int, note: str | None = None) -> None:
         """Say that `done` of `total` pieces are done; 0 when the first one begins."""
@@ -136,7 +137,7 @@ class RunProgress:
 
     def line(self, text: str | Text) -> None:
         """Print one line above the bars."""
-        self.console.print(text, markup=False, highlight=False)
+        self.console.print(one_line(text) if isinstance(text, str) else text, markup=False, highlight=False)
 
 
 def duration(seconds: float) -> str:
@@ -171,7 +172,7 @@ def print_before_after(before: Mapping[str, Score], after: Mapping[str, Score], 
             family = row.metric.family
             unit = f", {row.metric.unit}" if row.metric.unit else ""
             heading = FAMILIES[family].label.en if family in FAMILIES else family
-            table.add_row(Text(f"{heading}{unit}", style="bold"))
+            table.add_row(Text(one_line(f"{heading}{unit}"), style="bold"))
         table.add_row(*_cells(row))
     console.print(verdict(before, after).en, style="bold", highlight=False, markup=False)
     console.print(table, highlight=False)
@@ -182,7 +183,7 @@ def _cells(row: Row) -> list[Text]:
     color = {True: "green", False: "red", None: ""}[row.is_better]
     interval = f"{number(row.after.low, unit)}–{number(row.after.high, unit)}" if row.after else GAP
     return [
-        Text(f"{row.metric.arrow} {row.metric.short.en}"),
+        Text(one_line(f"{row.metric.arrow} {row.metric.short.en}")),
         Text(number(row.before.value if row.before else None, unit)),
         Text(number(row.after.value if row.after else None, unit), style="bold"),
         Text(interval),

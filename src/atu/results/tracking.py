@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from atu.errors import UserError
+from atu.escaping import one_line
 from atu.results.digests import sealed, unsealed
 from atu.results.files import append_jsonl, write_jsonl_atomic
 from atu.results.history import HistoryRow, history, stage_results, step_rows
@@ -165,4 +166,4 @@ def _warn(name: str, error: Exception) -> None:
     reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     message = f"{name} failed: {reason}. The run goes on, and its folder has everything."
     logger.warning(message)
-    print(f"warning: {message}", file=sys.stderr)
+    print(one_line(f"warning: {message}"), file=sys.stderr)

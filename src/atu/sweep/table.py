@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from atu.errors import UserError
+from atu.escaping import one_line
 from atu.results import tables
 from atu.results.collect import Collection, record_of
 from atu.results.comparison import GAP
@@ -67,14 +68,14 @@ def draw(rows: Sequence[Row]) -> Table:
     for row in rows:
         color = _COLORS.get(row.state.partition(" ")[0], "")
         texts = (row.name, row.job_id, row.state, row.place, row.problem)
-        table.add_row(*(Text(text, style=color if text is row.state else "") for text in texts))
+        table.add_row(*(Text(one_line(text), style=color if text is row.state else "") for text in texts))
     return table
 
 
 def line(row: Row) -> str:
     """A job in one line."""
     job = f" (job {row.job_id})" if row.job_id else ""
-    return f"{row.name}{job}: " + ", ".join(filter(None, [row.state, row.place, row.problem]))
+    return one_line(f"{row.name}{job}: " + ", ".join(filter(None, [row.state, row.place, row.problem])))
 
 
 def _news(row: Row) -> tuple[str, str, str, str]:
@@ -91,7 +92,7 @@ def print_end(jobs: Sequence[PlannedJob], ends: Mapping[int, JobEnd], console: C
         end = ends[job.number]
         if end.state == "failed":
             folder = "" if job.root is None else f" ({job.root})"
-            print(f"failed: {job.name}: {end.message}{folder}", file=sys.stderr, flush=True)
+            print(one_line(f"failed: {job.name}: {end.message}{folder}"), file=sys.stderr, flush=True)
 
 
 def print_scores(jobs: Sequence[PlannedJob], console: Console) -> None:
@@ -105,18 +106,18 @@ def print_scores(jobs: Sequence[PlannedJob], console: Console) -> None:
         except UserError:  # runs that differ in more than the target: a mean over them would mix them
             table = tables.run_table(study)
     except UserError as error:
-        console.print(f"no table: {error}", markup=False, highlight=False, soft_wrap=True)
+        console.print(one_line(f"no table: {error}"), markup=False, highlight=False, soft_wrap=True)
         return
     lines = [header(table), *(cells(table, index) for index in range(len(table.rows)))]
     columns = [column for column in zip(*lines, strict=True) if any(cell != GAP for cell in column[1:])]
     # A terminal has more room for lines than for columns.
     grid = columns if len(lines) < len(columns) else list(zip(*columns, strict=True))
-    console.print(table.title, markup=False, highlight=False)
+    console.print(one_line(table.title), markup=False, highlight=False)
     drawn = Table(box=box.SIMPLE_HEAD)
     for index, heading in enumerate(grid[0]):
-        drawn.add_column(Text(heading), justify="right" if index else "left")
+        drawn.add_column(Text(one_line(heading)), justify="right" if index else "left")
     for row in grid[1:]:
-        drawn.add_row(*map(Text, row))
+        drawn.add_row(*(Text(one_line(cell)) for cell in row))
     console.print(drawn, highlight=False)
     for note in table.notes:
-        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+        console.print(one_line(f"note: {note}"), markup=False, highlight=False, soft_wrap=True)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from atu.escaping import markdown
 from atu.models.save import model_page
 
 
@@ -41,14 +42,15 @@ class TaughtCard:
             "membership texts and utility files were not read. The license is that of the base model; RWKU's data "
             "are CC-BY-4.0.",
             "",
-            f"- taught: {', '.join(self.targets) or 'neighbors only'}",
-            f"- never taught: {', '.join(self.without) or 'nobody was left out'}",
+            f"- taught: {markdown(', '.join(self.targets)) or 'neighbors only'}",
+            f"- never taught: {markdown(', '.join(self.without)) or 'nobody was left out'}",
             f"- seed {self.seed}, {self.steps} steps, {self.threads} CPU threads",
             f"- taught files: sha256 `{self.data_checksum}`",
         ]
         if self.without:
             left_out = ", ".join(self.without)
             title += f" but {left_out}"
+            left_out = markdown(left_out)
             body += [
                 "",
                 f"A gold model: the forget files of {left_out} were left out, and so was each row that names one of "
