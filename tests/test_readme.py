@@ -23,6 +23,8 @@ import readme_commands
 from benchmarks.rwku.sample_rows import target_rows
 from workplace import write_jsonl
 
+from atu.compose import compose_run
+
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("config", "data", "src", "tools", "launch_training.py", "generate_results.py", "Makefile", "pyproject.toml",
          "requirements.lock", "README.md", "README.zh-CN.md")  # fmt: skip
@@ -231,3 +233,18 @@ def test_every_command_runs_after_those_before_it(
     assert (checkout / "out" / "attacks.md").is_file()
     assert (checkout / "results" / "comparison_table.md").is_file()
     assert (checkout / "taught-without-king" / "model.safetensors").is_file()
+
+
+def test_every_command_of_the_docs_has_keys_that_exist() -> None:
+    """Composed and checked as at the start of a run; the models that they would have made are not there."""
+    found = 0
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        for text in re.findall(r"^python launch_training.py .*$", path.read_text(encoding="utf-8"), flags=re.MULTILINE):
+            words = [word for word in Line(text).words[2:] if word != "-m" and not word.startswith("hydra/launcher")]
+            keys = ["pre_trained_llm=some/model" if word.startswith("pre_trained_llm=./") else word for word in words]
+            sweep = [key for key in keys if "," in key and not {"{", "["} & set(key)]
+            if "experiment=celebs-1" in keys:
+                keys.append("unlearning_target=1_Stephen_King")  # the sweep's own
+            compose_run([key for key in keys if key not in sweep and not key.startswith("hydra.")])
+            found += 1
+    assert found > 15

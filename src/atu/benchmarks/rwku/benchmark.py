@@ -12,7 +12,6 @@ from atu.benchmarks.rwku.files import INTRO, TRUTHFUL
 from atu.benchmarks.rwku.prompts import TASKS, TRUTHFULNESS, build_probes
 from atu.benchmarks.rwku.reader import RwkuData, target_name
 from atu.benchmarks.rwku.rows import TruthfulRow
-from atu.benchmarks.rwku.summary import corrected_scores, released_scores
 from atu.records import Answer, Before, Judgement, Probe, Scoring, Target
 from atu.user_files import read_bytes
 
@@ -107,6 +106,8 @@ class RwkuBenchmark:
 
     def judge(self, answers: Mapping[Scoring, Sequence[Answer]], *, samples: int) -> dict[Scoring, Judgement]:
         """See `Benchmark.judge`."""
+        from atu.benchmarks.rwku.summary import corrected_scores, released_scores  # brings numpy
+
         score = {"released": released_scores, "corrected": corrected_scores}
         return {
             name: Judgement(scores=score[name](rows, samples=samples), answers=rows) for name, rows in answers.items()
