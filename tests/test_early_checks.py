@@ -126,6 +126,15 @@ CASES: dict[str, tuple[list[str], str]] = {
         ["train", "pre_trained_llm=some/model", "pre_trained_llm.model_name=./none"],
         "There is no model folder none.",
     ),
+    "a tokenizer folder": (
+        ["train", "pre_trained_llm.tokenizer_name=/no/tokenizer"],
+        "There is no tokenizer folder /no/tokenizer.",
+    ),
+    "a package that is not installed": (
+        ["train", "task.training_module.unlearning_optimizer=adamw8bit"],
+        "task.training_module.unlearning_optimizer=adamw8bit needs the package bitsandbytes: run pip install "
+        "'.[quantize]' in the project's folder.",
+    ),
     "a model's name": (
         ["train", "pre_trained_llm=smollm2"],
         "There is no pre_trained_llm 'smollm2'. Known: gemma-3-270m, phi-3-mini-4k-instruct, "
@@ -134,6 +143,10 @@ CASES: dict[str, tuple[list[str], str]] = {
     "evaluate: target": (
         ["evaluate", EMBEDDED, "--target", "Jpan", "--out", "out"],
         "The built-in benchmark has no target 'Jpan'. Did you mean 'Japan'?",
+    ),
+    "evaluate: a GPU": (
+        ["evaluate", EMBEDDED, "--target", "Japan", "--device", "cuda", "--out", "out"],
+        "device=cuda, but this machine has no GPU: neither a device file nor a driver. Set device=cpu.",
     ),
     "evaluate: RWKU's folder": (
         ["evaluate", EMBEDDED, "--benchmark", "rwku", "--data", "none", "--target", "1_Stephen_King", "--out", "out"],

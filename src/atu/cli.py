@@ -133,8 +133,9 @@ def evaluate(
         if before is not None and run is None:
             reference = replace(resolve_model(before), **_present(loading))
         model_config = replace(resolve_model(model), **_present(loading))
-        from atu.early_checks import check_model, check_target
+        from atu.early_checks import check_device, check_model, check_target
 
+        check_device(device)
         check_model(model_config)
         check_target(data_config, target)
         with open_evaluation(out) as folder:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from ctypes.util import find_library
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +22,7 @@ from atu.benchmarks.rwku.reader import RwkuData
 from atu.config import RunConfig, target_is_missing
 from atu.embedding.config import EncoderConfig
 from atu.embedding.resolve import local_encoder
-from atu.errors import UserError
+from atu.errors import UserError, missing_package
 from atu.launched import is_started, refuse_too_many
 from atu.methods.layers import check_layers
 from atu.models.config import ModelConfig
@@ -47,6 +48,7 @@ def check_run(config: RunConfig) -> None:
     """
     check_device(config.device, 1 if config.devices == "auto" or is_started() else config.devices)
     check_model(config.pre_trained_llm)
+    _check_packages(config)
     if config.task.needs_predictor:
         local_encoder(config.text_encoder)
     check_layers(config.task, config.pre_trained_llm)
@@ -117,16 +119,37 @@ def may_have_gpu(device_files: Sequence[str] = _DEVICE_FILES, drivers: Sequence[
 
 def check_model(config: ModelConfig) -> None:
     """Raise UserError for a model folder or GGUF file that is not there or not whole; a hub's models are not asked."""
-    folder = Path(config.model_name).expanduser()
+    if config.tokenizer_name is not None:
+        _check_path(config.tokenizer_name, "tokenizer folder")
     if config.packages:
         return
+    folder = Path(config.model_name).expanduser()
     if folder.is_dir() and config.gguf_file:
         if not (folder / config.gguf_file).is_file():
             raise UserError(f"There is no GGUF file {folder / config.gguf_file}.")
     elif folder.is_dir():
         check_model_folder(folder)
-    elif not folder.exists() and (folder.is_absolute() or config.model_name.startswith((".", "~"))):
-        raise UserError(f"There is no model folder {folder}.")
+    else:
+        _check_path(config.model_name, "model folder")
+
+
+def _check_path(name: str, what: str) -> None:
+    """Refuse the path of something that is not there; what may be a hub id is left alone."""
+    path = Path(name).expanduser()
+    if not path.exists() and (path.is_absolute() or name.startswith((".", "~"))):
+        raise UserError(f"There is no {what} {path}.")
+
+
+def _check_packages(config: RunConfig) -> None:
+    """Refuse settings whose package is not installed; `training_module` would ask for its own after the align stage."""
+    llm, optimizer = config.pre_trained_llm, config.task.training_module.unlearning_optimizer
+    wanted = {
+        f"pre_trained_llm.quantization={llm.quantization}": llm.quantization != "none",
+        f"task.training_module.unlearning_optimizer={optimizer}": optimizer == "adamw8bit",
+    }
+    for key, is_wanted in wanted.items():
+        if is_wanted and find_spec("bitsandbytes") is None:
+            raise missing_package(key, "bitsandbytes", "quantize")
 
 
 def _check_verdict(config: DataConfig, target: Target, probes: Sequence[Probe]) -> None:

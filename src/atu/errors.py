@@ -26,6 +26,11 @@ class SignalEnd(SystemExit):
         """Such as `SIGTERM`."""
 
 
+def missing_package(key: str, package: str, extra: str) -> UserError:
+    """What is said where a setting needs a package of one of the project's extras, which is not installed."""
+    return UserError(f"{key} needs the package {package}: run pip install '.[{extra}]' in the project's folder.")
+
+
 def reason(error: Exception) -> str:
     """What an error says, in one line; one that no user is meant to see says its kind, too."""
     text = " ".join(str(error).split())

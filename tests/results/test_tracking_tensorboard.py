@@ -40,5 +40,5 @@ def test_without_the_package_the_extra_is_named(
     make_run: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard.summary", None)
-    with pytest.raises(UserError, match=r"align-then-unlearn\[tensorboard\]"):
+    with pytest.raises(UserError, match=r"\.\[tensorboard\]"):
         TensorboardSink(make_run(num_stages=0).tensorboard_dir)

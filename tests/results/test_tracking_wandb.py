@@ -225,7 +225,7 @@ def test_online_without_a_login(
 
 def test_without_the_package_the_extra_is_named(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(UserError, match=r"pip install 'align-then-unlearn\[wandb\]'"):
+    with pytest.raises(UserError, match=r"pip install '\.\[wandb\]'"):
         track(make_run(num_stages=0))
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from transformers import BitsAndBytesConfig
 
-from atu.errors import UserError
+from atu.errors import missing_package
 
 
 def import_bitsandbytes(key: str) -> ModuleType:
@@ -23,9 +23,7 @@ def import_bitsandbytes(key: str) -> ModuleType:
         with bitsandbytes_quiet():
             return importlib.import_module("bitsandbytes")
     except ImportError as error:
-        raise UserError(
-            f"{key} needs the package bitsandbytes: run pip install '.[quantize]' in the project's folder."
-        ) from error
+        raise missing_package(key, "bitsandbytes", "quantize") from error
 
 
 @contextmanager

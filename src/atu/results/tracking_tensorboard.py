@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from atu.errors import UserError
+from atu.errors import missing_package
 from atu.results.files import disk_errors
 from atu.results.history import HistoryRow
 from atu.results.run_folder import RunFolder, RunState
@@ -22,10 +22,7 @@ class TensorboardSink:
         try:
             from tensorboard.summary import Writer
         except ImportError as error:
-            raise UserError(
-                "tensorboard=true needs the package tensorboard: run pip install '.[tensorboard]' in the project's "
-                "folder."
-            ) from error
+            raise missing_package("tensorboard=true", "tensorboard", "tensorboard") from error
         self._open = Writer
         self._writer: Writer | None = None
 
