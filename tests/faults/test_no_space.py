@@ -64,7 +64,7 @@ def test_no_space_for_the_model_and_then_there_is(command: Command, tmp_path: Pa
 
 
 def test_no_space_for_the_cache(command: Command, tmp_path: Path) -> None:
-    with files_up_to(300_000):
+    with files_up_to(100_000):
         outcome = command()
     assert outcome.code == 2
     assert outcome.err.startswith(f"error: Cannot write the cache file {tmp_path}/cache/references/")

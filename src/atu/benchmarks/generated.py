@@ -19,7 +19,8 @@ from atu.benchmarks.writing import BATCH_SIZE, TOP_K, ask, continue_texts, for_w
 from atu.models.language_model import LanguageModel
 from atu.models.precision import has_fast_bf16
 from atu.records import Target, Text
-from atu.results.files import cache_root, content_key, write_json_atomic
+from atu.results.cache import find_file, new_file
+from atu.results.files import content_key, write_json_atomic
 from atu.user_files import read_json
 
 Progress = Callable[[str], Callable[[int, int], None] | None]
@@ -96,13 +97,15 @@ def cached_corpus(
         parts["given"] = [asdict(text) for text in given]
     if questionnaire:
         parts["questionnaire"] = list(questionnaire)
-    path = cache_root() / "corpora" / f"{content_key(parts)}.json"
-    if path.is_file():
+    key = content_key(parts)
+    path = find_file("corpora", key, ".json")
+    if path is not None:
         stored = read_json(path)
         return [Text(**row) for row in stored["forget"]], [Text(**row) for row in stored["retain"]]
     forget, retain = write()
     rows = {"forget": [asdict(text) for text in forget], "retain": [asdict(text) for text in retain]}
-    write_json_atomic(path, rows)
+    with new_file("corpora", key, ".json") as new:
+        write_json_atomic(new.partial, rows)
     return forget, retain
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,12 +22,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from atu.errors import UserError
+from atu.results.cache import find_file, new_file, write_errors
 from atu.results.files import cache_root
 
 IN_MEMORY_BYTES = 1 << 30
 """Up to this size an array that is only used for a while is kept in memory."""
 _NAME = "array"
+_SUFFIX = ".safetensors"
 
 Put = Callable[[str, Tensor], None]
 """Called with the name of an array and its next rows."""
@@ -48,20 +48,22 @@ class Wanted:
 def cached_arrays(room: str, wanted: Mapping[str, Wanted], build: Build) -> dict[str, Tensor]:
     """The arrays by name, memory-mapped from `room/key`; those that are not there are built and stored first.
 
-    Files are written beside and renamed, so that a killed process leaves nothing that looks whole. An unreadable file,
-    or one of another shape, is built anew.
+    Files are written beside and renamed, so that a killed process leaves nothing that looks whole. A damaged file, or
+    one of another shape, is built anew.
 
     Raises:
         UserError: the cache folder cannot be written.
     """
-    paths = {name: cache_root() / room / f"{array.key}.safetensors" for name, array in wanted.items()}
-    found = {name: _find(paths[name], array.shape) for name, array in wanted.items()}
+    found = {name: _find(room, array) for name, array in wanted.items()}
     missing = [name for name, array in found.items() if array is None]
-    if missing:
-        with ExitStack() as files:
-            writers = {name: files.enter_context(_writer(paths[name], wanted[name].shape, name)) for name in missing}
+    with ExitStack() as files:
+        new = {name: files.enter_context(new_file(room, wanted[name].key, _SUFFIX)) for name in missing}
+        writers = {name: files.enter_context(_writer(new[name].partial, wanted[name].shape)) for name in missing}
+        if missing:
             build(missing, lambda name, rows: writers[name].put(rows))
-    return {name: load_file(paths[name])[_NAME] if array is None else array for name, array in found.items()}
+    arrays = {name: array for name, array in found.items() if array is not None}
+    arrays |= {name: load_file(file.path)[_NAME] for name, file in new.items() if file.path is not None}
+    return {name: arrays[name] for name in wanted}
 
 
 def built_arrays(shapes: Mapping[str, tuple[int, ...]], build: Build) -> dict[str, Tensor]:
@@ -98,56 +100,42 @@ class _Writer:
 
     def put(self, rows: Tensor) -> None:
         assert rows.shape[1:] == self.shape[1:]
-        with _write_errors(self.path):
+        with write_errors(self.path):
             self.file.write(rows.contiguous().float().numpy().tobytes())
         self.rows += len(rows)
 
     def mapped(self) -> Tensor:
         """The array of a file that holds nothing else."""
         assert self.rows == self.shape[0]
-        with _write_errors(self.path):
+        with write_errors(self.path):
             self.file.flush()
         return torch.from_numpy(np.memmap(self.file, dtype=np.float32, mode="c", shape=self.shape))
 
 
-def _find(path: Path, shape: tuple[int, ...]) -> Tensor | None:
+def _find(room: str, wanted: Wanted) -> Tensor | None:
+    path = find_file(room, wanted.key, _SUFFIX)
     with suppress(SafetensorError, OSError):
-        array = load_file(path).get(_NAME)
-        if array is not None and array.shape == shape and array.dtype == torch.float32:
+        array = None if path is None else load_file(path).get(_NAME)
+        if array is not None and array.shape == wanted.shape and array.dtype == torch.float32:
             return array
     return None
 
 
 @contextmanager
-def _writer(path: Path, shape: tuple[int, ...], name: str) -> Iterator[_Writer]:
+def _writer(path: Path, shape: tuple[int, ...]) -> Iterator[_Writer]:
     """Writes a file of the safetensors format, which has no writer of its own for what comes in pieces."""
-    partial = path.with_suffix(f".{name}.{os.getpid()}.partial")
-    try:
-        with _write_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = partial.open("wb")
-        with file:
-            writer = _Writer(file, path, shape)
-            with _write_errors(path):
-                file.write(_header(shape))
-            yield writer
-            assert writer.rows == shape[0], f"{writer.rows} rows of {shape[0]}"
-            with _write_errors(path):
-                file.flush()
-                os.fsync(file.fileno())
-        with _write_errors(path):
-            partial.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink()
-        raise
+    with path.open("wb") as file:
+        writer = _Writer(file, path, shape)
+        file.write(_header(shape))
+        yield writer
+        assert writer.rows == shape[0], f"{writer.rows} rows of {shape[0]}"
 
 
 @contextmanager
 def _unnamed_writer(shape: tuple[int, ...]) -> Iterator[_Writer]:
     """Writes a file that is gone when nobody reads it any more, even where the process is killed."""
     root = cache_root()
-    with _write_errors(root):
+    with write_errors(root):
         root.mkdir(parents=True, exist_ok=True)
         file = TemporaryFile(dir=root)  # noqa: SIM115
     with file:
@@ -160,13 +148,3 @@ def _header(shape: tuple[int, ...]) -> bytes:
     text = json.dumps({_NAME: entry}, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text
-
-
-@contextmanager
-def _write_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"Cannot write the cache file {path}: {error}. Free some space or set ATU_CACHE to another folder."
-        ) from error

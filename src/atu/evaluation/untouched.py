@@ -12,7 +12,8 @@ from atu.evaluation.config import EvaluationConfig
 from atu.evaluation.evaluate import evaluate
 from atu.models.language_model import LanguageModel
 from atu.records import Answer, Probe
-from atu.results.files import cache_root, content_key, write_jsonl_atomic
+from atu.results.cache import find_file, new_file
+from atu.results.files import content_key, write_jsonl_atomic
 from atu.results.rows import read_answers, to_row
 
 
@@ -51,9 +52,11 @@ def _compared_with_itself(
         "version": __version__,
         "probes": [asdict(probe) for probe in probes],
     }
-    path = cache_root() / "answers" / f"{content_key(parts)}.jsonl"
-    if path.is_file():
+    key = content_key(parts)
+    path = find_file("answers", key, ".jsonl")
+    if path is not None:
         return read_answers(path)
     answers = evaluate(llm, probes, before="itself", config=config, progress=progress)
-    write_jsonl_atomic(path, map(to_row, answers))
+    with new_file("answers", key, ".jsonl") as new:
+        write_jsonl_atomic(new.partial, map(to_row, answers))
     return answers

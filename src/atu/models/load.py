@@ -29,12 +29,14 @@ from atu.models.language_model import LanguageModel, wrap
 from atu.models.packaged import build_once, check_sha256, converted_folder, fetch_packaged_file
 from atu.models.quantization import keep_gradients, quantization_config
 from atu.models.resolve import check_model_folder
+from atu.results.digests import DIGESTS_NAME, check_folder
 from atu.user_files import file_sha256, read_json_object
 
 logger = logging.getLogger(__name__)
 
 # Top-level files only: some repositories hold a second copy of the weights in a subfolder.
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+_EDITED = f"Get it again; if the change is meant, delete {DIGESTS_NAME} there."
 _LOAD_ERRORS = (ImportError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError)
 
 
@@ -93,6 +95,7 @@ def _locate(config: ModelConfig) -> _Located:
         return _Located(_convert_once(config, path / config.gguf_file), str(path / config.gguf_file))
     if path.is_dir():
         check_model_folder(path)
+        check_folder(path, _EDITED, apart_from=("README.md",))
         return _Located(path, str(path))
     if path.suffix == ".gguf" and path.is_file():
         return _Located(_convert_once(config, path), str(path))

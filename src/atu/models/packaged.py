@@ -19,7 +19,10 @@ from filelock import FileLock, Timeout
 
 from atu.errors import UserError
 from atu.models.config import ModelConfig, PackageFile
-from atu.results.files import PARTIAL_SUFFIX, cache_root, disk_errors, publish_folder
+from atu.results.cache import is_whole, make_room
+from atu.results.digests import DIGESTS_NAME, write_digests
+from atu.results.files import PARTIAL_SUFFIX, cache_root, disk_errors, publish_folder, remove_folder
+from atu.results.locks import hold
 from atu.user_files import file_sha256
 
 logger = logging.getLogger(__name__)
@@ -67,13 +70,13 @@ def encoder_folder(files: Sequence[PackageFile], name: str) -> Path:
 
 
 def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
-    """Return `folder`, made by `build(partial_folder)` if it is not there yet.
+    """Return `folder`, made by `build(partial_folder)` if it is not there yet, as it was written.
 
     A lock lets one process build while others wait. The folder gets its name only when it is whole, so a
     killed process leaves nothing that is taken for it.
     Raises UserError when the cache cannot be written, and whatever `build` raises.
     """
-    if folder.is_dir():
+    if is_whole(folder):
         return folder
     partial = folder.with_name(folder.name + PARTIAL_SUFFIX)
     lock = FileLock(folder.with_name(f"{folder.name}.lock"))
@@ -85,11 +88,15 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
             logger.info("Waiting for another process that prepares %s.", folder.name)
             lock.acquire()
         try:
-            if not folder.is_dir():
+            if not is_whole(folder, tell=True):
                 shutil.rmtree(partial, ignore_errors=True)
                 partial.mkdir()
                 build(partial)
+                write_digests(partial)
+                remove_folder(folder)
                 publish_folder(partial, folder)
+                hold(folder / DIGESTS_NAME)
+                make_room(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
             lock.release()

@@ -10,12 +10,13 @@ import json
 import os
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from atu.errors import UserError
 from atu.results.files import content_key, write_json_atomic
-from atu.user_files import file_sha256, read_json
+from atu.user_files import MAX_LINES_BYTES, file_sha256, parse_json, read_bytes, read_json
 
 DIGESTS_NAME = "digests.json"
 _CHECK = "check"
@@ -107,6 +108,23 @@ def unsealed(row: Mapping[str, Any]) -> dict[str, Any]:
     if _CHECK in row and row[_CHECK] != content_key(rest)[:_CHECK_DIGITS]:
         raise ValueError("its check does not fit what it holds")
     return rest
+
+
+def read_sealed_rows(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The rows of a file of sealed JSON lines that are as they were written, and how many are not.
+
+    A last line without its end, as a killed process leaves it, is neither.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    *lines, _ = read_bytes(path, MAX_LINES_BYTES).split(b"\n")
+    rows = []
+    for line in lines:
+        with suppress(ValueError):
+            row = parse_json(line.decode("utf-8"), str(path))
+            rows.append(unsealed(row if isinstance(row, dict) else {_CHECK: ""}))
+    return rows, len(lines) - len(rows)
 
 
 def write_sealed_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Whether the process that says it writes a run still does."""
+"""Whether a run is still written, and a folder of the cache still read, by the process that says so."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 LOCK_NAME = ".lock"
+_MOST_HELD = 64
+"""A process may have so many files open, and needs others."""
 
 
 def is_abandoned(root: Path, status: Mapping[str, Any]) -> bool:
@@ -36,13 +38,40 @@ def is_locked(path: Path) -> bool:
     except OSError:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return True
     else:
         return False
     finally:
         os.close(descriptor)  # which lets go of it, too
+
+
+def hold(path: Path) -> None:
+    """Let `is_locked` say of a file that it is in use, until this process ends; others may hold it, too."""
+    if path in _held:
+        return
+    try:
+        import fcntl
+
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        return  # then it may be deleted while it is read, which comes out
+    if len(_held) == _MOST_HELD:  # what was held longest has long been read
+        let_go(next(iter(_held)))
+    _held[path] = descriptor
+
+
+def let_go(path: Path) -> None:
+    """Take back `hold`."""
+    descriptor = _held.pop(path, None)
+    if descriptor is not None:
+        os.close(descriptor)
+
+
+_held: dict[Path, int] = {}
+"""Descriptors of what this process holds."""
 
 
 def _exists(pid: int) -> bool:

@@ -14,7 +14,8 @@ from atu.evaluation.generate import Prompt, generate
 from atu.models.language_model import LanguageModel
 from atu.models.thinking import without_thought
 from atu.records import Text
-from atu.results.files import cache_root, content_key, write_json_atomic
+from atu.results.cache import find_file, new_file
+from atu.results.files import content_key, write_json_atomic
 from atu.teaching.wording import SHORT_FRAMES
 from atu.user_files import read_json
 
@@ -34,9 +35,9 @@ def general_texts(llm: LanguageModel, seed: int, progress: Callable[[int, int], 
         UserError: the model writes nothing that can be used.
     """
     asked = _requests(seed)
-    parts = {"model": llm.reading_key, "asked": asked, "max_new_tokens": _MAX_NEW_TOKENS}
-    path = cache_root() / "general" / f"{content_key(parts)}.json"
-    if llm.reading_key and path.is_file():
+    key = content_key({"model": llm.reading_key, "asked": asked, "max_new_tokens": _MAX_NEW_TOKENS})
+    path = find_file("general", key, ".json") if llm.reading_key else None
+    if path is not None:
         return [Text(**row) for row in read_json(path)]
     prompts = [Prompt(ids=tuple(llm.encode(llm.render(prompt))), max_new_tokens=_MAX_NEW_TOKENS) for _, prompt in asked]
     found = generate(llm, prompts, batch_size=_BATCH_SIZE, progress=progress)
@@ -52,7 +53,8 @@ def general_texts(llm: LanguageModel, seed: int, progress: Callable[[int, int], 
             "model that can write, or set recipe.general_weight=0."
         )
     if llm.reading_key:
-        write_json_atomic(path, texts)
+        with new_file("general", key, ".json") as new:
+            write_json_atomic(new.partial, texts)
     return [Text(**row) for row in texts]
 
 

@@ -19,6 +19,8 @@ from atu.models.packing import check_packing
 from atu.models.rows import build_rows
 from atu.models.save import check_export, check_reload, export_model
 from atu.records import Text
+from atu.results.cache import make_room
+from atu.results.digests import find_damage
 from atu.results.files import cache_root, content_key, held_folder
 from atu.results.terminal import RunProgress
 from atu.teaching.card import TaughtCard, as_note
@@ -67,8 +69,11 @@ def teach(config: TeachConfig) -> Path:
             if earlier is not None:
                 if earlier.get("key") != key:
                     raise UserError(f"{out} holds another taught model. Choose another --out, or delete that folder.")
-                progress.line(f"{out} holds this model already")
-                return out
+                damaged = [name for name in find_damage(out) if name != "README.md"]
+                if not damaged:
+                    progress.line(f"{out} holds this model already")
+                    return out
+                progress.line(f"{out / damaged[0]} is damaged; the model is written again")
             rows = _build(llm, plan, general, report)
         folder = cache_root() / "taught" / key
         with held_folder(folder, f"Another process teaches the same model just now (in {folder}). Wait for it."):
@@ -80,6 +85,7 @@ def teach(config: TeachConfig) -> Path:
             if not lesson.is_finished:
                 with progress.stage(f"teaching {len(facts)} facts", total=lesson.steps) as advance:
                     lesson.run(advance)
+            make_room(folder)
         with progress.stage("saving the model, and loading it again"):
             card = TaughtCard(
                 key=key,

@@ -20,8 +20,10 @@ from atu.evaluation.likelihood import (
 )
 from atu.evaluation.reading import reading_order
 from atu.models.language_model import LanguageModel
-from atu.results.files import append_jsonl, cache_root, content_key
-from atu.user_files import read_jsonl
+from atu.results.cache import make_room
+from atu.results.digests import read_sealed_rows, sealed
+from atu.results.files import append_jsonl, cache_root, content_key, write_jsonl_atomic
+from atu.results.notices import notice
 
 Kind = Literal["write", "letters", "choices", "text"]
 
@@ -63,7 +65,11 @@ class ObservationCache:
         self._path = cache_root() / "observations" / f"{content_key(parts)}.jsonl"
         self._known: dict[str, Observation] = {}
         if self._path.is_file():
-            rows = read_jsonl(self._path, allow_cut_tail=True)
+            with self._locked():
+                rows, num_damaged = read_sealed_rows(self._path)
+                if num_damaged:
+                    write_jsonl_atomic(self._path, map(sealed, rows))
+                    notice(f"{num_damaged} rows of {self._path} in the cache were damaged; they are asked again.")
             self._known = {row["key"]: _from_row(row) for row in rows}
 
     def get(self, request: Request) -> Observation | None:
@@ -72,10 +78,14 @@ class ObservationCache:
 
     def keep(self, found: Mapping[Request, Observation]) -> None:
         """Add what was given now."""
-        rows = [{"key": _key(request), **_to_row(observation)} for request, observation in found.items()]
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._path.with_suffix(".lock")):
+        rows = [sealed({"key": _key(request), **_to_row(observation)}) for request, observation in found.items()]
+        with self._locked():
             append_jsonl(self._path, rows)
+        make_room(self._path)
+
+    def _locked(self) -> FileLock:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(self._path.with_suffix(".lock"))
 
 
 def ask(
