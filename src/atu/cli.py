@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from atu import __version__
 from atu.benchmarks.config import DataConfig
 from atu.benchmarks.rwku.reader import DEFAULT_DATA_DIR
+from atu.cache_command import app as cache_app
 from atu.errors import UserError
 from atu.escaping import one_line
 from atu.evaluation.config import EvaluationConfig
@@ -302,6 +303,7 @@ def sync(run_dir: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> N
 
 data_app = typer.Typer(help="Get a benchmark's data.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
+app.add_typer(cache_app, name="cache")
 
 
 @data_app.command()
