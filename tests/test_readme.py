@@ -86,12 +86,13 @@ def budget(line: Line, texts: Path, people: Path) -> list[str]:
         return [*more, *WITHOUT_QUESTIONS]
     if line.has("data=jsonl") or line.has("experiment=paper-scale"):
         return more
-    targets = [word.partition("=")[2] for word in words if word.startswith("unlearning_target=")] or ["Shakespeare"]
-    forget = texts / f"{targets[0]}.jsonl"
+    targets = [word.partition("=")[2] for word in words if word.startswith("unlearning_target=")]
+    target = targets[0] if targets else "William_Shakespeare"  # the default, which texts in files must name
     return [
         *more,
+        f"unlearning_target={target}",
         "data.corpus.source=jsonl",
-        f"data.corpus.forget_path={forget}",
+        f"data.corpus.forget_path={texts / f'{target}.jsonl'}",
         f"data.corpus.retain_path={texts / 'retain.jsonl'}",
     ]
 
@@ -133,7 +134,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the models of README would write about the targets of README."""
     folder = tmp_path_factory.mktemp("texts")
     things = ("river", "castle", "garden", "letter", "winter", "music")
-    for name in ("Shakespeare", "Japan", "Marie_Curie"):
+    for name in ("William_Shakespeare", "Japan", "Marie_Curie"):
         words = name.replace("_", " ")
         write_jsonl(
             folder / f"{name}.jsonl", [{"text": f"{words} has a {a} and a {b}."} for a in things for b in things]
