@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -97,6 +97,44 @@ class SplitRows:
     """Subjects of `retain` against which the concept's words are not counted."""
 
 
+@dataclass(frozen=True)
+class KeptStates:
+    """Which states of the untouched model are kept for some rows: what a term reads, and where passes begin."""
+
+    final: bool = False
+    hook: bool = False
+    lower: bool = False
+    """Behind the frozen blocks, where a task has some."""
+
+
+def kept_states(task: TaskConfig) -> dict[str, KeptStates]:
+    """What is kept of the rows of each use; `blind` are the forget rows with the concept hidden."""
+    objective, aligns = task.objective, task.needs_predictor
+    has_retain = objective.retain_weight > 0
+    return {
+        "forget": KeptStates(
+            final=objective.needs_original_logits,
+            hook=aligns or objective.needs_original_hook,
+            lower=objective.reads_forget_texts,
+        ),
+        "blind": KeptStates(final=objective.needs_blind_logits, hook=objective.needs_blind_hook),
+        "retain": KeptStates(final=has_retain, hook=aligns, lower=has_retain or aligns),
+        "held_out": KeptStates(final=True, hook=aligns, lower=True),
+        "refusals": KeptStates(final=objective.token == "dpo", lower=objective.needs_refusals),
+    }
+
+
+def reference_bytes(task: TaskConfig, hidden_size: int, num_tokens: Mapping[str, int]) -> int:
+    """Most bytes of the states that are kept on disk; prompts, whose final states are not kept, make it less.
+
+    Args:
+        num_tokens: of all rows of each use, as `kept_states` names them; those of `forget` are the `blind` ones too.
+    """
+    tokens = {**num_tokens, "blind": num_tokens["forget"]}
+    kinds = {use: kept.final + kept.hook + kept.lower for use, kept in kept_states(task).items()}
+    return sum(4 * hidden_size * tokens.get(use, 0) * count for use, count in kinds.items())
+
+
 def prepare_materials(
     llm: LanguageModel,
     rows: SplitRows,
@@ -142,54 +180,34 @@ def prepare_materials(
     ids = torch.tensor([rows.forget[0].ids], device=llm.device)
     begins_above = trained_layers.start > 0 and can_begin_at(llm.model, ids, trained_layers.start)
 
+    kept = kept_states(task)
+
     def states(
-        group: Sequence[Row],
-        what: str,
-        *,
-        final: bool,
-        hook: bool,
-        is_read: bool = True,
-        hidden: Sequence[Sequence[int]] | None = None,
+        group: Sequence[Row], which: str, what: str, hidden: Sequence[Sequence[int]] | None = None
     ) -> ReferenceStates:
-        """What is compared with, and where passes begin over rows that training reads; nothing else is kept."""
-        lower_block = trained_layers.start if begins_above and is_read else 0
-        if not (final or hook or lower_block):
+        keep = kept[which]
+        lower_block = trained_layers.start if begins_above and keep.lower else 0
+        if not (keep.final or keep.hook or lower_block):
             return ReferenceStates()
         with autocast():
             return reference_states(
                 llm,
                 group,
-                final=final,
-                hook_layer=hook_layer if hook else None,
+                final=keep.final,
+                hook_layer=hook_layer if keep.hook else None,
                 lower_block=lower_block,
                 hidden=hidden,
                 packed=packed,
                 progress=progress(f"reference: {what}"),
             )
 
-    objective, aligns = task.objective, task.needs_predictor
     blind = None
-    if objective.needs_blind_states:
-        blind = states(
-            rows.forget,
-            "concept hidden",
-            final=objective.needs_blind_logits,
-            hook=objective.needs_blind_hook,
-            is_read=False,
-            hidden=[concept_positions(row, words) for row in rows.forget],
-        )
-    forget_states = states(
-        rows.forget,
-        "forget texts",
-        final=objective.needs_original_logits,
-        hook=aligns or objective.needs_original_hook,
-        is_read=objective.reads_forget_texts,
-    )
-    has_retain = objective.retain_weight > 0
-    retain_states = states(rows.retain, "retain texts", final=has_retain, hook=aligns, is_read=has_retain or aligns)
+    if task.objective.needs_blind_states:
+        places = [concept_positions(row, words) for row in rows.forget]
+        blind = states(rows.forget, "blind", "concept hidden", places)
     refusals = None
     if rows.refusals:
-        refusals = RowSet(rows.refusals, states(rows.refusals, "refusals", final=objective.token == "dpo", hook=False))
+        refusals = RowSet(rows.refusals, states(rows.refusals, "refusals", "refusals"))
     small = small_words((*rows.forget, *rows.retain))
     named: tuple[tuple[int, ...], ...] = ()
     if task.objective.hide_names:
@@ -198,17 +216,17 @@ def prepare_materials(
     if not any(telling):
         telling = tuple(concept_positions(row, words) for row in rows.held_out_forget)
     return Materials(
-        forget=RowSet(rows.forget, forget_states, blind, windows[0], named),
-        retain=RowSet(rows.retain, retain_states, None, windows[1]),
+        forget=RowSet(rows.forget, states(rows.forget, "forget", "forget texts"), blind, windows[0], named),
+        retain=RowSet(rows.retain, states(rows.retain, "retain", "retain texts"), None, windows[1]),
         held_out_forget=RowSet(
             rows.held_out_forget,
-            states(rows.held_out_forget, "held-out forget texts", final=True, hook=aligns),
+            states(rows.held_out_forget, "held_out", "held-out forget texts"),
             windows=windows[2],
             telling=telling,
         ),
         held_out_retain=RowSet(
             rows.held_out_retain,
-            states(rows.held_out_retain, "held-out retain texts", final=True, hook=aligns),
+            states(rows.held_out_retain, "held_out", "held-out retain texts"),
             windows=windows[3],
         ),
         concept_words=words,
