@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from workplace import WORDS, Workplace, write_files
 
 from atu.benchmarks.build import build_benchmark
-from atu.config import RunConfig, load
+from atu.config import RunConfig, config_hash, load
 from atu.config_dir import config_dir
 from atu.early_checks import check_run
 from atu.models.load import load_language_model
@@ -104,15 +104,15 @@ def texts(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, tiny_enco
     return workplace
 
 
-def in_the_main(config: RunConfig) -> RunConfig:
-    """What jobs have in common that differ in the person, or in the number of steps, alone."""
+def in_the_main(config: RunConfig) -> str:
+    """The same for jobs that differ in the person, or in the number of steps, alone."""
     stages = tuple(dataclasses.replace(stage, steps=1) for stage in config.task.stages[:2])
     task = dataclasses.replace(config.task, first_stage_steps=0, stages=stages)
-    return dataclasses.replace(config, unlearning_target="x", name="x", exp=None, task=task)
+    return config_hash(dataclasses.replace(config, unlearning_target="x", task=task))
 
 
 @pytest.fixture(scope="module")
-def prepared() -> set[RunConfig]:
+def prepared() -> set[str]:
     """What need not be prepared again."""
     return set()
 
@@ -122,7 +122,7 @@ def test_every_job_can_be_prepared(
     experiment: str,
     texts: Workplace,
     models: dict[str, Path],
-    prepared: set[RunConfig],
+    prepared: set[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -216,7 +216,7 @@ def test_kl_against_the_definition() -> None:
 
 def test_kl_is_zero_for_equal_logits_up_to_a_constant() -> None:
     logits = torch.tensor([[1.0, -2.0, 0.5]])
-    assert kl_to_reference(logits + 7.0, logits).item() == pytest.approx(0.0, abs=1e-6)
+    assert kl_to_reference(logits + 7.0, logits).item() == pytest.approx(0.0, abs=1e-5)
 
 
 def test_excluded_tokens_leave_their_share_to_the_others_in_proportion() -> None:

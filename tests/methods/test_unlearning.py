@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from rounding import ROUNDING, assert_same_but_for_rounding
 from tiny_training import HOOK_LAYER, STAGE, materials, own_llm, predictor, task
 from torch import Tensor
 
@@ -19,6 +20,9 @@ from atu.methods.unlearning import Unlearning, held_out_signals
 from atu.models.hook import final_hidden_states, forward_to_hook, logits_from_hidden
 from atu.models.language_model import LanguageModel
 from atu.models.rows import Batch, batch_indices, collate
+
+NATS = 6.0
+"""A token costs so many (the log of the 400 that there are): what a KL or a rise is a small difference of."""
 
 
 def build(llm: LanguageModel, encoder: Path, **objective: Any) -> Unlearning:
@@ -161,7 +165,7 @@ def test_the_retain_term_is_zero_at_the_start_and_grows(llm: LanguageModel, tiny
     unlearning = build(llm, tiny_encoder, token="ga")
     retain = unlearning.materials.retain
     batch = collate(retain.rows, [0, 1, 2], pad_id=llm.pad_id, device="cpu")
-    assert retain_term(llm, unlearning.materials, retain, batch).item() == pytest.approx(0.0, abs=1e-6)
+    assert retain_term(llm, unlearning.materials, retain, batch).item() == pytest.approx(0.0, abs=NATS * ROUNDING)
     damage(llm)
     assert retain_term(llm, unlearning.materials, retain, batch).item() > 1e-3
 
@@ -172,7 +176,7 @@ def test_distill_is_zero_where_the_model_already_equals_the_teacher(llm: Languag
     # A teacher that may say everything is the untouched model itself.
     everything = dataclasses.replace(unlearning.materials, concept_ids=())
     unlearning = dataclasses.replace(unlearning, materials=everything)
-    assert unlearning.losses(STAGE, 0, 0)["train/token"].item() == pytest.approx(0.0, abs=1e-6)
+    assert unlearning.losses(STAGE, 0, 0)["train/token"].item() == pytest.approx(0.0, abs=NATS * ROUNDING)
 
 
 @torch.no_grad()
@@ -429,7 +433,8 @@ def test_at_all_positions_the_push_counts_those_without_a_window_and_padding(
 def test_the_signals_of_the_untouched_model_are_zero_and_move_with_it(llm: LanguageModel, tiny_encoder: Path) -> None:
     inputs = build(llm, tiny_encoder, token="ga").materials
     signals = held_out_signals(llm, inputs)
-    assert signals == pytest.approx({"signal/concept_nll_rise": 0.0, "signal/retain_kl": 0.0}, abs=1e-5)
+    expected = {"signal/concept_nll_rise": 0.0, "signal/retain_kl": 0.0}
+    assert signals == pytest.approx(expected, abs=NATS * ROUNDING)
     damage(llm)
     signals = held_out_signals(llm, inputs)
     assert signals["signal/retain_kl"] > 1e-3
@@ -503,12 +508,14 @@ def test_above_frozen_blocks_loss_and_gradients_are_those_of_the_whole_pass(
         losses = Unlearning(llm, config, inputs, forecast).losses(dataclasses.replace(STAGE, threshold=-1.0), 0, 0)
         losses["total"].backward()
         upper = llm.model.model.layers[1]
-        gradients = {name: p.grad for name, p in upper.named_parameters()}
-        found.append(
-            ({name: value.detach() for name, value in losses.items()}, gradients, held_out_signals(llm, inputs))
-        )
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+        gradients = {name: p.grad for name, p in upper.named_parameters() if p.grad is not None}
+        parts = {name: value.detach() for name, value in losses.items()}
+        found.append((parts | gradients, held_out_signals(llm, inputs)))
+    (one, its_signals), (other, other_signals) = found
+    assert one.keys() == other.keys()
+    for name, value in other.items():
+        assert_same_but_for_rounding(one[name], value, name, parts=1e-4)
+    assert its_signals == pytest.approx(other_signals, abs=NATS * ROUNDING)
 
 
 @pytest.mark.parametrize(

@@ -104,23 +104,23 @@ class KeptStates:
     final: bool = False
     hook: bool = False
     lower: bool = False
-    """Behind the frozen blocks, where a task has some."""
+    """Behind the blocks that stay as they are."""
 
 
 def kept_states(task: TaskConfig) -> dict[str, KeptStates]:
     """What is kept of the rows of each use; `blind` are the forget rows with the concept hidden."""
     objective, aligns = task.objective, task.needs_predictor
-    has_retain = objective.retain_weight > 0
+    has_retain, has_frozen = objective.retain_weight > 0, bool(task.training_module.first_trained_layer)
     return {
         "forget": KeptStates(
             final=objective.needs_original_logits,
             hook=aligns or objective.needs_original_hook,
-            lower=objective.reads_forget_texts,
+            lower=has_frozen and objective.reads_forget_texts,
         ),
         "blind": KeptStates(final=objective.needs_blind_logits, hook=objective.needs_blind_hook),
-        "retain": KeptStates(final=has_retain, hook=aligns, lower=has_retain or aligns),
-        "held_out": KeptStates(final=True, hook=aligns, lower=True),
-        "refusals": KeptStates(final=objective.token == "dpo", lower=objective.needs_refusals),
+        "retain": KeptStates(final=has_retain, hook=aligns, lower=has_frozen and (has_retain or aligns)),
+        "held_out": KeptStates(final=True, hook=aligns, lower=has_frozen),
+        "refusals": KeptStates(final=objective.token == "dpo", lower=has_frozen and objective.needs_refusals),
     }
 
 
