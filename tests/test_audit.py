@@ -23,6 +23,7 @@ from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.models.config import ModelConfig
 from atu.records import AttackRow
+from atu.results.attack_rows import read_attack_rows
 from atu.results.terminal import RunProgress
 from atu.run import run
 
@@ -104,6 +105,27 @@ def test_a_finished_piece_is_not_done_again(config: AuditConfig, monkeypatch: py
     attack(config)
     assert done == ["a", "b", "b", "c"]
     assert (config.out / "attacks.json").exists()
+
+
+def test_a_damaged_piece_is_done_again(config: AuditConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = attack(config)
+    piece = sorted((config.out / "attacks").glob("*/*.json"))[0]
+    whole = piece.read_text()
+    piece.write_text(whole.replace('"n": ', '"n": 1', 1))
+    capsys.readouterr()
+    assert attack(config) == rows
+    assert piece.read_text() == whole
+    said = capsys.readouterr().err
+    fault = "its check does not fit what it holds. This piece is done again."
+    assert f"warning: {piece}, row 1 is not an attack row: {fault}\n" in said
+    written = config.out / "attacks.json"
+    written.write_text(written.read_text().replace('"n": ', '"n": 1', 1))
+    with pytest.raises(UserError, match="row 1 is not an attack row: its check does not fit"):
+        read_attack_rows(written)  # as a report does
+    settings = config.out / "attacks" / "config.json"
+    settings.write_text(settings.read_text().replace("0", "1", 1))
+    with pytest.raises(UserError, match=rf"{settings} is damaged: .*Delete {settings.parent} to start anew"):
+        attack(config)
 
 
 def test_attacks_may_be_added_but_nothing_else_may_change(config: AuditConfig) -> None:

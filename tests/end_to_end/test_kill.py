@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
+from child_process import start, wait
 from safetensors.torch import load_file
 from workplace import Workplace
+
+from atu.config import RunConfig
+from atu.run import run
+from atu.training.trainer import Trainer
 
 MIN_KILLS = 12
 
@@ -46,3 +58,77 @@ def test_killed_runs_end_in_the_same_weights(workplace: Workplace) -> None:
         for path in (whole / "metrics.jsonl", killed / "metrics.jsonl")
     ]
     assert steps[0] == steps[1]
+
+
+def dying(config: RunConfig, number: int, told: Path) -> None:
+    """Run, and be killed right before the run folder gets, moves or loses the `number`th thing with a name."""
+    root, count = Path(config.runs_dir) / config.name, 0
+
+    def before(call: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+        nonlocal count
+        source, target = arguments[0], arguments[-1]
+        # Small files are replaced all the time, and are whole before and after.
+        if "dir_fd" in more:
+            point = "deleting" if source == "state.json" else ""
+        else:
+            is_small = Path(target).suffix in (".html", ".json", ".jsonl", ".yaml")
+            is_moved = Path(source).exists() and root in Path(target).parents and not is_small
+            point = Path(target).name.partition(".partial")[0] if is_moved else ""
+        if point:
+            count += 1
+            if count == number:
+                told.write_text(point)
+                os.kill(os.getpid(), signal.SIGKILL)
+        return call(*arguments, **more)
+
+    os.rename, os.replace = partial(before, os.rename), partial(before, os.replace)
+    os.unlink = partial(before, os.unlink)
+    run(config)
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """The exported model, and every answer and score."""
+    paths = [root / "model" / "model.safetensors", *root.glob("stages/*/answers.*"), *root.glob("stages/*/scores.json")]
+    return {str(path.relative_to(root)): path.read_bytes() for path in paths}
+
+
+def test_killed_at_each_rename_from_a_stage_to_the_end_a_run_loses_nothing(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = workplace.config("task.stages=[{type: training, steps: 2}, {type: unlearning, steps: 2}]")
+    folder, told = run(config), workplace.root / "told"
+    folder.close()
+    expected = contents(folder.root)
+    shutil.rmtree(folder.root)
+    run_stage = Trainer.run_stage
+
+    def interrupted(trainer: Trainer, *arguments: Any) -> None:
+        if trainer.progress.stage == 1:
+            raise KeyboardInterrupt
+        run_stage(trainer, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "run_stage", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(config)
+    kept = shutil.copytree(folder.root, workplace.root / "kept")
+    points = []
+    while True:
+        shutil.rmtree(folder.root)
+        shutil.copytree(kept, folder.root)
+        status = wait(start(partial(dying, config, len(points) + 1, told)), 120.0)
+        if status == 0:
+            break
+        assert status == signal.SIGKILL
+        points.append(told.read_text())
+        assert (folder.read_status()["state"], folder.is_done()) == ("interrupted", False)
+        run(config).close()
+        assert contents(folder.root) == expected, points[-1]
+        assert {path.name for path in folder.root.iterdir()} == {
+            *(path.name for path in kept.iterdir()), "model", "report.html",
+        }  # fmt: skip
+    # The checkpoint of the stage's end takes its place, and the one before goes; then the record, then the model.
+    names = [re.sub(r"\.[0-9a-f]{8}$", "", point) for point in points]
+    assert names == [
+        "checkpoint.previous", "checkpoint", ".checkpoint.previous", "deleting", "02-unlearn", "model"
+    ]  # fmt: skip

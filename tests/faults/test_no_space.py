@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
+
+from atu.errors import UserError
+from atu.training.checkpoint import Checkpoint, Progress, load_checkpoint, save_checkpoint
 
 from .conftest import SHORT, Command
 
@@ -78,3 +83,16 @@ def test_no_space_for_the_first_file(command: Command, tmp_path: Path) -> None:
     with files_up_to(100):
         outcome = command()
     outcome.assert_refused(f"Cannot write {tmp_path}/runs/tiny/config.yaml: {LIMIT}.")
+
+
+def test_no_space_for_the_digests_of_a_checkpoint(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    save_checkpoint(folder, Checkpoint(Progress(step=1), {"a": torch.ones(1)}, {}), llm_changed=True)
+    # Each file is of 100 bytes; the list of their digests, of more than 100 bytes for each, is not.
+    others = {f"part-{number}": {"a": torch.ones(1)} for number in range(60)}
+    with files_up_to(5000), pytest.raises(UserError, match=rf"^Cannot write {folder}: {re.escape(LIMIT)}\.$"):
+        save_checkpoint(folder, Checkpoint(Progress(step=2), {"a": torch.zeros(1)}, others), llm_changed=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+    kept = load_checkpoint(folder)
+    assert kept is not None
+    assert kept.progress.step == 1

@@ -216,6 +216,25 @@ def test_killed_again_and_again_it_ends_in_the_same_weights(configure: Configure
     assert_same_weights(whole, Path(killed.out))
 
 
+def test_a_damaged_lesson_in_the_cache_starts_again_with_one_line(
+    configure: Configure, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = teach(configure(out="whole"))
+    (state,) = cache.glob("taught/*/checkpoint/llm.safetensors")
+    data = bytearray(state.read_bytes())
+    data[-1] ^= 1
+    state.write_bytes(data)
+    capsys.readouterr()
+    again = teach(configure(out="again"))
+    assert f"warning: The teaching kept in {state.parent} is damaged; it starts again.\n" in capsys.readouterr().err
+    assert_same_weights(whole, again)
+    # A taught model that was damaged since is written again, from the cache.
+    (again / "config.json").write_text("{}")
+    teach(configure(out="again"))
+    assert_same_weights(whole, again)
+    assert (again / "config.json").read_bytes() == (whole / "config.json").read_bytes()
+
+
 def test_a_full_disk_is_one_line_and_then_there_is_space(configure: Configure) -> None:
     config = configure()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

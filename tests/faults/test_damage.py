@@ -1,4 +1,4 @@
-"""One bit of one file of a run is another: the same command ends in the right weights and numbers, or in one line."""
+"""A damaged file of a run or of the cache: the same command ends in the right weights and numbers, or in one line."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from workplace import Workplace
 
+from atu.config import RunConfig
 from atu.errors import UserError
 from atu.results.collect import record_of
 from atu.results.run_folder import RunFolder
@@ -116,3 +117,97 @@ def kill_at_stage(stage: int, monkeypatch: pytest.MonkeyPatch, work: Callable[[]
         patched.setattr(Trainer, "run_stage", killed)
         with pytest.raises(KeyboardInterrupt):
             work()
+
+
+def weights_of(run_folder: RunFolder) -> str:
+    return file_sha256(run_folder.model_dir / "model.safetensors")
+
+
+SHORT = "task.stages=[{type: training, steps: 2}, {type: unlearning, steps: 2}]"
+
+
+def test_one_flipped_bit_in_each_room_of_the_cache(workplace: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+    config = workplace.config(SHORT)
+    whole = run(config)
+    whole.close()
+    expected, model = numbers(whole), weights_of(whole)
+    chance, cache = random.Random(0), workplace.root / "cache"
+    files = {path.parent.name: path for path in sorted(cache.rglob("*")) if path.is_file() and path.suffix != ".lock"}
+    assert {"answers", "references", "windows"} <= set(files)
+    for path in files.values():
+        shutil.rmtree(whole.root)
+        flip(path, chance)
+        capsys.readouterr()
+        run(config).close()
+        assert capsys.readouterr().err == f"warning: {path} in the cache is damaged; it is made again.\n"
+        assert (numbers(whole), weights_of(whole)) == (expected, model)
+
+
+def test_a_finished_run_without_its_model_exports_it_again(
+    workplace: Workplace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = workplace.config(SHORT)
+    whole = run(config)
+    whole.close()
+    model = weights_of(whole)
+    shutil.rmtree(whole.model_dir)
+    capsys.readouterr()
+    run(config).close()
+    assert weights_of(whole) == model
+    assert capsys.readouterr().err == (
+        f"warning: {whole.root} was done, but {whole.model_dir} is missing: it is made again from the checkpoint.\n"
+    )
+    # To save space people delete the checkpoint of a finished run.
+    shutil.rmtree(whole.checkpoint_dir)
+    run(config).close()
+    assert capsys.readouterr().err == ""
+    assert not whole.checkpoint_dir.exists()
+    assert whole.read_status()["state"] == "done"
+
+
+@pytest.fixture
+def killed(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> tuple[RunFolder, RunConfig, str]:
+    """A run that was killed before its third stage, its config, and the weights that it has to come to."""
+    config = workplace.config(STAGES)
+    folder = run(config)
+    folder.close()
+    model = weights_of(folder)
+    shutil.rmtree(folder.root)
+    kill_at_stage(2, monkeypatch, lambda: run(config))
+    return folder, config, model
+
+
+def test_who_follows_the_advice_ends_in_the_right_weights(killed: tuple[RunFolder, RunConfig, str]) -> None:
+    folder, config, model = killed
+    checkpoint, previous = folder.checkpoint_dir, folder.root / "checkpoint.previous"
+    shutil.copytree(checkpoint, previous)
+    (previous / "optimizer-unlearn.safetensors").unlink()  # a process that was killed as it deleted it
+    flip(checkpoint / "llm.safetensors", random.Random(0))
+    with pytest.raises(UserError, match=rf"{checkpoint} is damaged .*{previous} .*Delete both folders") as caught:
+        run(config)
+    assert "\n" not in str(caught.value)
+    shutil.rmtree(checkpoint)
+    with pytest.raises(UserError, match=rf"{previous} .*Delete both folders"):
+        run(config)
+    shutil.rmtree(previous)
+    run(config).close()
+    assert weights_of(folder) == model
+    assert folder.stage_labels() == ["00-before", "01-align", "02-unlearn", "03-unlearn"]
+
+
+def test_the_record_of_a_stage_is_never_measured_on_the_model_of_a_later_one(
+    killed: tuple[RunFolder, RunConfig, str],
+) -> None:
+    folder, config, model = killed
+    stage = folder.stage_dir("01-align")
+    kept = Path(shutil.copytree(stage, folder.root.parent / "kept"))
+    shutil.rmtree(stage)
+    with pytest.raises(UserError) as caught:
+        run(config)
+    assert str(caught.value) == (
+        f"{stage} is missing, and the model has gone on since, so that this stage cannot be measured again. Put it "
+        f"back, or delete {folder.root} to start anew."
+    )
+    shutil.copytree(kept, stage)
+    run(config).close()
+    assert weights_of(folder) == model
