@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from workplace import Workplace, write_jsonl
 from atu.cli import app
 from atu.evaluation.config import EvaluationConfig
 from atu.evaluation.evaluate import evaluate
+from atu.models.config import CHAT_NOTE
 from atu.models.language_model import LanguageModel
+from atu.models.resolve import chat_settings, resolve_model
 from atu.records import Probe
 from atu.results.run_folder import RunFolder
 from atu.run import run
@@ -191,3 +194,34 @@ def test_scores_of_an_unknown_evaluation_are_not_overwritten(tiny_folder: Path, 
     assert done.exit_code == 2
     assert "no evaluation.json that says of which model" in done.output
     assert (tmp_path / "scores.json").read_text() == "{}"
+
+
+def test_a_model_is_judged_in_the_type_and_with_the_rounding_that_is_asked_for(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bitsandbytes: None
+) -> None:
+    monkeypatch.setenv("ATU_CACHE", str(tmp_path / "cache"))
+    found = {}
+    for name, options in {
+        "plain": (),
+        "half": ("--dtype", "bfloat16"),
+        "rounded": ("--quantization", "nf4", "--before", tiny_folder),
+    }.items():
+        done = call("evaluate", tiny_folder, "--target", "Japan", "--device", "cpu", "--out", tmp_path / name, *options)
+        assert done.exit_code == 0, done.output
+        identity = json.loads((tmp_path / name / "evaluation.json").read_text())
+        found[name] = (identity["model"]["dtype"], identity["model"]["quantization"], evaluated(tmp_path / name)[1])
+    assert [kinds[:2] for kinds in found.values()] == [("float32", "none"), ("bfloat16", "none"), ("float32", "nf4")]
+    texts = {name: [row["text"] for row in rows] for name, (_, _, rows) in found.items()}
+    assert texts["plain"] != texts["half"]
+    assert texts["plain"] != texts["rounded"]
+
+
+def test_the_model_before_is_asked_in_the_chat_settings_of_the_finished_one(tiny_folder: Path, tmp_path: Path) -> None:
+    """An export keeps its settings in a note; a base model has none, and would be asked in other words."""
+    assert chat_settings(resolve_model(str(tiny_folder))) == {}
+    export = tmp_path / "model"
+    shutil.copytree(tiny_folder, export)
+    (export / CHAT_NOTE).write_text(json.dumps({"chat_template_kwargs": {"enable_thinking": True}}))
+    own = chat_settings(resolve_model(str(export)))
+    assert own["chat_template_kwargs"] == {"enable_thinking": True}
+    assert replace(resolve_model(str(tiny_folder)), **own).chat_template_kwargs == {"enable_thinking": True}

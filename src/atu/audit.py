@@ -194,6 +194,7 @@ def _fingerprint(
         "target": f"{benchmark.name}/{target.folder}",
         "probes": benchmark.checksum(target.folder),
         **{f"{name} model": llm.reading_key for name, llm in models.items()},
+        **{f"{name} dtype": str(llm.model.dtype) for name, llm in models.items()},
         "seeds": list(config.seeds),
         "budget": asdict(config.budget),
         "encoders": [encoder.name for encoder in config.encoders],

@@ -22,7 +22,7 @@ from atu.evaluation.config import EvaluationConfig
 from atu.guard import exit_codes
 from atu.launch import launch
 from atu.models.config import DtypeName, ModelConfig, QuantizationName
-from atu.models.resolve import resolve_model
+from atu.models.resolve import chat_settings, resolve_model
 from atu.reference import RunReference, is_run_folder, read_reference
 from atu.results.evaluation_folder import open_evaluation
 from atu.typed import from_mapping
@@ -130,10 +130,10 @@ def evaluate(
                 f"--scoring {scoring} is for --benchmark rwku: {data_config.benchmark} has corrected scores alone."
             )
         evaluation = run.evaluation if run is not None else EvaluationConfig(scoring="both" if is_rwku else "corrected")
+        model_config = replace(resolve_model(model), **_present(loading))
         reference: RunReference | ModelConfig | None = run
         if before is not None and run is None:
-            reference = replace(resolve_model(before), **_present(loading))
-        model_config = replace(resolve_model(model), **_present(loading))
+            reference = replace(resolve_model(before), **_present(loading), **chat_settings(model_config))
         from atu.early_checks import check_device, check_model, check_target
 
         check_device(device)
@@ -178,6 +178,9 @@ def attack(
     ] = False,
     seeds: Annotated[str, typer.Option(help="Seeds joined by commas; 0,1,2 by default, 0 with --quick.")] = "",
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts asked at once.")] = 96,
+    dtype: Annotated[
+        DtypeName | None, typer.Option(help="Type of the weights of all models in memory; float32 by default.")
+    ] = None,
 ) -> None:
     """Try to bring back what a model was made to forget."""
     with exit_codes("The same command goes on after the last finished piece."):
@@ -185,9 +188,12 @@ def attack(
 
         chosen, budget = parse_attacks(attacks), QUICK if quick else FULL
         numbers = parse_seeds(seeds or ("0" if quick else "0,1,2"))
-        models: dict[ModelName, ModelConfig] = {"unlearned": resolve_model(model), "original": resolve_model(before)}
-        if gold is not None:
-            models["gold"] = resolve_model(gold)
+        named: dict[ModelName, str | None] = {"unlearned": model, "original": before, "gold": gold}
+        models: dict[ModelName, ModelConfig] = {
+            name: replace(resolve_model(one), **_present({"dtype": dtype}))
+            for name, one in named.items()
+            if one is not None
+        }
         tasks = ("forget", "neighbor") if benchmark == "rwku" else ()
         data_config = from_mapping(DataConfig, {"benchmark": benchmark, "data_dir": data, "tasks": tasks}, "")
         from atu.attacks.target import target_of_card

@@ -84,8 +84,12 @@ def identity_of(llm: LanguageModel) -> dict[str, Any]:
         "sha256": llm.provenance.get("sha256", ""),
         "dtype": str(llm.model.dtype).removeprefix("torch."),
         "quantization": llm.provenance.get("quantization", "none"),
-        "tokenizer": content_key({"vocabulary": llm.tokenizer.get_vocab(), "end_ids": llm.end_ids}),
+        "adapter": "loaded" if getattr(llm.model, "_hf_peft_config_loaded", False) else "none",
         "chat_template": hashlib.sha256(str(template).encode()).hexdigest() if template else None,
+        "chat_template_kwargs": dict(llm.chat.given),
+        "chat_template_date": llm.chat.date,
+        # Of tokenizer, template, its variables and end tokens together.
+        "reading": llm.reading_key.removeprefix(f"{llm.weights_key}-"),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -38,6 +39,14 @@ def resolve_model(text: str) -> ModelConfig:
         raise UserError(f"There is no model folder {path}.")
     names = [file.stem for file in group.glob("*.yaml")]
     raise UserError(f"Unknown model '{text}': no folder, GGUF file or hub id.{did_you_mean(text, names)}")
+
+
+def chat_settings(config: ModelConfig) -> dict[str, Any]:
+    """The chat settings that a model came with, for another that is to be asked alike; none where it has no own."""
+    names = ("chat_template_kwargs", "chat_template_date")
+    plain = ModelConfig(name="", model_name="")
+    own = {name: getattr(config, name) for name in names}
+    return own if any(own[name] != getattr(plain, name) for name in names) else {}
 
 
 def check_model_folder(folder: Path) -> None:
