@@ -10,6 +10,7 @@ import torch
 from chat_shapes import SHAPES, SMOLLM_2, build_llm, build_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import AddedToken
 
 from atu.attacks.prompt import with_system
 from atu.attacks.states import answered_ids
@@ -51,6 +52,15 @@ def test_a_row_ends_in_the_token_that_ends_the_turn_in_its_template(name: str) -
     row = row_of(llm, QUESTION, ANSWER)
     assert llm.tokenizer.convert_ids_to_tokens(row.ids[-1]) == SHAPES[name].end
     assert row.ids[-1] in llm.end_ids
+
+
+def test_a_turn_may_end_in_a_token_that_is_not_marked_as_special() -> None:
+    """As in some tokenizers that come from GGUF files."""
+    tokenizer = build_tokenizer(dataclasses.replace(SHAPES["Phi-3"], special=SHAPES["Phi-3"].special[:-1]))
+    tokenizer.add_tokens([AddedToken("<|end|>", special=False, normalized=False)])
+    llm = build_llm(tokenizer)
+    assert tokenizer.convert_ids_to_tokens(row_of(llm, QUESTION, ANSWER).ids[-1]) == "<|end|>"
+    assert llm.turn_end in llm.end_ids
 
 
 @pytest.mark.parametrize("name", [name for name in SHAPES if SHAPES[name].template and name != "R1"])

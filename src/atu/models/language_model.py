@@ -82,9 +82,13 @@ class LanguageModel:
         """Whether the tokenizer has a chat template; else questions are asked in plain text."""
         return self.tokenizer.chat_template is not None
 
-    @cached_property
+    @property
     def form(self) -> TurnForm:
         """How an assistant's turn is written."""
+        return self._template_form if self.has_template else PLAIN_FORM
+
+    @cached_property
+    def _template_form(self) -> TurnForm:
         return find_form(self.tokenizer, self.chat)
 
     @property
@@ -234,10 +238,12 @@ def find_form(tokenizer: PreTrainedTokenizerBase, chat: ChatSettings) -> TurnFor
     """The form of an assistant's turn; see `find_turn_form`."""
     if tokenizer.chat_template is None:
         return PLAIN_FORM
-    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-    special.update(tokenizer.all_special_tokens)
+    # Also those that are not marked as special: some GGUF files leave the mark out.
+    added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.content.strip()}
     label = tokenizer.name_or_path or "the tokenizer"
-    return find_turn_form(partial(render_chat, tokenizer, chat), sorted(special), label)
+    return find_turn_form(
+        partial(render_chat, tokenizer, chat), sorted(added | set(tokenizer.all_special_tokens)), label
+    )
 
 
 def _tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -62,10 +62,16 @@ PLAIN_FORM = TurnForm(opening="", space=" ", left=_BLANKS, right="", closing="",
 """That of a model without a chat template: `Question: ...\\nAnswer: answer`, ended by the tokenizer's eos."""
 
 
-def find_turn_form(render: Render, special: Sequence[str], label: str) -> TurnForm:
+def find_turn_form(render: Render, tokens: Sequence[str], label: str) -> TurnForm:
     """The form of an assistant's turn.
 
-    `special`: the tokenizer's special tokens. Raises UserError for a template that leaves out question or answer.
+    Args:
+        render: the chat template.
+        tokens: what may end a turn: the tokenizer's special tokens and others that stand for themselves.
+        label: of the tokenizer, for messages.
+
+    Raises:
+        UserError: the template leaves out question or answer.
     """
     user = {"role": "user", "content": _QUESTION}
 
@@ -84,8 +90,8 @@ def find_turn_form(render: Render, special: Sequence[str], label: str) -> TurnFo
     before, after = around(_ANSWER)
     opening = _opening(asked, before)
     bare = opening.rstrip(" ")
-    places = [(place, -len(token), token) for token in special if token and (place := after.find(token)) >= 0]
-    place, _, end = min(places, default=(0, 0, None))
+    places = [(place, -len(token), token) for token in tokens if token and (place := after.find(token)) >= 0]
+    place, _, end = min(places, default=(0, 0, None))  # of several at one place the longest
     return TurnForm(
         opening=bare,
         space=opening[len(bare) :],
