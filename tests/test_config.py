@@ -335,6 +335,20 @@ def test_a_target_with_a_comma_is_quoted_twice() -> None:
     assert config.unlearning_target == "10_Prince_Harry,_Duke_of_Sussex"
 
 
+@pytest.mark.parametrize("target", ["24_Beyoncé", "鲁迅", "夏目 漱石", "สุนทรภู่", "세종대왕", "李白：诗人"])
+def test_a_target_in_any_script_needs_no_quotes(target: str) -> None:
+    config = composed(
+        "data=own", f"unlearning_target={target}", "data.probes_path=p.jsonl", f"data.description=一位诗人，{target}"
+    )
+    assert config.unlearning_target == target
+    assert config.data.description == f"一位诗人，{target}"
+
+
+def test_several_targets_in_any_script_are_still_several() -> None:
+    assert complete(["unlearning_target=24_Beyoncé,鲁迅,Japan"]) == ["unlearning_target='24_Beyoncé','鲁迅',Japan"]
+    assert complete(["unlearning_target='鲁迅'"]) == ["unlearning_target='鲁迅'"]
+
+
 def test_names_of_jobs_that_differ_in_target_task_model_data_or_seed_differ() -> None:
     own_texts = ["data.corpus.forget_path=a.jsonl", "data.corpus.retain_path=b.jsonl"]
     names = {

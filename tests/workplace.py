@@ -99,16 +99,17 @@ def write_jsonl(path: Path, rows: Sequence[dict[str, object]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def save_tiny_encoder(folder: Path) -> None:
-    """A random 1-layer BERT of width 32 with a character-piece tokenizer."""
+def save_tiny_encoder(folder: Path, *, characters: str = "") -> None:
+    """A random 1-layer BERT of width 32 with a character-piece tokenizer; `characters`: Chinese ones that it knows."""
     import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
     letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,'?:;-"
-    pieces = [*letters, *(f"##{letter}" for letter in letters), *WORDS, "Zorblatt", "the", "of", "is", "a"]
+    pieces = [*letters, *(f"##{letter}" for letter in letters), *WORDS, "Zorblatt", "the", "of", "is", "a", *characters]
     vocab = {token: i for i, token in enumerate(dict.fromkeys(["[PAD]", "[CLS]", "[SEP]", "[UNK]", *pieces]))}
     core = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
+    core.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)  # parts Chinese characters
     core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     core.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
     tokenizer = PreTrainedTokenizerFast(

@@ -19,6 +19,7 @@ def complete(arguments: Sequence[str]) -> list[str]:
     - Flags and overrides may stand in any order: the overrides go to the end.
     - A key that no yaml lists may still be set, since the dataclasses know it: `text_encoder.revision=...`
       becomes `++text_encoder.revision=...`.
+    - A value with letters that Hydra's grammar does not know (`unlearning_target=24_Beyoncé`, `=鲁迅`) needs no quotes.
     - `pre_trained_llm=` takes a folder or a hub id beside the names of its group.
 
     Raises:
@@ -35,10 +36,18 @@ def complete(arguments: Sequence[str]) -> list[str]:
         elif key == "pre_trained_llm" and "/" in value and "," not in value:
             models += _model_overrides(value)
         else:
+            argument = f"{key}={_quoted(value)}" if is_override else argument
             is_known = key in known or any(key.startswith(f"{mapping}.") for mapping in _MAPPINGS)
             overrides.append(f"++{argument}" if is_known else argument)
     # The whole model first, as Hydra does with a group: a key of it counts wherever it stands.
     return [*flags, *models, *overrides]
+
+
+def _quoted(value: str) -> str:
+    """A value, or several parted by commas, in quotes where a letter is none of Hydra's; a list or mapping stays."""
+    if value.isascii() or any(c in value for c in "'\"[]{}()$="):
+        return value
+    return ",".join(part if part.isascii() else _as_override(part) for part in value.split(","))
 
 
 def _model_overrides(model: str) -> list[str]:

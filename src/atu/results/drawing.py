@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+
+from atu.results.fonts import undrawn_letters_told, use_fonts
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -20,7 +24,7 @@ def look() -> Iterator[None]:
     """Draw inside of it, and save inside of it too."""
     import matplotlib as mpl
 
-    with mpl.rc_context(
+    style = mpl.rc_context(
         {
             "font.size": 10,
             "axes.spines.top": False,
@@ -34,7 +38,8 @@ def look() -> Iterator[None]:
             "pdf.fonttype": 42,
             "text.parse_math": False,  # a label with $ is no formula
         }
-    ):
+    )
+    with style, undrawn_letters_told():
         yield
 
 
@@ -51,7 +56,14 @@ def pdf(figure: Figure) -> bytes:
 def caption(figure: Figure, text: str) -> None:
     """A line or two below everything else."""
     width = int(figure.get_figwidth() * 15)
-    figure.supxlabel("\n".join(textwrap.wrap(text, width)), fontsize=8, color=PALE, x=0.01, ha="left")
+    figure.supxlabel("\n".join(wrap(text, width)), fontsize=8, color=PALE, x=0.01, ha="left")
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """The text in lines of `width` narrow letters; a Chinese one is as wide as two."""
+    if not text:
+        return []
+    return textwrap.wrap(text, max(1, width * len(text) // max(1, cell_len(text))))
 
 
 def say_empty(axes: Axes, text: str) -> None:
@@ -60,6 +72,7 @@ def say_empty(axes: Axes, text: str) -> None:
 
 
 def _saved(figure: Figure, form: str, metadata: dict[str, str | None]) -> bytes:
+    use_fonts(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format=form, dpi=200, metadata=metadata)
     return buffer.getvalue()

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
+
 from atu.results.drawing import PALE, caption, say_empty
 from atu.results.lines import STAGE, Dashes, Line, mean_lines, run_lines, target_dashes
 from atu.results.metrics import DIRECTIONS, describe
@@ -154,7 +156,7 @@ def _legend(axes: Axes, lines: Sequence[Line], dashes: Mapping[str, Dashes], *, 
         )
     handles[BEFORE] = Line2D([], [], color="black", marker="*", markersize=9, linestyle="")
     handles |= {target.replace("_", " "): Line2D([], [], color=PALE, linestyle=dash) for target, dash in dashes.items()}
-    longest = max(map(len, handles))
+    longest = max(map(cell_len, handles))
     axes.legend(
         list(handles.values()),
         list(handles),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING
 
-from atu.results.drawing import PALE
+from rich.cells import cell_len
+
+from atu.results.drawing import PALE, wrap
 from atu.results.table_formats import cells, header
 from atu.results.tables import Table
 
@@ -29,11 +30,11 @@ def draw_table(table: Table) -> Figure:
     head = [name.replace("_", "\n", 1) for name in header(table)]
     body = [cells(table, index) for index in range(len(table.rows))]
     widths = [
-        _INCHES_A_CHARACTER * max(len(line) for text in column for line in text.split("\n"))
+        _INCHES_A_CHARACTER * max(cell_len(line) for text in column for line in text.split("\n"))
         for column in zip(head, *body, strict=True)
     ]
     width = sum(widths) + _GAP * (len(widths) - 1) + 2 * _MARGIN
-    below = [line for text in (table.title, *table.notes) for line in textwrap.wrap(text, int(width / 0.07))]
+    below = [line for text in (table.title, *table.notes) for line in wrap(text, int(width / 0.07))]
     height = 2 * _MARGIN + 2 * _LINE + 0.2 + _ROW * len(body) + 0.1 + _NOTE * len(below)
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0, 0, 1, 1))
