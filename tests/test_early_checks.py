@@ -13,7 +13,9 @@ import without_torch
 from workplace import write_jsonl
 
 from atu.compose import compose_run
+from atu.config import to_mapping
 from atu.early_checks import DEFAULT_TARGET, may_have_gpu
+from atu.results.opening import open_run
 
 ROOT = Path(__file__).resolve().parents[1]
 EMBEDDED = "smollm2-135m-instruct"
@@ -23,6 +25,8 @@ OWN = ["data=own", "unlearning_target=Zorblatt"]
 TWO = ["data.corpus.source=jsonl", "data.corpus.forget_path=two.jsonl", "data.corpus.retain_path=two.jsonl"]
 ENCODER = ["text_encoder.model_name=./encoder", "text_encoder.packages=[]"]
 CORES = os.cpu_count() or 1
+HOOK = "task.training_module.pretrained_model_hook_layer=4"
+LORA = ["pre_trained_llm.adapter=lora", "pre_trained_llm.lora.layers=[1,4]"]
 KING = ["data=rwku-positive", "data.data_dir=rwku", "unlearning_target=1_Stephen_King"]
 ASK_FOR_TARGET = (
     "unlearning_target is missing: only the built-in benchmark has a default. Name the concept that the texts are "
@@ -117,6 +121,24 @@ CASES: dict[str, tuple[list[str], str]] = {
         f"devices={CORES + 1}, but this machine has {CORES} CPU core{'s' if CORES > 1 else ''}: a process needs one "
         f"for itself. Set devices={CORES} or less.",
     ),
+    "a layer": (
+        ["train", "pre_trained_llm=./model", "pre_trained_llm.name=tiny", HOOK],
+        "task.training_module.pretrained_model_hook_layer=4 is out of range: this model takes a layer from 1 to 3, or "
+        "a fraction of its depth between 0 and 1, such as 0.8.",
+    ),
+    "a layer of adapters": (
+        ["train", "pre_trained_llm=./model", "pre_trained_llm.name=tiny", *LORA],
+        "pre_trained_llm.lora.layers: 'tiny' has no block 4; it has 1 to 3.",
+    ),
+    "a folder that another run has": (
+        ["train", "name=taken"],
+        "runs/taken holds a run of another config (seed: 3 → 0). Choose another `name=`, or delete the folder to start "
+        "anew.",
+    ),
+    "a folder that is no run's": (
+        ["train", "name=Target", "runs_dir=rwku"],
+        "rwku/Target is not a run folder, but it holds 1_Stephen_King. Choose another `name=`.",
+    ),
     "a GPU": (
         ["train", "device=cuda"],
         "device=cuda, but this machine has no GPU: neither a device file nor a driver. Set device=cpu.",
@@ -186,12 +208,16 @@ CASES: dict[str, tuple[list[str], str]] = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, tiny_encoder: Path) -> Path:
     """Too few texts, questions that leave the concept out, and a target of RWKU that has them about neighbors alone."""
     folder = tmp_path_factory.mktemp("place")
     write_jsonl(folder / "one.jsonl", [{"text": "Japan is a country."}])
     write_jsonl(folder / "two.jsonl", [{"text": "Rivers run."}, {"text": "Birds fly."}])
     (folder / "encoder").symlink_to(tiny_encoder)
+    (folder / "model").symlink_to(tiny_folder)
+    taken = open_run(folder / "runs" / "taken", to_mapping(compose_run(["seed=3", "name=taken"])), "0" * 64)
+    (taken.root / "stages").mkdir()
+    taken.lock.release()
     write_jsonl(folder / "questions.jsonl", [{"group": "forget/qa", "prompt": "Who?", "references": ["Ann"]}])
     neighbor = {"group": "neighbor/qa", "prompt": "Who?", "references": ["Ann"]}
     write_jsonl(folder / "neighbors.jsonl", [neighbor])

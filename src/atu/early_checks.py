@@ -19,7 +19,7 @@ from atu.benchmarks.build import build_benchmark, given_texts
 from atu.benchmarks.config import DataConfig
 from atu.benchmarks.corpus import Corpus, split_corpus
 from atu.benchmarks.rwku.reader import RwkuData
-from atu.config import RunConfig, target_is_missing
+from atu.config import NOT_DEFINING, RunConfig, target_is_missing, to_mapping
 from atu.embedding.config import EncoderConfig
 from atu.embedding.resolve import local_encoder
 from atu.errors import UserError, missing_package
@@ -28,6 +28,7 @@ from atu.methods.layers import check_layers
 from atu.models.config import ModelConfig
 from atu.models.resolve import check_model_folder
 from atu.records import Probe, Target, Text
+from atu.results.opening import refuse_taken
 from atu.results.run_folder import RunFolder
 from atu.teaching.config import TeachConfig
 from atu.teaching.facts import choose_targets
@@ -44,7 +45,8 @@ def check_run(config: RunConfig) -> None:
     """Refuse what would end a run later.
 
     Raises:
-        UserError: no such target, device, model folder, layer or file; too few texts; nothing asked about the concept.
+        UserError: no such target, device, model folder, layer or file; too few texts; nothing asked about the concept;
+            the run folder is another run's.
     """
     check_device(config.device, 1 if config.devices == "auto" or is_started() else config.devices)
     check_model(config.pre_trained_llm)
@@ -54,7 +56,9 @@ def check_run(config: RunConfig) -> None:
     check_layers(config.task, config.pre_trained_llm)
     benchmark, probes = check_target(config.data, config.unlearning_target)
     target = benchmark.target(config.unlearning_target)
-    if RunFolder(root=Path(config.runs_dir) / config.name).read_status().get("state") == "done":
+    root = Path(config.runs_dir) / config.name
+    refuse_taken(root, to_mapping(config), may_differ=NOT_DEFINING)
+    if RunFolder(root=root).read_status().get("state") == "done":
         return  # only reported: the texts may be gone by now
     _check_verdict(config.data, target, probes)
     _check_texts(config, target)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from atu.errors import UserError
 from atu.methods.config import TaskConfig
 from atu.models.config import ModelConfig
-from atu.models.depth import known_depth
+from atu.models.depth import check_adapted_blocks, known_depth
 
 _HOOK_KEY = "task.training_module.pretrained_model_hook_layer"
 _FIRST_KEY = "task.training_module.first_trained_layer"
@@ -46,6 +46,7 @@ def check_layers(task: TaskConfig, model: ModelConfig) -> None:
     """`resolve_layers` before the model is loaded; where its depth is not known yet, nothing is checked."""
     depth = known_depth(model)
     if depth is not None:
+        check_adapted_blocks(model, depth)
         resolve_layers(task, depth)
 
 

@@ -16,6 +16,7 @@ from transformers.pytorch_utils import Conv1D
 from atu.errors import UserError
 from atu.models.answers import Reading, read_answers
 from atu.models.config import ModelConfig
+from atu.models.depth import check_adapted_blocks
 from atu.models.hook import transformer_blocks
 from atu.models.language_model import LanguageModel
 from atu.models.quantization import bitsandbytes_quiet
@@ -119,11 +120,8 @@ def merge_adapter(llm: LanguageModel, prompts: Sequence[str]) -> tuple[LanguageM
 def _target_names(model: PreTrainedModel, config: ModelConfig) -> list[str]:
     """Full names of the linear layers that get an adapter."""
     blocks = transformer_blocks(model)
+    check_adapted_blocks(config, len(blocks))
     layers = config.lora.layers or range(1, len(blocks) + 1)
-    if strange := [layer for layer in layers if not 1 <= layer <= len(blocks)]:
-        raise UserError(
-            f"pre_trained_llm.lora.layers: '{config.name}' has no block {strange[0]}; it has 1 to {len(blocks)}."
-        )
     chosen = {blocks[layer - 1] for layer in layers}
     found: dict[str, list[str]] = {}
     for block_name, block in model.named_modules():

@@ -33,6 +33,12 @@ def known_depth(config: ModelConfig) -> int | None:
     return None
 
 
+def check_adapted_blocks(config: ModelConfig, depth: int) -> None:
+    """Raise UserError where `pre_trained_llm.lora.layers` names a block that a model of this depth does not have."""
+    if strange := [layer for layer in config.lora.layers or () if not 1 <= layer <= depth]:
+        raise UserError(f"pre_trained_llm.lora.layers: '{config.name}' has no block {strange[0]}; it has 1 to {depth}.")
+
+
 def _config_file(config: ModelConfig) -> Path | None:
     """Where it lies: in the model's folder, in the one that its GGUF file was converted to, or in the hub's cache."""
     if config.gguf_file:

@@ -59,6 +59,23 @@ def open_run(root: Path, config: Mapping[str, Any], config_hash: str, *, may_dif
     return folder
 
 
+def refuse_taken(root: Path, config: Mapping[str, Any], *, may_differ: Sequence[str] = ()) -> None:
+    """Refuse, without opening it, a folder that `open_run` would refuse for what it holds.
+
+    Raises:
+        UserError: the folder belongs to a run of another config, or to something that is no run.
+    """
+    _refuse_foreign(root)
+    folder = RunFolder(root=root)
+    if not folder.holds_work or not folder.config_path.exists():
+        return
+    try:
+        first = folder.read_config()
+    except UserError:
+        return  # `open_run` says whether it may be written anew
+    refuse_other_config(root, first, config, may_differ)
+
+
 def _read_first(folder: RunFolder, config_hash: str) -> dict[str, Any] | None:
     """The config that a run began with; None where there is none, or a damaged one of the same hash as this one."""
     if not folder.config_path.exists():
