@@ -68,6 +68,9 @@ def test_a_run_s_model_compared_with_the_run_gets_the_record_of_its_last_stage_b
     out = tmp_path / "out"
     done = call("evaluate", finished.model_dir, "--before", finished.root, "--out", out)
     assert done.exit_code == 0, done.output
+    # The run's own model, given as what was before it, stands for the run.
+    again = call("evaluate", finished.model_dir, "--before", finished.model_dir, "--out", out)
+    assert again.exit_code == 0, again.output
     stage = finished.stage_dir(finished.read_stages()[-1].label)
     assert evaluated(out) == evaluated(stage)
     scores, rows = evaluated(out)
@@ -95,8 +98,10 @@ def test_what_is_relative_to_before_is_left_out_without_one(finished: RunFolder,
 
 
 def test_a_model_as_before_is_asked_first(finished: RunFolder, knowing: Workplace, tmp_path: Path) -> None:
-    arguments = ("evaluate", finished.model_dir, "--target", "Japan", "--before")
-    for name, before in (("base", knowing.model), ("itself", finished.model_dir)):
+    model = tmp_path / "moved"
+    shutil.copytree(finished.model_dir, model)
+    arguments = ("evaluate", model, "--target", "Japan", "--before")
+    for name, before in (("base", knowing.model), ("itself", model)):
         done = call(*arguments, before, "--out", tmp_path / name)
         assert done.exit_code == 0, done.output
     base, itself = (json.loads((tmp_path / name / "evaluation.json").read_text()) for name in ("base", "itself"))

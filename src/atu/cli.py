@@ -23,7 +23,7 @@ from atu.guard import exit_codes
 from atu.launch import launch
 from atu.models.config import DtypeName, ModelConfig, QuantizationName
 from atu.models.resolve import chat_settings, resolve_model
-from atu.reference import RunReference, is_run_folder, read_reference
+from atu.reference import RunReference, find_reference
 from atu.results.evaluation_folder import open_evaluation
 from atu.typed import from_mapping
 
@@ -73,7 +73,10 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder for scores and answers.")],
     target: Annotated[
         str | None,
-        typer.Option(help="Folder name of the concept whose probes are asked; by default that of --before RUN."),
+        typer.Option(
+            help="Folder name of the concept whose probes are asked; by default that of --before RUN, or what the "
+            "model card says."
+        ),
     ] = None,
     before: Annotated[
         str | None,
@@ -107,8 +110,7 @@ def evaluate(
 ) -> None:
     """Ask a model the probes of a concept, and write its answers and scores."""
     with exit_codes("The same command goes on with what the cache has."):
-        root = None if before is None else Path(before).expanduser()
-        run = read_reference(root) if root is not None and is_run_folder(root) else None
+        run = None if before is None else find_reference(before, model)
         loading: dict[str, Any] = {"dtype": dtype, "quantization": quantization}
         given: dict[str, Any] = {"data_dir": data, "tasks": _names(tasks) or None, "icu": icu or None}
         if run is not None:
@@ -123,7 +125,10 @@ def evaluate(
             data_config = from_mapping(DataConfig, _present({"benchmark": benchmark, **given}), "")
         target = target or (run.target if run is not None else None)
         if target is None:
-            raise UserError("--target is missing: name the concept whose probes are asked.")
+            from atu.attacks.target import target_of_card
+            from atu.benchmarks.build import build_benchmark
+
+            target = target_of_card(model, build_benchmark(data_config))
         is_rwku = data_config.benchmark == "rwku"
         if not is_rwku and scoring not in (None, "corrected"):
             raise UserError(
@@ -155,10 +160,12 @@ def evaluate(
         for name, judgement in judgements.items():
             typer.echo(f"{name}:")
             for label, score in judgement.scores.items():
-                typer.echo(f"{label:28}{score.value:9.2f}   {score.low:.2f} to {score.high:.2f}   n = {score.n}")
+                typer.echo(
+                    f"{one_line(label):28}{score.value:9.2f}   {score.low:.2f} to {score.high:.2f}   n = {score.n}"
+                )
         if before is None:
             typer.echo("Nothing to compare with: --before MODEL_OR_RUN adds the scores that compare with before.")
-        typer.echo(f"answers and scores: {out}")
+        typer.echo(one_line(f"answers and scores: {out}"))
 
 
 @app.command()
@@ -223,7 +230,8 @@ def attack(
         )
         with RunProgress(Console()) as progress:
             audit(config, progress)
-        typer.echo(f"rows: {out / 'attacks.json'}\nverdict: {out / 'attacks.md'}")
+        for what, file in (("rows", "attacks.json"), ("verdict", "attacks.md")):
+            typer.echo(one_line(f"{what}: {out / file}"))
 
 
 @app.command()
@@ -251,7 +259,7 @@ def teach(
         # Brings torch.
         from atu.teaching.teach import teach as run_teaching
 
-        typer.echo(f"model: {run_teaching(config)}")
+        typer.echo(one_line(f"model: {run_teaching(config)}"))
 
 
 class _PageByDefault(TyperGroup):
@@ -277,7 +285,7 @@ def page(run_dir: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> N
         from atu.results.page import write_report
         from atu.results.run_folder import RunFolder
 
-        typer.echo(write_report(RunFolder(root=run_dir)))
+        typer.echo(one_line(str(write_report(RunFolder(root=run_dir)))))
 
 
 @report_app.command()
@@ -294,7 +302,7 @@ def export(
         path = write_runs(collection.runs, out)
         for note in collection.notes:
             typer.echo(one_line(f"note: {note}"), err=True)
-        typer.echo(f"{len(collection.runs)} runs: {path}")
+        typer.echo(one_line(f"{len(collection.runs)} runs: {path}"))
 
 
 @report_app.command()

@@ -73,7 +73,21 @@ def _first_unasked(probes: Sequence[Probe], kept: dict[str, Answer]) -> str | No
     return None
 
 
-def is_run_folder(path: Path) -> bool:
+def find_reference(before: str, model: str) -> RunReference | None:
+    """The run that `--before` names; None where it names a model.
+
+    The model of a run that is given as its own before stands for that run: compared with itself, it would tell nothing.
+
+    Raises:
+        UserError: as `read_reference`.
+    """
+    path = Path(before).expanduser()
+    if path.is_dir() and path.resolve() == Path(model).expanduser().resolve() and path.resolve().name == "model":
+        path = path.resolve().parent
+    return read_reference(path) if _is_run_folder(path) else None
+
+
+def _is_run_folder(path: Path) -> bool:
     """Whether a path is the folder of a run, and no model."""
     return (path / "config.yaml").is_file() and not (path / "config.json").is_file()
 

@@ -38,7 +38,7 @@ def assert_whole(root: Path) -> str | None:
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-@pytest.mark.parametrize("calls", range(4))
+@pytest.mark.parametrize("calls", range(7))
 def test_a_killed_process_leaves_nothing_that_does_not_belong_together(
     calls: int, is_first: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,13 +54,14 @@ def test_a_killed_process_leaves_nothing_that_does_not_belong_together(
         return replace(path, target)
 
     monkeypatch.setattr(Path, "replace", killed)
-    if calls < 3:  # evaluation.json, the answers, scores.json
+    if calls < 6:  # evaluation.json, the answers and scores.json, each written beside, then each put in its place
         with pytest.raises(KeyboardInterrupt):
             folder.write(IDENTITY, {"corrected": judgement("the new one")})
     else:
         folder.write(IDENTITY, {"corrected": judgement("the new one")})
     monkeypatch.undo()
-    assert assert_whole(tmp_path) == ("the new one" if calls == 3 else None)
+    before = None if is_first else "old"
+    assert assert_whole(tmp_path) == (before if calls < 3 else None if calls < 6 else "the new one")
     folder.write(IDENTITY, {"corrected": judgement("the new one")})
     assert assert_whole(tmp_path) == "the new one"
 

@@ -111,7 +111,7 @@ def test_two_runs_differ_where_their_configs_do(index: Path, open_page: OpenPage
 def test_speaks_chinese(index: Path, open_page: OpenPage) -> None:
     page = open_page(index, "lang=zh")
     assert page.language == "zh"
-    for words in ("5 次运行中的 5 次", "本项目方法", "遗忘 · 全部问题, % (越低越好 ←)", "尚无得分"):
+    for words in ("5 次运行中的 5 次", "ATU", "遗忘 · 全部问题, % (越低越好 ←)", "尚无得分"):
         assert words in page.text
 
 
@@ -124,7 +124,7 @@ def test_pointer_keyboard_and_buttons(index: Path, open_page: OpenPage, tmp_path
     # From the last stage of the first run one back, then to the second run, which has one stage less.
     assert "01-unlearn↓ Forget · all questions 50.0% (42.0% – 58.0%)" in act(f'{chart} press("ArrowLeft");').text
     second = act(f'{chart} press("End"); press("ArrowDown");')
-    assert "ours-2ours · William Shakespeare · seed 1" in second.text
+    assert "ours-2ATU · William Shakespeare · seed 1" in second.text
     assert "is-on" in second.classes
     npo = act('document.querySelector("[data-method=\\"1\\"]").click();')
     assert names(npo) == ["ours-1", "ours-2", "new-1"]

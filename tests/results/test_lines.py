@@ -83,7 +83,7 @@ def test_dashes_stand_for_targets_while_there_are_few() -> None:
     curve = points((80, 90), (20, 60))
     few = study([record(curve, target=target) for target in "AB"])
     assert target_dashes(few) == {"A": "-", "B": "--"}
-    assert [line.label for line in run_lines(few)] == ["ours", "ours"]
+    assert [line.label for line in run_lines(few)] == ["ATU", "ATU"]
     many = study([record(curve, target=target) for target in "ABCDE"])
     assert target_dashes(many) == {}
 

@@ -55,7 +55,7 @@ def test_the_columns_stand_in_the_order_of_the_paper_and_a_missing_value_is_a_ga
     assert text.splitlines()[0].split(",")[:16] == FIXED
     before, after = read(text)
     assert (before["METHOD"], before["FORGET_FB"], before["STAGE"]) == ("before", "80", "before")
-    assert (after["METHOD"], after["FORGET_FB"], after["STAGE"]) == ("ours", "36.3", "01-unlearn")
+    assert (after["METHOD"], after["FORGET_FB"], after["STAGE"]) == ("ATU", "36.3", "01-unlearn")
     assert after["UTILITY_MMLU"] == after["FORGET_ALL"] == after["MIA_FM"] == ""
     assert (after["SCORING"], after["STAGE_RULE"]) == ("corrected", "last stage of every run")
 
@@ -74,13 +74,13 @@ def test_runs_of_one_method_are_told_apart_by_what_differs() -> None:
     labels = [
         row.label for row in run_table(study([record(curve, seed=s, target=t) for s in (0, 1) for t in "AB"])).rows
     ]
-    assert labels == ["before (A)", "before (B)", *(f"ours ({t}, seed {s})" for t in "AB" for s in (0, 1))]
+    assert labels == ["before (A)", "before (B)", *(f"ATU ({t}, seed {s})" for t in "AB" for s in (0, 1))]
 
 
 def test_runs_of_the_same_name_are_both_listed() -> None:
     first, second = record(points((80, 90), (20, 60)), name="a/x"), record(points((80, 90), (10, 60)), name="b/x")
     labels = [row.label for row in run_table(study([first, second])).rows]
-    assert labels == ["before", "ours (a/x)", "ours (b/x)"]
+    assert labels == ["before", "ATU (a/x)", "ATU (b/x)"]
 
 
 def test_means_over_targets_count_each_target_once() -> None:
@@ -88,14 +88,14 @@ def test_means_over_targets_count_each_target_once() -> None:
     runs = [
         record(points((80, 90), (f, 60)), target=t, seed=s) for t, s, f in (("A", 0, 10), ("A", 1, 30), ("B", 0, 60))
     ]
-    row = means(runs)["ours"]
+    row = means(runs)["ATU"]
     assert (row["FORGET_ALL"], row["N_TARGETS"], row["N_RUNS"]) == ("40", "2", "3")
     assert float(row["FORGET_ALL_HIGH"]) == pytest.approx(40 + 20 * 12.7062, abs=1e-3)
     assert (row["FORGET_FB"], row["FORGET_FB_N"]) == ("", "0")
 
 
 def test_one_target_has_no_interval() -> None:
-    row = means([record(points((80, 90), (20, 60)))])["ours"]
+    row = means([record(points((80, 90), (20, 60)))])["ATU"]
     assert (row["FORGET_ALL"], row["FORGET_ALL_LOW"], row["FORGET_ALL_N"]) == ("20", "", "1")
 
 
@@ -119,7 +119,7 @@ def test_matched_forgetting_in_a_mean_takes_only_targets_that_all_seeds_reached(
     ]
     runs = [record(curve, target=target, seed=seed) for target, seed, curve in curves]
     rule = parse_rule("matched:0.5")
-    row = means(runs, rule)["ours"]
+    row = means(runs, rule)["ATU"]
     assert (row["NEIGHBOR_ALL"], row["NEIGHBOR_ALL_N"], row["N_TARGETS"]) == ("75", "1", "2")
     table = aggregate_table(study(runs, rule))
     assert "unlearning_atu-B-seed1 has no point to show: never at 50% of before; lowest 75%" in table.notes
@@ -140,20 +140,20 @@ def test_hook_layers_of_a_method_are_not_mixed() -> None:
     runs = [record(points((80, 90), (f, 60)), layer=layer, name=str(layer)) for layer, f in ((0.4, 30), (0.8, 20))]
     assert {name: row["FORGET_ALL"] for name, row in means(runs).items()} == {
         "before": "80",
-        "ours, layer 0.4": "30",
-        "ours, layer 0.8": "20",
+        "ATU, layer 0.4": "30",
+        "ATU, layer 0.8": "20",
     }
 
 
 def test_models_are_not_mixed() -> None:
     runs = [record(points((80, 90), (f, 60)), model=model, name=model) for model, f in (("big", 30), ("small", 20))]
-    assert list(means(runs)) == ["before, big", "before, small", "ours, big", "ours, small"]
+    assert list(means(runs)) == ["before, big", "before, small", "ATU, big", "ATU, small"]
 
 
 def test_a_mean_over_unequal_runs_says_so() -> None:
     curve = points((80, 90), (20, 60))
     runs = [record(curve, target="A", training={"lr": 1}), record(curve, target="B", training={"lr": 2})]
-    assert "ours: its runs differ in task.training.lr" in aggregate_table(study(runs)).notes
+    assert "ATU: its runs differ in task.training.lr" in aggregate_table(study(runs)).notes
 
 
 def test_two_runs_of_one_target_and_seed_cannot_be_in_a_mean() -> None:
@@ -165,7 +165,7 @@ def test_two_runs_of_one_target_and_seed_cannot_be_in_a_mean() -> None:
 def test_a_run_that_is_not_done_is_left_out_and_named() -> None:
     curve = points((80, 90), (20, 60))
     table = run_table(study([record(curve), record(curve, GA, state="running")]))
-    assert [row.label for row in table.rows] == ["before", "ours"]
+    assert [row.label for row in table.rows] == ["before", "ATU"]
     assert table.notes == (
         "unlearning_ga-Japan-seed0 is left out: it is not done (running), so its last stage is not its end",
     )
@@ -220,7 +220,7 @@ PAIRED = [
 
 def test_paired_comparison_at_matched_forgetting() -> None:
     row, utility = paired_table(study(PAIRED, parse_rule("matched:0.5")))
-    assert (row.first, row.second, row.metric.name) == ("ours", "GA + retain KL", "neighbor/all")
+    assert (row.first, row.second, row.metric.name) == ("ATU", "GA + retain KL", "neighbor/all")
     assert row.targets == {"A": (70, 50), "B": (pytest.approx(70), 60)}
     assert row.result.mean == pytest.approx(15)
     assert (row.result.low, row.result.high) == (pytest.approx(10), pytest.approx(20))
@@ -242,7 +242,7 @@ def test_paired_comparison_as_text() -> None:
     assert (first[0]["DIFFERENCE"], first[2]["DIFFERENCE"], first[2]["N_TARGETS"]) == ("20", "15", "2")
     text = paired_markdown(rows, "title", [])
     assert (
-        "| ours | GA + retain KL | Neighbor · all questions ↑ | +15.0 | +10.0 to +20.0 | 0.500 | 2 | A +20.0, B +10.0 |"
+        "| ATU | GA + retain KL | Neighbor · all questions ↑ | +15.0 | +10.0 to +20.0 | 0.500 | 2 | A +20.0, B +10.0 |"
         in text
     )
 
@@ -266,7 +266,7 @@ def test_markdown_has_directions_rule_and_gaps() -> None:
     lines = comparison_markdown(run_table(study([record(points((80, 90), (20, 60)))]))).splitlines()
     assert lines[0] == "Scoring: corrected. Shown: last stage of every run."
     assert "FORGET_ALL ↓ | NEIGHBOR_QA ↑" in lines[2]
-    assert lines[5].startswith("| ours | – | – | – | 20.0 | – | – | 60.0 | 80.0 |")
+    assert lines[5].startswith("| ATU | – | – | – | 20.0 | – | – | 60.0 | 80.0 |")
 
 
 def test_latex_has_as_many_cells_as_columns() -> None:

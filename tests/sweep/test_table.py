@@ -78,7 +78,7 @@ def test_the_end_has_the_means_of_what_is_done_and_a_line_for_what_is_not(
     assert out.getvalue().startswith("2 of 3 runs are done\n")
     rows = [text.split() for text in out.getvalue().splitlines()]
     # Forgetting 20 and 40, neighbors 60 and 80. Half of t's interval of two: 12.706 * sqrt(200) / sqrt(2) = 127.1.
-    assert ["METHOD", "before", "ours"] in rows
+    assert ["METHOD", "before", "ATU"] in rows
     assert ["n", "2", "2"] in rows
     assert ["FORGET_ALL", "↓", "80.0", "±", "0.0", "30.0", "±", "127.1"] in rows
     assert ["NEIGHBOR_ALL", "↑", "90.0", "±", "0.0", "70.0", "±", "127.1"] in rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +13,13 @@ from typing import Any
 
 from atu.errors import UserError
 from atu.records import Judgement, Scoring
-from atu.results.files import PARTIAL_SUFFIX, disk_errors, held_folder, write_json_atomic
+from atu.results.files import PARTIAL_SUFFIX, disk_errors, held_folder, sync_folder, write_json_atomic
 from atu.results.manifest import now, versions
 from atu.results.run_folder import flat_keys, write_evaluation
 from atu.user_files import read_json
 
 IDENTITY_FILE = "evaluation.json"
+_HEAD = "scores.json"
 _NOT_DEFINING = ("label", "source", "revision", "run", "device")
 """Last parts of keys that say where something was found or computed, and not what it is."""
 _SHOWN_DIFFERENCES = 3
@@ -63,19 +65,34 @@ class EvaluationFolder:
             )
 
     def write(self, identity: Mapping[str, Any], judgements: Mapping[Scoring, Judgement]) -> None:
-        """Keep an evaluation. `scores.json` goes first and comes last: while it is there, all files belong together.
+        """Keep an evaluation. All is written beside first, so that a full disk leaves the earlier one.
+
+        `scores.json` goes first and comes last: while it is there, all files belong together.
 
         Raises:
             UserError: the folder holds another evaluation, or the disk refuses.
         """
         self.refuse_other(identity)
-        with disk_errors(self.root):
-            (self.root / "scores.json").unlink(missing_ok=True)
-        write_json_atomic(self.root / IDENTITY_FILE, {**identity, "created": now(), "versions": versions()})
-        write_evaluation(self.root, judgements)
+        partial = self.root / f".evaluation{PARTIAL_SUFFIX}"
+        try:
+            with disk_errors(self.root):
+                shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+                partial.mkdir()
+            write_json_atomic(partial / IDENTITY_FILE, {**identity, "created": now(), "versions": versions()})
+            write_evaluation(partial, judgements)
+            names = sorted(path.name for path in partial.iterdir() if path.name != _HEAD)
+            with disk_errors(self.root):
+                (self.root / _HEAD).unlink(missing_ok=True)
+                for path in self.root.glob("answers.*.jsonl"):
+                    path.unlink()
+                for name in (*names, _HEAD):
+                    (partial / name).replace(self.root / name)
+                sync_folder(self.root)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
     def _holds_answers(self) -> bool:
-        return (self.root / "scores.json").exists() or any(self.root.glob("answers.*.jsonl"))
+        return (self.root / _HEAD).exists() or any(self.root.glob("answers.*.jsonl"))
 
 
 @contextmanager

@@ -44,8 +44,8 @@ def write_runs(runs: Sequence[RunRecord], path: Path) -> Path:
             "metrics": {name: score["value"] for name, score in last.items()},
             "config": {
                 "method": run.method,
-                "target": run.target,
-                "model": run.model,
+                "target": one_line(run.target),
+                "model": one_line(run.model),
                 "seed": run.seed,
                 "state": run.state,
             },

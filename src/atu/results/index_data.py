@@ -18,7 +18,6 @@ from atu.results.styles import method_order, method_style
 _MAIN_KINDS = ("fb", "qa", "aa", "all", "gen", "rea", "tru", "fac", "flu", "fm", "rt")
 """Kinds of scores that the table shows at first."""
 _LABELS_ZH = {
-    "unlearning_atu": "本项目方法",
     "unlearning_atu_released": "ATU（原发布版）",
     "unlearning_npo": "NPO + 保留 KL",
     "unlearning_ga": "GA + 保留 KL",

@@ -316,8 +316,7 @@ class RunFolder:
 def write_evaluation(folder: Path, judgements: Mapping[Scoring, Judgement]) -> None:
     """Write `scores.json` with a block a scoring and, where probes were asked, `answers.<scoring>.jsonl`.
 
-    Answers of an earlier evaluation in the same folder don't stay beside scores that are not theirs: its scores go
-    first, and the new ones come last.
+    Answers of an earlier evaluation in the same folder don't stay beside scores that are not theirs.
 
     Raises:
         UserError: the disk refuses.

@@ -23,7 +23,7 @@ class MethodStyle:
 
 
 _METHODS = {
-    "unlearning_atu": MethodStyle(label="ours", color="#0072B2", marker="o"),
+    "unlearning_atu": MethodStyle(label="ATU", color="#0072B2", marker="o"),
     "unlearning_atu_released": MethodStyle(label="ATU as released", color="#D55E00", marker="D"),
     "unlearning_npo": MethodStyle(label="NPO + retain KL", color="#E69F00", marker="s"),
     "unlearning_ga": MethodStyle(label="GA + retain KL", color="#009E73", marker="^"),
