@@ -54,7 +54,7 @@ def latex_text(source: str) -> str:
 @example("a\n\\input{/etc/passwd}")
 @example("[1cm] \\\\ *")
 def test_latex_prints_the_text_and_runs_nothing_of_it(text: str) -> None:
-    symbols = {"↓": "$downarrow$", "↑": "$uparrow$", "·": "$cdot$", "±": "$pm$", "−": "--", "–": "--"}
+    symbols = {"↓": "$downarrow$", "↑": "$uparrow$", "·": "$cdot$", "±": "$pm$", "−": "--", "–": "--", "\ufffd": "?"}
     assert latex_text(latex(text)) == "".join(symbols.get(sign, sign) for sign in one_line(text))
     assert "\n" not in latex(text)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
-from workplace import Workplace, write_jsonl
+from workplace import Workplace, write_files, write_jsonl
 
 from atu.cli import app
 from atu.evaluation.config import EvaluationConfig
@@ -38,9 +38,20 @@ def evaluated(out: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return scores, [json.loads(row) for row in rows]
 
 
-@pytest.fixture
-def knowing(workplace: Workplace, tiny_llm: LanguageModel) -> Workplace:
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("ATU_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def knowing(
+    tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, tiny_encoder: Path, tiny_llm: LanguageModel
+) -> Workplace:
     """A workplace whose probes the tiny model answers rightly: right is what it says."""
+    workplace = Workplace(tmp_path_factory.mktemp("workplace"), tiny_folder, tiny_encoder)
+    write_files(workplace.root)
     probes = [
         Probe(id=str(i), group=GROUPS[i % 4], kind="generate", prompt=f"What is the {word}?", max_new_tokens=4)
         for i, word in enumerate(("river", "castle", "garden", "letter", "winter", "music", "harbor", "doctor") * 2)
@@ -55,7 +66,7 @@ def knowing(workplace: Workplace, tiny_llm: LanguageModel) -> Workplace:
     return workplace
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def finished(knowing: Workplace) -> RunFolder:
     folder = run(knowing.config(*SHORT, "task.training_module.unlearning_lr=1e-2"))
     folder.close()
@@ -112,7 +123,7 @@ def test_a_model_as_before_is_asked_first(finished: RunFolder, knowing: Workplac
 
 
 def test_a_run_without_initial_evaluation_has_no_score_relative_to_one(knowing: Workplace, tmp_path: Path) -> None:
-    folder = run(knowing.config(*SHORT, "skip_initial_eval=true"))
+    folder = run(knowing.config(*SHORT, "skip_initial_eval=true", "name=skipped"))
     folder.close()
     scores, rows = evaluated(folder.stage_dir(folder.read_stages()[-1].label))
     assert "forget/all" in scores
@@ -145,9 +156,8 @@ def test_a_run_that_asked_something_else_is_no_before(finished: RunFolder, tmp_p
     ids=["target", "dtype", "before", "model"],
 )
 def test_a_folder_with_another_evaluation_is_refused_and_left_as_it_was(
-    change: Mapping[str, str], said: str, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    change: Mapping[str, str], said: str, tiny_folder: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("ATU_CACHE", str(tmp_path / "cache"))
     out, base = tmp_path / "out", tmp_path / "tiny"
     shutil.copytree(tiny_folder, base)
     given = {"model": str(base), "target": "Japan"}
@@ -202,9 +212,8 @@ def test_scores_of_an_unknown_evaluation_are_not_overwritten(tiny_folder: Path, 
 
 
 def test_a_model_is_judged_in_the_type_and_with_the_rounding_that_is_asked_for(
-    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bitsandbytes: None
+    tiny_folder: Path, tmp_path: Path, bitsandbytes: None
 ) -> None:
-    monkeypatch.setenv("ATU_CACHE", str(tmp_path / "cache"))
     found = {}
     for name, options in {
         "plain": (),

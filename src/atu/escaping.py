@@ -35,6 +35,7 @@ _LATEX = {
     "±": r"$\pm$",
     "−": "--",
     "–": "--",
+    "\ufffd": "?",
 }
 _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 """What a spreadsheet computes (https://owasp.org/www-community/attacks/CSV_Injection)."""

@@ -80,12 +80,12 @@ class EvaluationFolder:
                 partial.mkdir()
             write_json_atomic(partial / IDENTITY_FILE, {**identity, "created": now(), "versions": versions()})
             write_evaluation(partial, judgements)
-            names = sorted(path.name for path in partial.iterdir() if path.name != _HEAD)
+            answers = sorted(path.name for path in partial.glob("answers.*.jsonl"))
             with disk_errors(self.root):
                 (self.root / _HEAD).unlink(missing_ok=True)
                 for path in self.root.glob("answers.*.jsonl"):
                     path.unlink()
-                for name in (*names, _HEAD):
+                for name in (IDENTITY_FILE, *answers, _HEAD):
                     (partial / name).replace(self.root / name)
                 sync_folder(self.root)
         finally:
