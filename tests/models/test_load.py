@@ -13,7 +13,14 @@ import pytest
 import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
+from transformers import (
+    AutoTokenizer,
+    LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from atu.errors import UserError
 from atu.models.config import ModelConfig
@@ -111,6 +118,15 @@ def test_a_generation_config_that_cannot_be_read_is_named(copy: Path, content: s
         load(copy)
     assert "generation_config.json" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_without_fast_attention_is_told_what_to_set(tiny_folder: Path, tmp_path: Path) -> None:
+    config = MambaConfig(vocab_size=400, hidden_size=16, state_size=4, num_hidden_layers=1, eos_token_id=2)
+    MambaForCausalLM(config).save_pretrained(tmp_path / "mamba")
+    AutoTokenizer.from_pretrained(tiny_folder).save_pretrained(tmp_path / "mamba")
+    with pytest.raises(UserError, match=r"attn_implementation=sdpa: .* Set it to eager\.$"):
+        load(tmp_path / "mamba")
+    assert load(tmp_path / "mamba", attn_implementation="eager").turn_end == 2
 
 
 def test_code_of_a_model_is_not_run_unless_trusted(copy: Path, tmp_path: Path) -> None:

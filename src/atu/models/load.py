@@ -218,6 +218,11 @@ def _explain(error: Exception, config: ModelConfig, folder: Path) -> UserError:
             f"'{config.name}' comes with Python code of its own, which is not run. If you trust "
             f"{config.model_name}, set pre_trained_llm.trust_remote_code=true."
         )
+    if "does not support an attention implementation" in str(error):
+        return UserError(
+            f"'{config.name}' cannot be loaded with pre_trained_llm.attn_implementation={config.attn_implementation}: "
+            "its architecture has none of that kind. Set it to eager."
+        )
     return UserError(f"'{config.name}' cannot be loaded from {folder}: {_first_line(error)}")
 
 
