@@ -85,7 +85,7 @@ def test_all_end_tokens_go_into_the_generation_config(tiny_folder: Path, tmp_pat
 
 
 def test_settings_without_effect_do_not_keep_a_model_from_being_exported(
-    tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As in Vicuna's and Llama 2's generation config: transformers loads it, and refuses to save it."""
     folder = Path(shutil.copytree(tiny_folder, tmp_path / "vicuna"))
@@ -95,9 +95,10 @@ def test_settings_without_effect_do_not_keep_a_model_from_being_exported(
     (folder / "generation_config.json").write_text(json.dumps(settings))
     llm = load_language_model(resolve_model(str(folder)), device="cpu")
     check_export(llm)
-    [line] = [record.message for record in caplog.records if record.name == "atu.models.save"]
+    [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning:")]
     assert line == (
-        "The generation config of vicuna sets temperature, top_p to no effect; the exported model leaves that out."
+        "warning: The generation config of vicuna sets temperature, top_p to no effect; the exported model leaves "
+        "that out."
     )
     export_model(llm, tmp_path / "model", CARD)
     check_reload(llm, tmp_path / "model", rendered(llm))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from weakref import WeakKeyDictionary
 
 from jaxtyping import Int
@@ -14,8 +13,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from atu.models.attention import attends_only
 from atu.models.language_model import LanguageModel
-
-logger = logging.getLogger(__name__)
+from atu.results.notices import notice
 
 _KNOWN_LAYERS = (DynamicLayer, DynamicSlidingWindowLayer)
 _CAN_SHARE: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
@@ -41,11 +39,9 @@ def note_kept(llm: LanguageModel, cache: Cache | None) -> None:
 def _set(llm: LanguageModel, *, can_share: bool) -> bool:
     _CAN_SHARE[llm.model] = can_share
     if not can_share:
-        logger.warning(
-            "%s (%s) keeps of what it has read more than keys and values: prompts that begin alike are read one by "
-            "one, which is slower and gives the same answers.",
-            llm.label,
-            type(llm.model).__name__,
+        notice(
+            f"{llm.label} ({type(llm.model).__name__}) keeps of what it has read more than keys and values: prompts "
+            "that begin alike are read one by one, which is slower and gives the same answers."
         )
     return can_share
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import logging
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,9 +29,8 @@ from atu.models.language_model import LanguageModel
 from atu.records import Score
 from atu.results.digests import write_digests
 from atu.results.files import PARTIAL_SUFFIX, disk_errors, publish_folder
+from atu.results.notices import notice
 from atu.results.verdict import verdict
-
-logger = logging.getLogger(__name__)
 
 _NAMED = re.compile(r"^- `(\w+)`", re.M)
 _SAVE_ERRORS = (ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError)
@@ -108,10 +106,9 @@ def check_export(llm: LanguageModel) -> None:
     with TemporaryDirectory(prefix="atu-export-") as name, _generation_config(llm) as dropped:
         folder = Path(name)
         if dropped:
-            logger.warning(
-                "The generation config of %s sets %s to no effect; the exported model leaves that out.",
-                llm.label,
-                ", ".join(dropped),
+            names = ", ".join(dropped)
+            notice(
+                f"The generation config of {llm.label} sets {names} to no effect; the exported model leaves that out."
             )
         try:
             if llm.provenance.get("quantization"):  # exported only when it has been made float32
