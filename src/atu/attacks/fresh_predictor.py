@@ -90,7 +90,7 @@ class FreshPredictor:
     def _mean(self) -> Float[Tensor, " d_enc"]:
         if not self.encoder.config.center:
             return torch.zeros(self.encoder.dim)
-        return self._windows.of_rows().mean(dim=0)
+        return self._windows.mean()
 
     def _embed(self, answers: Sequence[str]) -> Float[Tensor, "answers d_enc"]:
         config = self.encoder.config

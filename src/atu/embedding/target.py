@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from atu.embedding.encoder import TextEncoder
+from atu.embedding.windows import Windows
 from atu.records import Target
 
 
@@ -33,12 +34,14 @@ def center(embeddings: Float[Tensor, "*shape d_enc"], mean: Float[Tensor, " d_en
 
 
 def calibrated_threshold(
-    others: Float[Tensor, "windows d_enc"], concept: Float[Tensor, " d_enc"], percentile: float
+    others: Windows, mean: Float[Tensor, " d_enc"], concept: Float[Tensor, " d_enc"], percentile: float
 ) -> float:
     """tau below which text is no nearer to the concept than other people's text is.
 
     Args:
-        others: centred unit embeddings of true windows of texts about other concepts.
+        others: true windows of texts about other concepts; each position counts.
+        mean: mean embedding of the corpus, zeros where embeddings are not centred.
         percentile: 0..100; 95 leaves one innocent window in twenty above tau.
     """
-    return float(torch.quantile(others @ concept, percentile / 100.0))
+    cosines = others.scores(lambda embeddings: center(embeddings, mean) @ concept)
+    return float(torch.quantile(cosines, percentile / 100.0))

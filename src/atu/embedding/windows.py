@@ -20,6 +20,9 @@ from atu.errors import UserError
 from atu.models.rows import Row
 from atu.results.files import content_key
 
+_AT_ONCE = 16384
+"""Embeddings that are copied at once: of a large corpus all of them are gigabytes, which lie on disk."""
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -51,10 +54,20 @@ class Windows:
         assert other.embeddings is self.embeddings
         return Windows(self.embeddings, self.index + other.index)
 
-    def of_rows(self) -> Float[Tensor, "positions d_enc"]:
-        """The embeddings of every position that has a window, row by row."""
+    def scores(self, of: Callable[[Tensor], Tensor]) -> Float[Tensor, " positions"]:
+        """`of` the embedding of every position that has a window, row by row; it is called with some at a time."""
         index = torch.cat(self.index)
-        return self.embeddings[index[index >= 0]]
+        return torch.cat([of(part) for part in self.embeddings.split(_AT_ONCE)])[index[index >= 0]]
+
+    def mean(self, of: Callable[[Tensor], Tensor] = lambda embeddings: embeddings) -> Float[Tensor, " d_enc"]:
+        """Mean over all positions that have a window of `of` their embeddings, which is called with some at a time."""
+        index = torch.cat(self.index)
+        counts = torch.bincount(index[index >= 0], minlength=len(self.embeddings)).double()
+        total = torch.zeros(self.embeddings.shape[1], dtype=torch.float64)
+        for start in range(0, len(counts), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            total += counts[part] @ of(self.embeddings[part]).double()
+        return (total / counts.sum()).float()
 
 
 def window_starts(row: Row, token_starts: Sequence[int], k: int) -> list[int]:

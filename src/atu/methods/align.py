@@ -152,4 +152,4 @@ def judge_predictor(
 
 def best_constant(windows: Windows, mean: Float[Tensor, " d_enc"]) -> Float[Tensor, " d_enc"]:
     """The one vector that is nearest to all training windows: their mean direction."""
-    return torch.nn.functional.normalize(center(windows.of_rows(), mean).mean(dim=0), dim=0)
+    return torch.nn.functional.normalize(windows.mean(lambda embeddings: center(embeddings, mean)), dim=0)

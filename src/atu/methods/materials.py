@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from atu.embedding.encoder import TextEncoder
-from atu.embedding.target import calibrated_threshold, center, concept_embedding
+from atu.embedding.target import calibrated_threshold, concept_embedding
 from atu.embedding.windows import Windows, embed_windows
 from atu.errors import UserError
 from atu.methods.concept_tokens import (
@@ -260,10 +260,7 @@ def _concept(encoder: TextEncoder, target: Target, task: TaskConfig, windows: Se
     forget, retain = windows[0], windows[1]
     assert forget is not None
     assert retain is not None
-    others = retain.of_rows()
-    mean = torch.zeros(encoder.dim)
-    if encoder.config.center:
-        mean = torch.cat([forget.of_rows(), others]).mean(dim=0)
+    mean = forget.with_rows_of(retain).mean() if encoder.config.center else torch.zeros(encoder.dim)
     vector = concept_embedding(encoder, target, task.objective.target, mean)
-    tau = calibrated_threshold(center(others, mean), vector, task.objective.threshold_percentile)
+    tau = calibrated_threshold(retain, mean, vector, task.objective.threshold_percentile)
     return Concept(vector, mean, tau)
