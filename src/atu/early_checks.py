@@ -58,7 +58,7 @@ def check_run(config: RunConfig) -> None:
     target = benchmark.target(config.unlearning_target)
     root = Path(config.runs_dir) / config.name
     refuse_taken(root, to_mapping(config), may_differ=NOT_DEFINING)
-    if RunFolder(root=root).read_status().get("state") == "done":
+    if RunFolder(root=root).says_done:
         return  # only reported: the texts may be gone by now
     _check_verdict(config.data, target, probes)
     _check_texts(config, target)

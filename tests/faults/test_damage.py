@@ -20,6 +20,8 @@ from atu.run import run
 from atu.training.trainer import Trainer
 from atu.user_files import file_sha256
 
+from .conftest import Command
+
 STAGES = "task.stages=[{type: training, steps: 2}, {type: unlearning, steps: 2}, {type: unlearning, steps: 2}]"
 UNREAD = {".lock", "log.txt", "report.html"}
 """No run and no report is built on these."""
@@ -211,3 +213,13 @@ def test_the_record_of_a_stage_is_never_measured_on_the_model_of_a_later_one(
     shutil.copytree(kept, stage)
     run(config).close()
     assert weights_of(folder) == model
+
+
+def test_a_damaged_status_does_not_stop_the_command(command: Command, workplace: Workplace) -> None:
+    assert command(SHORT, "skip_initial_eval=true").code == 0
+    status = workplace.root / "runs" / "tiny" / "status.json"
+    status.write_text(status.read_text().replace("done", "dnne"))
+    outcome = command(SHORT, "skip_initial_eval=true")
+    assert outcome.code == 0
+    assert outcome.err.startswith(f"warning: {status} is damaged: its check does not fit what it holds.")
+    assert outcome.status["state"] == "done"

@@ -273,6 +273,14 @@ class RunFolder:
             return status | {"state": "interrupted", "message": _ABANDONED.format(**status)}
         return status
 
+    @property
+    def says_done(self) -> bool:
+        """Whether the status says that the run is through; one that is damaged says nothing."""
+        try:
+            return bool(self.read_status().get("state") == "done")
+        except DamagedError:
+            return False
+
     def is_done(self, *, sizes_only: bool = False) -> bool:
         """Whether the run is through and what it made is there, whole; what is wrong is told.
 
