@@ -159,16 +159,7 @@ def test_help_takes_options_from_a_folder_of_the_user(tmp_path: Path) -> None:
             "value, or quote it twice, unlearning_target=\"'10_Prince_Harry,_Duke_of_Sussex'\", when the "
             "comma belongs to the value.",
         ),
-        (
-            "unlearning_target=a(b",
-            "Cannot read 'unlearning_target=a(b': write key=value, and quote a value with special characters "
-            "twice, as in unlearning_target=\"'a, b'\".",
-        ),
-        (
-            "seed",
-            "Cannot read 'seed': write key=value, and quote a value with special characters twice, "
-            "as in unlearning_target=\"'a, b'\".",
-        ),
+        ("seed", "Cannot read 'seed': write key=value, such as seed=1 or unlearning_target=Japan."),
         ("pre_trained_llm=./no/folder", "There is no model folder no/folder."),
         ("devices=0", "devices must be auto or at least 1, not 0."),
     ],

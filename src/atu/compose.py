@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from atu.composition_errors import explain
+from atu.composition_errors import explained
 from atu.config import RunConfig, load
 from atu.config_dir import config_dir
 from atu.overrides import complete
@@ -17,12 +17,8 @@ def compose_run(arguments: Sequence[str]) -> RunConfig:
         UserError: an override that Hydra or the checks of the config refuse.
     """
     import hydra
-    from hydra.errors import HydraException
 
     folder = config_dir()
-    arguments = complete(arguments)
-    try:
-        with hydra.initialize_config_dir(str(folder), version_base="1.3"):
-            return load(hydra.compose("train", overrides=arguments))
-    except HydraException as error:
-        raise explain(error, folder, arguments) from error
+    completed = complete(arguments)
+    with explained(folder, arguments), hydra.initialize_config_dir(str(folder), version_base="1.3"):
+        return load(hydra.compose("train", overrides=completed))

@@ -4,11 +4,33 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from atu.errors import UserError, did_you_mean
+from atu.overrides import quoted_for_shell
+
+
+@contextmanager
+def explained(folder: Path, arguments: Sequence[str]) -> Iterator[None]:
+    """Raise what Hydra refuses inside of the block as a UserError; see `explain`."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        yield
+    except UserError:
+        raise
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(error, folder, arguments) from error
+    except Exception as error:
+        # Hydra raises any kind where it is told something odd, such as task=3.
+        source = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+        if not {"hydra", "omegaconf"} & set(source.parts):
+            raise
+        raise UserError(f"Hydra cannot make a config of this command line: {error}. See --help.") from error
 
 
 def explain(error: Exception, folder: Path, arguments: Sequence[str]) -> UserError:
@@ -17,19 +39,16 @@ def explain(error: Exception, folder: Path, arguments: Sequence[str]) -> UserErr
     Args:
         error: what Hydra raised while it composed the config.
         folder: the config folder, searched for the nearest key.
-        arguments: the command line; the groups it chooses decide which keys there are.
+        arguments: the command line as it was given; the groups it chooses decide which keys there are.
     """
     from hydra.errors import MissingConfigException, OverrideParseException
 
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
-        return UserError(f"There is no {group} '{option}'.{did_you_mean(option, error.options)}")
+        return UserError(f"There is no {group or 'config'} '{option}'.{did_you_mean(option, error.options)}")
     if isinstance(error, OverrideParseException):
-        return UserError(
-            f"Cannot read '{error.override}': write key=value, and quote a value with special characters "
-            f"twice, as in unlearning_target=\"'a, b'\"."
-        )
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return UserError(f"Cannot read '{error.override}': write key=value.")
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     if match := re.match(r"Could not override '(.+?)'", lines[0]):
         key = match[1].lstrip("+")
         known = _known_keys(folder, arguments, key)
@@ -41,9 +60,11 @@ def explain(error: Exception, folder: Path, arguments: Sequence[str]) -> UserErr
         return UserError(f"There is no key '{key}'.{nearest_key(key, known)}")
     if match := re.match(r"Ambiguous value for argument '\+*(.+?)=(.*)'", lines[0]):
         key, value = match.groups()
+        given = [text.partition("=")[2] for text in arguments if text.partition("=")[0].lstrip("+") == key]
+        value = given[-1] if given else value
         return UserError(
             f"'{key}={value}' has a comma: add -m to run once for each value, or quote it twice, "
-            f"{key}=\"'{value}'\", when the comma belongs to the value."
+            f"{quoted_for_shell(key, value)}, when the comma belongs to the value."
         )
     cause = str(error.__cause__ or "").partition("\n")[0]
     return UserError(" ".join([*lines, cause]).strip())

@@ -201,6 +201,18 @@ def field_keys(cls: type = RunConfig, prefix: str = "") -> list[str]:
     return keys
 
 
+def text_keys(cls: type = RunConfig, prefix: str = "") -> frozenset[str]:
+    """The keys of `field_keys` that take a text, or null, and nothing else."""
+    hints = get_type_hints(cls)
+    own = {f"{prefix}{name}" for name, hint in hints.items() if hint in (str, str | None)}
+    inner = [
+        text_keys(hint, f"{prefix}{name}.")
+        for name, hint in hints.items()
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type)
+    ]
+    return frozenset(own.union(*inner))
+
+
 def with_defaults(cfg: DictConfig) -> dict[str, Any]:
     """A composed config as nested dicts, with the keys that no yaml lists at the defaults of the dataclasses.
 

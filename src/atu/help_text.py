@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf, open_dict
 
-from atu.composition_errors import explain
+from atu.composition_errors import explained
 from atu.config import with_defaults
 from atu.config_dir import config_dir
 
@@ -23,18 +23,14 @@ def help_text(arguments: Sequence[str]) -> str:
     """
     from hydra import compose, initialize_config_dir
     from hydra._internal.utils import get_args_parser
-    from hydra.errors import HydraException
 
     given = get_args_parser().parse_args(list(arguments))
     folder = config_dir()
     overrides = list(given.overrides)
     if given.config_dir is not None:
         overrides.append(f"hydra.searchpath=[file://{given.config_dir}]")
-    try:
-        with initialize_config_dir(str(folder), version_base="1.3"):
-            cfg = compose(given.config_name or "train", overrides, return_hydra_config=True)
-    except HydraException as error:
-        raise explain(error, folder, arguments) from error
+    with explained(folder, arguments), initialize_config_dir(str(folder), version_base="1.3"):
+        cfg = compose(given.config_name or "train", overrides, return_hydra_config=True)
     template = string.Template(cfg.hydra.help.template)
     with open_dict(cfg):
         del cfg["hydra"]

@@ -81,22 +81,19 @@ def _run(cfg: DictConfig) -> None:
 
 def _run_hydra(arguments: Sequence[str]) -> None:
     import hydra
-    from hydra.errors import HydraException
 
-    from atu.composition_errors import explain
+    from atu.composition_errors import explained
     from atu.config_dir import config_dir
     from atu.overrides import complete
 
     folder = config_dir()
-    arguments = complete(arguments)
+    completed = complete(arguments)
     if {"-h", "--help"} & set(arguments):
         from atu.help_text import help_text
 
-        print(help_text(arguments))
+        print(help_text(completed))
         return
-    sys.argv = [sys.argv[0], *arguments]
+    sys.argv = [sys.argv[0], *completed]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # leaves exceptions to us; Hydra would print them over many lines
-    try:
+    with explained(folder, arguments):
         hydra.main(version_base="1.3", config_path=str(folder), config_name="train")(job)()
-    except HydraException as error:
-        raise explain(error, folder, arguments) from error

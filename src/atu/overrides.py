@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import re
+import shlex
 from collections.abc import Sequence
+from functools import cache
+from typing import NoReturn
 
-from atu.config import field_keys
+from atu.config import field_keys, text_keys
+from atu.errors import UserError, did_you_mean
 from atu.models.resolve import resolve_model
 
 _MAPPINGS = ("pre_trained_llm.chat_template_kwargs",)
 """Keys whose own keys are the user's to name."""
+_NICKNAMES = {
+    "target": "unlearning_target",
+    "model": "pre_trained_llm",
+    "llm": "pre_trained_llm",
+    "encoder": "text_encoder",
+    "method": "task",
+    "output_dir": "runs_dir",
+    "out": "runs_dir",
+}
+"""What other programs, and other commands of this one, call a key."""
+_ONE_OF = ("run", "multirun", "cfg", "info", "shell_completion")
+_QUOTED = re.compile(r"""(["']).*\1""", re.DOTALL)
+_MAX_LENGTH = 10_000
+"""Hydra reads about 2,000 characters a second."""
+_UNSAFE_IN_SHELL = set('"$`\\!')
 
 
 def complete(arguments: Sequence[str]) -> list[str]:
@@ -19,11 +39,13 @@ def complete(arguments: Sequence[str]) -> list[str]:
     - Flags and overrides may stand in any order: the overrides go to the end.
     - A key that no yaml lists may still be set, since the dataclasses know it: `text_encoder.revision=...`
       becomes `++text_encoder.revision=...`.
-    - A value with letters that Hydra's grammar does not know (`unlearning_target=24_Beyoncé`, `=鲁迅`) needs no quotes.
     - `pre_trained_llm=` takes a folder or a hub id beside the names of its group.
+    - The text of a key that takes nothing but a text need not be quoted for Hydra (`name=2024`, `exp=it's`), nor one
+      with letters that its grammar does not know (`unlearning_target=24_Beyoncé`, `=鲁迅`).
 
     Raises:
-        UserError: `pre_trained_llm=` names a folder that holds no model.
+        UserError: a flag that does not exist, or a value that Hydra cannot read; `pre_trained_llm=` names a folder that
+            holds no model.
     """
     known = {key for key in field_keys() if "." in key}
     flags: list[str] = []
@@ -33,21 +55,128 @@ def complete(arguments: Sequence[str]) -> list[str]:
         key, is_override, value = argument.partition("=")
         if argument.startswith("-") or not (is_override or argument.startswith("~")):
             flags.append(argument)
-        elif key == "pre_trained_llm" and "/" in value and "," not in value:
-            models += _model_overrides(value)
-        else:
-            argument = f"{key}={_quoted(value)}" if is_override else argument
-            is_known = key in known or any(key.startswith(f"{mapping}.") for mapping in _MAPPINGS)
-            overrides.append(f"++{argument}" if is_known else argument)
+            continue
+        if key == "pre_trained_llm" and "/" in value and ("," not in value or _QUOTED.fullmatch(value)):
+            models += _model_overrides(value[1:-1] if _QUOTED.fullmatch(value) else value)
+            continue
+        argument = _readable(argument)
+        is_known = key in known or any(key.startswith(f"{mapping}.") for mapping in _MAPPINGS)
+        overrides.append(f"++{argument}" if is_known else argument)
+    _check_flags(flags)
+    if flags and flags[-1] in ("--info", "-i"):  # else it takes the first override for its value
+        flags[-1] = "--info=all"
     # The whole model first, as Hydra does with a group: a key of it counts wherever it stands.
     return [*flags, *models, *overrides]
 
 
-def _quoted(value: str) -> str:
-    """A value, or several parted by commas, in quotes where a letter is none of Hydra's; a list or mapping stays."""
-    if value.isascii() or any(c in value for c in "'\"[]{}()$="):
-        return value
-    return ",".join(part if part.isascii() else _as_override(part) for part in value.split(","))
+def quoted_for_shell(key: str, value: str) -> str:
+    """`key=value` as it can be pasted into a shell, the value one text for Hydra."""
+    quoted = _as_override(value)
+    if _UNSAFE_IN_SHELL & set(quoted) or not quoted.isprintable():
+        return shlex.quote(f"{key}={quoted}")
+    return f'{key}="{quoted}"'
+
+
+def _readable(argument: str) -> str:
+    """An override that Hydra can read, its text quoted where it must be.
+
+    Raises:
+        UserError: Hydra cannot read it.
+    """
+    key, is_override, value = argument.partition("=")
+    name = key.lstrip("+")
+    if len(argument) > _MAX_LENGTH:
+        raise UserError(
+            f"'{argument[:60]}...' is longer than {_MAX_LENGTH:,} characters, which is the most that is read."
+        )
+    takes_text = name in text_keys()
+    if _can_read(argument, takes_text=takes_text):
+        return argument
+    if (
+        is_override
+        and (takes_text or not value.isascii())
+        and not _QUOTED.fullmatch(value)
+        and value[:1] not in ("[", "{")
+    ):
+        # With a comma it may be several texts, of a sweep.
+        quoted = ",".join(map(_quoted_part, value.split(","))) if "," in value else _as_override(value)
+        if _can_read(f"{key}={quoted}", takes_text=True):
+            return f"{key}={quoted}"
+    if is_override and value.startswith("[") and value.endswith("]"):
+        quoted = f"[{','.join(_quoted_part(part.strip()) for part in value[1:-1].split(','))}]"
+        if _can_read(f"{key}={quoted}", takes_text=False):
+            return f"{key}={quoted}"
+    hint = quoted_for_shell(key, value[1:-1] if _QUOTED.fullmatch(value) else value)
+    more = f", as in {hint}" if is_override and len(hint) < 300 else ""
+    raise UserError(
+        f"Cannot read '{argument[:300]}': write key=value, and quote a value with special characters twice{more}."
+    )
+
+
+def _quoted_part(text: str) -> str:
+    """One of several texts with commas between them."""
+    return text if _can_read(f"x={text}", takes_text=True) or _QUOTED.fullmatch(text) else _as_override(text)
+
+
+@cache
+def _can_read(argument: str, *, takes_text: bool) -> bool:
+    """Whether Hydra can read an override; where a text is wanted, as one, or as several of a sweep."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    try:
+        override = OverridesParser.create().parse_override(argument)
+    except Exception:  # of half a dozen kinds, from its grammar and from what that calls
+        return False
+    if not takes_text or override.is_sweep_override():
+        return True
+    value = override.value()
+    return value is None or not isinstance(value, bool | int | float)
+
+
+def _check_flags(flags: Sequence[str]) -> None:
+    """Refuse what Hydra's own parser would answer with a page of usage, or with a traceback.
+
+    Raises:
+        UserError: no such flag, one without its value, or two that exclude each other.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]
+    parser.allow_abbrev = False
+    for place, flag in enumerate(flags):
+        name = flag.partition("=")[0]
+        if name.startswith("-") and name not in parser._option_string_actions and flag != "--":
+            raise UserError(_unknown_flag(flag, flags[place + 1 : place + 2], parser))
+    given = parser.parse_args(list(flags))
+    for word in given.overrides:
+        raise UserError(f"Cannot read '{word[:300]}': write key=value, such as seed=1 or unlearning_target=Japan.")
+    chosen = [name for name in _ONE_OF if getattr(given, name)]
+    if len(chosen) > 1:
+        raise UserError(f"--{chosen[0]} and --{chosen[1].replace('_', '-')} exclude each other: give one of them.")
+    if given.resolve and not (given.cfg or given.help):
+        raise UserError("--resolve belongs to --cfg: write --cfg job --resolve.")
+    if given.experimental_rerun is not None:
+        raise UserError("--experimental-rerun opens a pickle, which can run code: it is not supported.")
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UserError(f"{message}. See --help.")
+
+
+def _unknown_flag(flag: str, following: Sequence[str], parser: argparse.ArgumentParser) -> str:
+    """What to say to `--seed 1`, `--seed=1`, `--target Japan` and `--wrong`."""
+    name, has_value, value = flag.lstrip("-").partition("=")
+    key = name.replace("-", "_")
+    key = _NICKNAMES.get(key, key)
+    if key in field_keys():
+        if not has_value:
+            value = following[0] if following and not following[0].startswith("-") else "VALUE"
+        plain = f"{key}={value}"
+        is_plain = bool(re.fullmatch(r"[\w./=-]+", plain, re.ASCII))
+        return f"There is no flag '{flag[:60]}': write {plain if is_plain else quoted_for_shell(key, value)[:200]}."
+    known = [option for option in parser._option_string_actions if option.startswith("--")]
+    return f"There is no flag '{flag[:60]}'.{did_you_mean(flag, known)}"
 
 
 def _model_overrides(model: str) -> list[str]:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
+
+from atu.errors import UserError
+
+_MAX_JOBS = 10_000
 
 
 class AtuSweeper(BasicSweeper):
@@ -17,6 +23,7 @@ class AtuSweeper(BasicSweeper):
 
         Raises:
             SystemExit: a job failed.
+            UserError: there is none, or more than `_MAX_JOBS`.
         """
         from atu.sweep.sweep import run_sweep  # Hydra imports this module at every start
 
@@ -29,5 +36,17 @@ class AtuSweeper(BasicSweeper):
             return loader.load_sweep_config(master, list(overrides))
 
         overrides = OverridesParser.create(config_loader=loader).parse_overrides([*self._parse_config(), *arguments])
+        _check_count(overrides)
         batches = self.split_arguments(overrides, self.max_batch_size)
         run_sweep(batches, compose, master, self.launcher)
+
+
+def _check_count(overrides: Sequence[Override]) -> None:
+    count = 1
+    for override in overrides:
+        if override.is_sweep_override():
+            count *= sum(1 for _ in islice(override.sweep_string_iterator(), _MAX_JOBS + 1))
+    if not count:
+        raise UserError("This sweep has no jobs: one of its keys has no values.")
+    if count > _MAX_JOBS:
+        raise UserError(f"This sweep has more than {_MAX_JOBS:,} jobs: give fewer values.")
