@@ -439,11 +439,11 @@ def test_the_date_that_templates_write_is_kept_with_the_run_and_defines_it() -> 
 
 
 def test_flags_may_stand_between_overrides() -> None:
-    assert complete(["seed=1,2", "-m", "exp=a", "--cfg", "job"]) == [
-        "-m",
+    assert complete(["seed=1", "--resolve", "exp=a", "--cfg", "job"]) == [
+        "--resolve",
         "--cfg",
         "job",
-        "seed=1,2",
+        "seed=1",
         "exp=a",
     ]
 

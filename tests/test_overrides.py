@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -66,10 +67,7 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters="\0,$"), min_siz
 @example("-5")
 def test_a_text_need_not_be_quoted_for_hydra(text: str) -> None:
     argument = complete([f"exp={text}"])[0]
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    value = OverridesParser.create().parse_override(argument).value()
-    assert str(getattr(value, "text", value)) == text.strip(" \t")
+    assert OverridesParser.create().parse_override(argument).value() == text.strip(" \t")
 
 
 def test_texts_reach_the_config_as_they_are() -> None:
@@ -97,7 +95,5 @@ def test_several_texts_of_a_sweep_are_quoted_one_by_one() -> None:
 def test_a_hint_works_when_it_is_pasted(text: str) -> None:
     line = f"printf %s {quoted_for_shell('unlearning_target', text)}"
     pasted = subprocess.run(["bash", "-c", line], capture_output=True, check=True).stdout.decode()
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
     (argument,) = complete([pasted])
-    assert OverridesParser.create().parse_override(argument).value().text == text
+    assert OverridesParser.create().parse_override(argument).value() == text

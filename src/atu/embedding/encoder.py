@@ -9,13 +9,14 @@ from pathlib import Path
 import torch
 from huggingface_hub import snapshot_download
 from jaxtyping import Float
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from atu.embedding.config import EncoderConfig, TokenForm
 from atu.embedding.resolve import WHAT_TO_DO, local_encoder
 from atu.errors import UserError
+from atu.models.contents import check_contents
+from atu.models.foreign import check_tensors, reading
 from atu.models.packaged import assemble_encoder
 from atu.results.files import content_key
 from atu.user_files import file_sha256
@@ -117,23 +118,16 @@ def load_encoder(config: EncoderConfig, *, device: str) -> TextEncoder:
         UserError: it cannot be found, is damaged or incomplete, or its tokenizer gives no character offsets.
     """
     folder = _locate(config)
-    try:
+    check_contents(folder)
+    with reading(lambda said: f"text_encoder '{config.name}' cannot be loaded from {folder}: {said}. {WHAT_TO_DO}"):
         model, report = AutoModel.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+            folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True
         )
         tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (ImportError, KeyError, OSError, RuntimeError, SafetensorError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(
-            f"text_encoder '{config.name}' cannot be loaded from {folder}: {reason.rstrip('.')}. {WHAT_TO_DO}"
-        ) from error
     # The pooler is not read, and many encoders come without one.
-    missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
-    if missing:  # transformers would fill them with random numbers
-        raise UserError(
-            f"text_encoder '{config.name}' in {folder} is incomplete: {len(missing)} tensors are missing, such as "
-            f"{missing[0]}."
-        )
+    check_tensors(
+        f"The weights of text_encoder '{config.name}' in {folder}", report, spare=lambda name: "pooler" in name
+    )
     if not tokenizer.is_fast:
         raise UserError(f"text_encoder '{config.name}' has no fast tokenizer, so windows can't be placed.")
     model.requires_grad_(False).eval().to(device)

@@ -14,7 +14,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, 
 
 from atu.errors import UserError
 from atu.models.config import DtypeName
+from atu.models.foreign import reading
 from atu.models.language_model import find_end_ids
+from atu.user_files import open_regular, shown
 
 logger = logging.getLogger(__name__)
 
@@ -25,19 +27,20 @@ def convert_gguf(gguf: Path, folder: Path, *, storage_dtype: DtypeName) -> None:
     Raises UserError when the file cannot be read, its architecture is unknown or the disk is full.
     """
     logger.info("Converting %s to safetensors (once)", gguf.name)
-    try:
-        with _parsed_once():
-            model = AutoModelForCausalLM.from_pretrained(
-                gguf.parent,
-                gguf_file=gguf.name,
-                # float32 even for bfloat16 storage: dequantising in bfloat16 would round every product twice.
-                dtype=torch.float32,
-                # transformers refuses to save a model whose weights stayed packed.
-                quantization_config=GgufConfig(dequantize=True),
-            )
-            tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    except (AttributeError, ImportError, KeyError, OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"The GGUF file {gguf.name} cannot be read: {error}") from error
+    with open_regular(gguf) as file:
+        if file.read(4) != b"GGUF":
+            raise UserError(f"{shown(gguf)} is no GGUF file, or a damaged one: it does not begin with GGUF.")
+    said = "The GGUF file {} cannot be read, it may be cut: {}."
+    with reading(lambda why: said.format(shown(gguf), why)), _parsed_once():
+        model = AutoModelForCausalLM.from_pretrained(
+            gguf.parent,
+            gguf_file=gguf.name,
+            # float32 even for bfloat16 storage: dequantising in bfloat16 would round every product twice.
+            dtype=torch.float32,
+            # transformers refuses to save a model whose weights stayed packed.
+            quantization_config=GgufConfig(dequantize=True),
+        )
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     # The file's own generation config is thin, and marked as derived from the model config.
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,

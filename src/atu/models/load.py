@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import hf_hub_download, snapshot_download
-from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -23,6 +22,8 @@ from transformers.utils import logging as transformers_logging
 from atu.errors import UserError
 from atu.models.chat_template import ChatSettings
 from atu.models.config import ModelConfig
+from atu.models.contents import check_contents
+from atu.models.foreign import check_tensors, first_line, reading
 from atu.models.gguf import convert_gguf
 from atu.models.hook import check_output_head
 from atu.models.language_model import LanguageModel, wrap
@@ -37,7 +38,6 @@ logger = logging.getLogger(__name__)
 # Top-level files only: some repositories hold a second copy of the weights in a subfolder.
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
 _EDITED = f"Get it again; if the change is meant, delete {DIGESTS_NAME} there."
-_LOAD_ERRORS = (ImportError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _locate_on_hub(config: ModelConfig) -> _Located:
         folder = _download_snapshot(config.model_name, config.revision, code=config.trust_remote_code)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"'{config.model_name}' is neither a model folder nor can it be had from the hub: {_first_line(error)}"
+            f"'{config.model_name}' is neither a model folder nor can it be had from the hub: {first_line(error)}."
         ) from error
     commit = _warn_if_unpinned(config, folder)
     check_model_folder(folder)
@@ -161,7 +161,7 @@ def _load_model(folder: Path, config: ModelConfig, device: str) -> PreTrainedMod
     if config.quantization != "none":  # must be on its device already while it is quantised
         quantization = quantization_config(config.quantization, dtype=dtype)
         extra = {"quantization_config": quantization, "device_map": {"": device}}
-    try:
+    with reading(lambda said: _explain(said, config, folder)):
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
@@ -169,16 +169,10 @@ def _load_model(folder: Path, config: ModelConfig, device: str) -> PreTrainedMod
             use_safetensors=True,
             trust_remote_code=config.trust_remote_code,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
             **extra,
         )
-    except _LOAD_ERRORS as error:
-        raise _explain(error, config, folder) from error
-    missing = sorted(report["missing_keys"])
-    if missing:  # transformers would fill them with random numbers
-        raise UserError(
-            f"The weights of '{config.name}' in {folder} are incomplete: {len(missing)} tensors are missing, "
-            f"such as {missing[0]}."
-        )
+    check_tensors(f"The weights of '{config.name}' in {folder}", report)
     if config.quantization == "nf4":
         keep_gradients(model)
     return model.eval() if extra else model.to(device).eval()
@@ -189,48 +183,39 @@ def _check_generation_config(folder: Path) -> None:
     path = folder / "generation_config.json"
     if not path.is_file():
         return
-    ends = read_json_object(path).get("eos_token_id")
+    ends = read_json_object(path, is_foreign=True).get("eos_token_id")
     if not all(type(end) is int for end in (ends if isinstance(ends, list) else [0 if ends is None else ends])):
         raise UserError(f"{path}: eos_token_id must be a token id or a list of them, not {str(ends)[:60]!r}.")
-    try:
+    with reading(lambda said: f"{path} is no generation config: {said}."):
         GenerationConfig.from_pretrained(folder)
-    except _LOAD_ERRORS as error:
-        raise UserError(f"{path} is no generation config: {_first_line(error)}") from error
 
 
 def _load_tokenizer(folder: Path, config: ModelConfig) -> PreTrainedTokenizerBase:
     source = folder
-    try:
+    with reading(lambda said: f"The tokenizer of '{config.name}' cannot be loaded from {source}: {said}."):
         if config.tokenizer_name:
             source = Path(config.tokenizer_name).expanduser()
             if not source.is_dir():
                 source = _download_snapshot(config.tokenizer_name, None, code=config.trust_remote_code)
+            check_contents(source)
         return AutoTokenizer.from_pretrained(source, trust_remote_code=config.trust_remote_code)
-    except _LOAD_ERRORS as error:
-        raise UserError(
-            f"The tokenizer of '{config.name}' cannot be loaded from {source}: {_first_line(error)}"
-        ) from error
 
 
-def _explain(error: Exception, config: ModelConfig, folder: Path) -> UserError:
-    if "trust_remote_code" in str(error):
-        return UserError(
+def _explain(said: str, config: ModelConfig, folder: Path) -> str:
+    if "trust_remote_code" in said:
+        return (
             f"'{config.name}' comes with Python code of its own, which is not run. If you trust "
             f"{config.model_name}, set pre_trained_llm.trust_remote_code=true."
         )
-    if "does not support an attention implementation" in str(error):
-        return UserError(
+    if "does not support an attention implementation" in said:
+        return (
             f"'{config.name}' cannot be loaded with pre_trained_llm.attn_implementation={config.attn_implementation}: "
             "its architecture has none of that kind. Set it to eager."
         )
-    return UserError(f"'{config.name}' cannot be loaded from {folder}: {_first_line(error)}")
+    return f"'{config.name}' cannot be loaded from {folder}: {said}."
 
 
 def _weights_sha256(folder: Path) -> str:
     """Checksum of the single weights file; of the list of checksums when there are several."""
     sums = [file_sha256(path) for path in sorted(folder.glob("*.safetensors"))]
     return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

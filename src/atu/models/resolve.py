@@ -11,8 +11,9 @@ import yaml
 from atu.config_dir import config_dir
 from atu.errors import UserError, did_you_mean
 from atu.models.config import CHAT_NOTE, ModelConfig
+from atu.models.contents import check_contents, shard_names
 from atu.typed import from_mapping
-from atu.user_files import read_json, read_json_object
+from atu.user_files import read_json_object
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -55,9 +56,10 @@ def check_model_folder(folder: Path) -> None:
         raise UserError(f"{folder} is a LoRA adapter, not a model. Merge it into its base model first.")
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is no model folder: config.json is missing.")
+    check_contents(folder)
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        shards = set(read_json(index)["weight_map"].values())
+        shards = shard_names(index)
         missing = sorted(shard for shard in shards if not (folder / shard).is_file())
         if missing:
             raise UserError(f"{folder} lacks {len(missing)} of {len(shards)} weight files: {missing[0]}.")

@@ -1,0 +1,97 @@
+"""What lies in a model folder, checked before a library opens it: kinds of files, sizes, names. No torch here."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from atu.errors import UserError
+from atu.user_files import open_regular, read_json_object, shown
+
+_SMALL_BYTES = 1 << 24
+"""Most that a config has; an index of weights may be larger."""
+_SUFFIXES = (".json", ".safetensors", ".jinja", ".model", ".txt", ".py", ".gguf")
+_OBJECTS = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "tokenizer.json",
+)
+_COUNTS = {
+    "num_hidden_layers": 10_000,
+    "n_layer": 10_000,
+    "n_layers": 10_000,
+    "num_layers": 10_000,
+    "num_attention_heads": 100_000,
+    "n_head": 100_000,
+    "num_key_value_heads": 100_000,
+    "head_dim": 1_000_000,
+    "hidden_size": 1_000_000,
+    "n_embd": 1_000_000,
+    "d_model": 1_000_000,
+    "intermediate_size": 10_000_000,
+    "vocab_size": 100_000_000,
+    "max_position_embeddings": 1_000_000_000,
+    "n_positions": 1_000_000_000,
+}
+"""Keys of config.json that count something, under the names that architectures have for it, and the most they say."""
+
+
+def check_contents(folder: Path) -> None:
+    """See that the files of a folder with config.json are what their names say.
+
+    Raises:
+        UserError: a pipe, device or folder under the name of a file; JSON that is broken or of another kind; sizes that
+            no model has.
+    """
+    for path in sorted(folder.iterdir()):
+        if path.suffix in _SUFFIXES and not stat.S_ISDIR(_mode(path)):
+            with open_regular(path):
+                pass
+        elif path.name in _OBJECTS or path.suffix == ".safetensors":
+            raise UserError(f"{shown(path)} is a folder, not a file. Give a file.")
+    for name in _OBJECTS:
+        if (folder / name).exists():
+            limit = 1 << 28 if name == "tokenizer.json" else _SMALL_BYTES
+            value = read_json_object(folder / name, is_foreign=True, limit=limit)
+            if name == "config.json":
+                _check_sizes(value, folder / name)
+
+
+def shard_names(index: Path) -> set[str]:
+    """The weight files that model.safetensors.index.json names, all of them names of files beside it.
+
+    Raises:
+        UserError: it is no index, or it names a file elsewhere.
+    """
+    weight_map = read_json_object(index, is_foreign=True).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise UserError(f"{shown(index)}: 'weight_map' must say which file each tensor lies in. Get the model again.")
+    for tensor, name in weight_map.items():
+        if not isinstance(name, str) or "/" in name or "\\" in name or name.startswith("."):
+            raise UserError(
+                f"{shown(index)}: 'weight_map' says that {str(tensor)[:60]} lies in {str(name)[:60]!r}, which is no "
+                "name of a file beside it."
+            )
+    return set(weight_map.values())
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except OSError as error:  # a link that leads nowhere
+        raise UserError(f"Cannot read {shown(path)}: {error.strerror}.") from error
+
+
+def _check_sizes(config: Mapping[str, Any], path: Path) -> None:
+    """Of a model of several parts, the sizes of each."""
+    for key, value in config.items():
+        if isinstance(value, dict) and key.endswith("config"):
+            _check_sizes(value, path)
+        elif key in _COUNTS and value is not None and not isinstance(value, list):  # a list has one for each layer
+            most = _COUNTS[key]
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+                raise UserError(f"{shown(path)}: {key} must be a whole number in 1..{most:,}, not {str(value)[:60]!r}.")

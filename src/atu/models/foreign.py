@@ -1,0 +1,83 @@
+"""Files of other programs in the hands of the libraries that read them: what these raise and say, as one line."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from transformers.utils import logging as transformers_logging
+
+from atu.errors import UserError
+from atu.guard import is_out_of_memory
+from atu.results.notices import notice
+
+
+@contextmanager
+def reading(explain: Callable[[str], str]) -> Iterator[None]:
+    """Turn whatever a library raises on a file into a UserError; the pages that transformers logs are left out.
+
+    Args:
+        explain: from the first line of what the library says to the message.
+
+    Raises:
+        UserError: in place of any error but that memory ran out.
+    """
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise UserError(explain(first_line(error))) from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+
+
+def check_tensors(what: str, report: Mapping[str, Any], *, spare: Callable[[str], bool] | None = None) -> None:
+    """Refuse weights that are not those of their config; transformers would fill the gaps with random numbers.
+
+    Args:
+        what: begins the message, such as "The weights of 'a' in b".
+        report: the loading info of `from_pretrained` with `ignore_mismatched_sizes`.
+        spare: tells tensors that may be missing, and lets those pass in silence that no part of the model reads.
+
+    Raises:
+        UserError: a tensor is missing, or has another shape; the first is named.
+    """
+    missing = sorted(key for key in report["missing_keys"] if spare is None or not spare(key))
+    if missing:
+        raise UserError(f"{what} are incomplete: {_count(missing)} missing, such as {missing[0]}.")
+    mismatched = sorted(report["mismatched_keys"])
+    if mismatched:
+        name, found, wanted = mismatched[0][:3]
+        raise UserError(
+            f"{what} do not belong to config.json: {_count(mismatched)} of another shape, such as {name}, which has "
+            f"{_shape(found)} where the config says {_shape(wanted)}."
+        )
+    unread = sorted(report["unexpected_keys"])
+    if unread and spare is None:
+        notice(f"{what}: {_count(unread)} not read, such as {unread[0]}; config.json has no place for it.")
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without the full stop; its kind where that alone says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    # transformers' checks of a config say in the second line what is wrong, and with what.
+    said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    said = said if " " in said else f"{type(error).__name__}: {said}"
+    return said[:300].rstrip(".")
+
+
+def _count(tensors: Collection[Any]) -> str:
+    return "1 tensor is" if len(tensors) == 1 else f"{len(tensors)} tensors are"
+
+
+def _shape(shape: Any) -> str:
+    return "x".join(map(str, shape))
