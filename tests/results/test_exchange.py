@@ -117,7 +117,18 @@ def test_folders_and_file_give_the_same_tables(
         ({"a": 3}, "must hold an object"),
         ({"a": {}}, "no 'metrics' and no 'stages'"),
         ({"a": {"metric": {}}}, "there is no key 'metric'. Did you mean 'metrics'?"),
-        ({"a": {"metrics": []}}, "'metrics' and 'config' must be objects"),
+        ({"a": {"metrics": []}}, "'metrics', 'config' and 'run_config' must be objects"),
+        ({"a": {**entry(forget__fb=1), "config": 3}}, "'metrics', 'config' and 'run_config' must be objects"),
+        ({"a": {**entry(forget__fb=1), "run_config": []}}, "'metrics', 'config' and 'run_config' must be objects"),
+        ('{"a": {"metrics": {"forget/fb": ' + "9" * 400 + "}}}", "a number of 400 digits; at most 19 are read"),
+        ('{"a": {"metrics": {"forget/fb": 1e999}}}', "the number 1e999 is too large"),
+        ({"a\nb": entry(forget__fb=1)}, 'a run must have a name of one line, not "a\\nb"'),
+        ({"": entry(forget__fb=1)}, 'a run must have a name of one line, not ""'),
+        *(
+            ({"a": {**entry(forget__fb=1), "config": {key: value}}}, f"{key} must be a text of one line, not ")
+            for key in ("method", "target", "model", "state")
+            for value in ("x\ny", 3, ["a"], None)
+        ),
         ({"a": entry(forget__fbb=1)}, "there is no metric 'forget/fbb'. Did you mean 'forget/fb'?"),
         ({"a": entry(forget__fb="36.3")}, "the metric 'forget/fb' must be a number, or null for a gap, not \"36.3\""),
         ({"a": entry(forget__fb=True)}, "must be a number, or null for a gap, not true"),
@@ -135,6 +146,18 @@ def test_a_wrong_file_is_refused_in_one_line(value: Any, message: str, tmp_path:
     assert message in str(error.value)
     assert str(error.value).startswith(str(path))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("part", ["task", "data"])
+@pytest.mark.parametrize("value", [None, 3, "x", [], {"objective": 3, "training_module": []}])
+def test_a_config_of_another_form_has_no_hook_layer(tmp_path: Path, part: str, value: Any) -> None:
+    path = write_runs([record(points((80, 90), (20, 60)))], tmp_path / "r.json")
+    entries = json.loads(path.read_text())
+    entries["unlearning_atu-Japan-seed0"]["run_config"][part] = value
+    runs = read_runs(written(path, entries))
+    rule = Rule(kind="last")
+    study = build_study(Collection(runs=tuple(runs)), rule=rule, scoring="corrected", names={})
+    assert comparison_csv(run_table(study)).count("\n") == 2
 
 
 def test_a_number_changed_beside_its_stage_is_refused(tmp_path: Path) -> None:

@@ -81,27 +81,34 @@ def states_scoring(run: RunRecord) -> bool:
 
 def _run(name: str, entry: Mapping[str, Any], path: Path) -> RunRecord:
     where = f"{path}, '{name}'"
+    if not name.isprintable() or not name.strip():
+        raise UserError(f"{path}: a run must have a name of one line, not {json.dumps(name)[:60]}.")
     for key in entry:
         if key not in _KEYS:
             raise UserError(f"{where}: there is no key '{key}'.{did_you_mean(key, _KEYS)}")
     metrics, config = entry.get("metrics", {}), entry.get("config", {})
-    if not isinstance(metrics, dict) or not isinstance(config, dict):
-        raise UserError(f"{where}: 'metrics' and 'config' must be objects.")
+    run_config = entry.get("run_config", config)
+    if not all(isinstance(part, dict) for part in (metrics, config, run_config)):
+        raise UserError(f"{where}: 'metrics', 'config' and 'run_config' must be objects.")
+    words = {"method": name, "target": "", "model": "", "state": "done", **config}
+    for key in ("method", "target", "model", "state"):
+        if not isinstance(words[key], str) or not words[key].isprintable():
+            raise UserError(f"{where}: {key} must be a text of one line, not {json.dumps(words[key])[:60]}.")
     stages = _stages(entry["stages"], where) if "stages" in entry else _single_stage(metrics, config, where)
     if "stages" in entry:
         _compare(metrics, stages, where)
     seed = config.get("seed")
-    if seed is not None and not isinstance(seed, int):
+    if seed is not None and type(seed) is not int:
         raise UserError(f"{where}: the seed must be a whole number, not {json.dumps(seed, ensure_ascii=False)}.")
     return RunRecord(
         name=name,
         source=str(path),
-        method=str(config.get("method", name)),
-        target=str(config.get("target", "")),
-        model=str(config.get("model", "")),
+        method=words["method"],
+        target=words["target"],
+        model=words["model"],
         seed=seed,
-        state=str(config.get("state", "done")),
-        config=entry.get("run_config", config),
+        state=words["state"],
+        config=run_config,
         stages=stages,
     )
 

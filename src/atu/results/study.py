@@ -161,10 +161,10 @@ def hook_layer(run: RunRecord) -> int | float | None:
     task: Any = run.config.get("task")
     if not isinstance(task, Mapping):
         layer = run.config.get("hook_layer")
-    elif task.get("objective", {}).get("embedding") == "none":
+    elif _part(task, "objective").get("embedding") == "none":
         layer = None
     else:
-        layer = task.get("training_module", {}).get("pretrained_model_hook_layer")
+        layer = _part(task, "training_module").get("pretrained_model_hook_layer")
     return layer if isinstance(layer, int | float) else None
 
 
@@ -177,6 +177,12 @@ def _printable(run: RunRecord) -> RunRecord:
         target=one_line(run.target),
         model=one_line(run.model),
     )
+
+
+def _part(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A part of a config that may have been written by hand; empty where there is none."""
+    part = config.get(key)
+    return part if isinstance(part, Mapping) else {}
 
 
 def _why_not(run: RunRecord, scoring: Scoring) -> str | None:

@@ -1,12 +1,23 @@
 from __future__ import annotations
 
+import json
 import unicodedata
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from atu.benchmarks.rwku.files import ALL_FILES, FORGET_LEVEL2, FORGET_LEVEL3, RETAIN_BBH, RETAIN_MMLU
+from atu.benchmarks.rwku.files import (
+    ALL_FILES,
+    FORGET_LEVEL2,
+    FORGET_LEVEL3,
+    RETAIN_BBH,
+    RETAIN_MMLU,
+    TRUTHFUL,
+    RwkuFile,
+)
 from atu.benchmarks.rwku.reader import DATA_DIR_VARIABLE, RwkuData, target_name
 from atu.errors import UserError
 
@@ -180,3 +191,38 @@ def test_the_real_data_are_read_whole(shared_dir: Path) -> None:
         assert {counts[name] for name in ("positive", "positive_phi", "negative_phi") if name in counts} == {582}
         assert counts["intro"] == 1
         assert counts["reject"] == counts["reject_phi"] == 300
+
+
+HOSTILE: tuple[Any, ...] = (None, True, 1.5, -1, 10**18, "", "x\ny", [], {}, [[]], ["a"], [1], {"a": 1})
+
+
+def replaced(value: Any) -> Iterator[Any]:
+    """A JSON value again and again, each time with something else in one place; of lists the first two places."""
+    yield from HOSTILE
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from ({**value, key: other} for other in replaced(item))
+    elif isinstance(value, list):
+        for place, item in enumerate(value[:2]):
+            yield from ([*value[:place], other, *value[place + 1 :]] for other in replaced(item))
+
+
+@pytest.mark.parametrize("file", ALL_FILES, ids=lambda file: file.name)
+def test_whatever_stands_in_a_row_it_is_read_or_refused_in_one_line(
+    make_target: MakeTarget, file: RwkuFile[Any]
+) -> None:
+    root = make_target("1_Stephen_King")
+    path = root / "Target" / "1_Stephen_King" / f"{file.name}.json"
+    for rows in replaced(target_rows("Stephen King")[file.name][:1]):
+        path.write_text(json.dumps(rows), encoding="utf-8")
+        with suppress(UserError):
+            RwkuData(root).read("1_Stephen_King", file)
+
+
+@pytest.mark.parametrize("labels", [[[1], [0]], [{}, 0], [1, None], [True, False], [1.0, 0.0], ["1", "0"], {"a": 1}])
+def test_labels_that_are_no_zeros_and_ones(make_target: MakeTarget, labels: Any) -> None:
+    (row,) = target_rows("Stephen King")["truthful"][:1]
+    row = {**row, "mc1_targets": {"choices": row["mc2_targets"]["choices"][:2], "labels": labels}}
+    data = RwkuData(make_target("1_Stephen_King", truthful=[row]))
+    with pytest.raises(UserError, match=r"row 0, mc1_targets: 'labels' must be a 0 or 1 for each choice\.$"):
+        data.read("1_Stephen_King", TRUTHFUL)

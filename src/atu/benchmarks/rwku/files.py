@@ -97,7 +97,8 @@ def _bbh(record: Record) -> BbhRow:
 def _choices(record: Record) -> Choices:
     choices = record.texts("choices")
     labels = record.get("labels")
-    if not isinstance(labels, list) or len(labels) != len(choices) or not set(labels) <= {0, 1}:
+    is_right = isinstance(labels, list) and len(labels) == len(choices)
+    if not is_right or not all(type(label) is int and label in (0, 1) for label in labels):
         raise record.fault("labels", "must be a 0 or 1 for each choice")
     if set(labels) != {0, 1}:
         raise record.fault("labels", "must name a true and a false choice")
