@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from itertools import accumulate
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
@@ -13,6 +16,7 @@ from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast
 
 from atu.methods.concept_tokens import (
+    _positions,
     concept_positions,
     concept_tokens,
     find_concept_words,
@@ -172,3 +176,22 @@ def test_tokens_come_once_and_in_order(tokenizer: PreTrainedTokenizerFast) -> No
     found = concept_tokens(("Rome", "Stratford", "Rome"), tokenizer)
     assert list(found) == sorted(set(found))
     assert concept_tokens((), tokenizer) == ()
+
+
+spans = st.tuples(st.integers(0, 30), st.integers(1, 6)).map(lambda span: (span[0], span[0] + span[1]))
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=12), st.lists(spans, max_size=6))
+def test_the_tokens_of_spans_are_those_that_share_a_character_with_one(
+    lengths: list[int], spans: list[tuple[int, int]]
+) -> None:
+    ends = tuple(accumulate(lengths))
+    row = Row((0,) * len(ends), ends, "x" * 40, 0, "x")
+    starts = (0, *ends)
+    expected = tuple(
+        place
+        for place, (start, end) in enumerate(zip(starts, ends, strict=False))
+        if any(start < last and end > first for first, last in spans)
+    )
+    assert _positions(row, spans) == expected

@@ -108,3 +108,19 @@ def test_every_row_comes_equally_often(rows: int, size: int, steps: int, seed: i
 def test_a_batch_is_a_function_of_its_arguments() -> None:
     assert batch_indices(50, 8, 7, seed=3) == batch_indices(50, 8, 7, seed=3)
     assert batch_indices(50, 8, 7, seed=3) != batch_indices(50, 8, 7, seed=4)
+
+
+@pytest.mark.parametrize("prompt", [None, "What is it?"])
+def test_a_text_of_a_megabyte_gives_the_row_of_its_beginning(tiny_llm: LanguageModel, prompt: str | None) -> None:
+    text = "The river is a castle of the letter. " * 30_000
+    row = build_row(tiny_llm, Text(text=text, subject="x", source="test", prompt=prompt), max_tokens=64)
+    short = build_row(tiny_llm, Text(text=text[:1000], subject="x", source="test", prompt=prompt), max_tokens=64)
+    assert (row.ids, row.ends, row.body_start) == (short.ids, short.ends, short.body_start)
+    assert len(row.ids) == 64
+    assert len(row.string) < 3000
+
+
+def test_a_long_text_of_few_tokens_is_read_whole(tiny_llm: LanguageModel) -> None:
+    text = Text(text="The castle. " + " " * 20_000 + "river", subject="x", source="test")
+    ids = tuple(tiny_llm.encode(text.text))
+    assert build_row(tiny_llm, text, max_tokens=64).ids == ids[:64]

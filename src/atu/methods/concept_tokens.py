@@ -5,8 +5,10 @@ And where its texts name or count something, however rarely.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
 
 import regex
 from transformers import PreTrainedTokenizerBase
@@ -134,10 +136,14 @@ def _unspaced_spans(string: str, words: Sequence[str]) -> list[tuple[int, int]]:
 
 def _positions(row: Row, spans: Sequence[tuple[int, int]]) -> tuple[int, ...]:
     """Positions of the tokens that lie in one of the spans of characters, or reach into one."""
+    ordered = sorted(spans)
+    begins = [begin for begin, _ in ordered]
+    # The furthest that any of the first n spans reaches: a long corpus has no time to compare each with each.
+    reach = [0, *accumulate((end for _, end in ordered), max)]
     return tuple(
         place
         for place, (start, end) in enumerate(zip(_starts(row), row.ends, strict=True))
-        if any(start < span_end and end > span_start for span_start, span_end in spans)
+        if start < reach[bisect_left(begins, end)]
     )
 
 

@@ -13,6 +13,9 @@ from atu.errors import UserError
 from atu.models.language_model import LanguageModel
 from atu.records import Text
 
+_CHARACTERS_A_TOKEN = 32
+"""Twice as many as the tokens of any text have on average, and more."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -48,12 +51,24 @@ class Batch:
 def build_row(llm: LanguageModel, text: Text, *, max_tokens: int) -> Row:
     """Render and tokenise one text; longer ones are cut at `max_tokens`.
 
+    Of a text that is far longer only the beginning is looked at, as long as that fills the row.
+
     An answer stands in its turn as it is scored and as the model is to write it, up to the token that ends the turn.
 
     Raises:
         UserError: no token of the text is predicted from another: its prompt alone fills the row, or it has a
             single token and nothing before it.
     """
+    limit = _CHARACTERS_A_TOKEN * max_tokens
+    if len(text.text) > limit:
+        row = _whole_row(llm, replace(text, text=text.text[:limit]), max_tokens)
+        # What comes behind cannot change tokens that lie so far before it.
+        if len(row.ids) == max_tokens and row.ends[-1] <= row.body_start + limit // 2:
+            return row
+    return _whole_row(llm, text, max_tokens)
+
+
+def _whole_row(llm: LanguageModel, text: Text, max_tokens: int) -> Row:
     if text.prompt is None:
         string, body_start = text.text, 0
         joined = llm.encode_behind("", text.text)
