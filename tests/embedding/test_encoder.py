@@ -131,7 +131,7 @@ def test_a_pooler_may_be_missing_and_nothing_else(tiny_encoder: Path, tmp_path: 
 
     bare = load(damaged(tiny_encoder, tmp_path / "bare", drop("pooler")))
     torch.testing.assert_close(bare.embed_texts(TEXTS), load(tiny_encoder).embed_texts(TEXTS))
-    with pytest.raises(UserError, match=r"is incomplete: 1 tensors are missing, such as embeddings\.word_embeddings"):
+    with pytest.raises(UserError, match=r"are incomplete: 1 tensor is missing, such as embeddings\.word_embeddings"):
         load(damaged(tiny_encoder, tmp_path / "holed", drop("embeddings.word_embeddings")))
 
 

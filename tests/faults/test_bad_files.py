@@ -39,7 +39,7 @@ def test_a_text_encoder_that_lacks_a_tensor_is_not_filled_with_random_numbers(
     del tensors["encoder.layer.0.output.dense.weight"]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     command(f"text_encoder.model_name={folder}").assert_refused(
-        f"text_encoder 'all-minilm-l6-v2' in {folder} is incomplete: 1 tensors are missing, such as "
+        f"The weights of text_encoder 'all-minilm-l6-v2' in {folder} are incomplete: 1 tensor is missing, such as "
         "encoder.layer.0.output.dense.weight."
     )
 
