@@ -16,7 +16,7 @@ from atu.embedding.config import EncoderConfig, TokenForm
 from atu.embedding.resolve import WHAT_TO_DO, local_encoder
 from atu.errors import UserError
 from atu.models.contents import check_contents
-from atu.models.foreign import check_tensors, reading
+from atu.models.foreign import check_tensors, first_line, reading
 from atu.models.packaged import assemble_encoder
 from atu.results.files import content_key
 from atu.user_files import file_sha256
@@ -119,7 +119,8 @@ def load_encoder(config: EncoderConfig, *, device: str) -> TextEncoder:
     """
     folder = _locate(config)
     check_contents(folder)
-    with reading(lambda said: f"text_encoder '{config.name}' cannot be loaded from {folder}: {said}. {WHAT_TO_DO}"):
+    failed = f"text_encoder '{config.name}' cannot be loaded from {folder}"
+    with reading(lambda error: f"{failed}: {first_line(error)}. {WHAT_TO_DO}"):
         model, report = AutoModel.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True
         )

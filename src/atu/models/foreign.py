@@ -15,11 +15,11 @@ from atu.results.notices import notice
 
 
 @contextmanager
-def reading(explain: Callable[[str], str]) -> Iterator[None]:
+def reading(explain: Callable[[Exception], str]) -> Iterator[None]:
     """Turn whatever a library raises on a file into a UserError; the pages that transformers logs are left out.
 
     Args:
-        explain: from the first line of what the library says to the message.
+        explain: from what the library raised to the message; `first_line` helps.
 
     Raises:
         UserError: in place of any error but that memory ran out.
@@ -33,7 +33,7 @@ def reading(explain: Callable[[str], str]) -> Iterator[None]:
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        raise UserError(explain(first_line(error))) from error
+        raise UserError(explain(error)) from error
     finally:
         transformers_logging.set_verbosity(verbosity)
 

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, 
 
 from atu.errors import UserError
 from atu.models.config import DtypeName
-from atu.models.foreign import reading
+from atu.models.foreign import first_line, reading
 from atu.models.language_model import find_end_ids
 from atu.user_files import open_regular, shown
 
@@ -31,7 +31,7 @@ def convert_gguf(gguf: Path, folder: Path, *, storage_dtype: DtypeName) -> None:
         if file.read(4) != b"GGUF":
             raise UserError(f"{shown(gguf)} is no GGUF file, or a damaged one: it does not begin with GGUF.")
     said = "The GGUF file {} cannot be read, it may be cut: {}."
-    with reading(lambda why: said.format(shown(gguf), why)), _parsed_once():
+    with reading(lambda error: said.format(shown(gguf), first_line(error))), _parsed_once():
         model = AutoModelForCausalLM.from_pretrained(
             gguf.parent,
             gguf_file=gguf.name,

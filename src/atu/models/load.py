@@ -161,7 +161,7 @@ def _load_model(folder: Path, config: ModelConfig, device: str) -> PreTrainedMod
     if config.quantization != "none":  # must be on its device already while it is quantised
         quantization = quantization_config(config.quantization, dtype=dtype)
         extra = {"quantization_config": quantization, "device_map": {"": device}}
-    with reading(lambda said: _explain(said, config, folder)):
+    with reading(lambda error: _explain(error, config, folder)):
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
@@ -186,13 +186,15 @@ def _check_generation_config(folder: Path) -> None:
     ends = read_json_object(path, is_foreign=True).get("eos_token_id")
     if not all(type(end) is int for end in (ends if isinstance(ends, list) else [0 if ends is None else ends])):
         raise UserError(f"{path}: eos_token_id must be a token id or a list of them, not {str(ends)[:60]!r}.")
-    with reading(lambda said: f"{path} is no generation config: {said}."):
+    with reading(lambda error: f"{path} is no generation config: {first_line(error)}."):
         GenerationConfig.from_pretrained(folder)
 
 
 def _load_tokenizer(folder: Path, config: ModelConfig) -> PreTrainedTokenizerBase:
     source = folder
-    with reading(lambda said: f"The tokenizer of '{config.name}' cannot be loaded from {source}: {said}."):
+    with reading(
+        lambda error: f"The tokenizer of '{config.name}' cannot be loaded from {source}: {first_line(error)}."
+    ):
         if config.tokenizer_name:
             source = Path(config.tokenizer_name).expanduser()
             if not source.is_dir():
@@ -201,18 +203,18 @@ def _load_tokenizer(folder: Path, config: ModelConfig) -> PreTrainedTokenizerBas
         return AutoTokenizer.from_pretrained(source, trust_remote_code=config.trust_remote_code)
 
 
-def _explain(said: str, config: ModelConfig, folder: Path) -> str:
-    if "trust_remote_code" in said:
+def _explain(error: Exception, config: ModelConfig, folder: Path) -> str:
+    if "trust_remote_code" in str(error):
         return (
             f"'{config.name}' comes with Python code of its own, which is not run. If you trust "
             f"{config.model_name}, set pre_trained_llm.trust_remote_code=true."
         )
-    if "does not support an attention implementation" in said:
+    if "does not support an attention implementation" in str(error):
         return (
             f"'{config.name}' cannot be loaded with pre_trained_llm.attn_implementation={config.attn_implementation}: "
             "its architecture has none of that kind. Set it to eager."
         )
-    return f"'{config.name}' cannot be loaded from {folder}: {said}."
+    return f"'{config.name}' cannot be loaded from {folder}: {first_line(error)}."
 
 
 def _weights_sha256(folder: Path) -> str:
