@@ -167,6 +167,27 @@ def test_a_finished_run_without_its_model_exports_it_again(
     assert whole.read_status()["state"] == "done"
 
 
+def test_a_finished_run_misses_a_stage_that_is_gone(workplace: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+    config = workplace.config(STAGES)
+    whole = run(config)
+    whole.close()
+    expected, model = numbers(whole), weights_of(whole)
+    last, earlier = whole.stage_dir("03-unlearn"), whole.stage_dir("02-unlearn")
+    shutil.rmtree(last)
+    # A report would take the stage before it for the outcome.
+    with pytest.raises(UserError, match=rf"^{last} is missing\. Put it back, or run the command of this run again"):
+        record_of(whole.root, "tiny")
+    capsys.readouterr()
+    run(config).close()
+    assert capsys.readouterr().err == (
+        f"warning: {whole.root} was done, but {last} is missing: it is made again from the checkpoint.\n"
+    )
+    assert (numbers(whole), weights_of(whole)) == (expected, model)
+    shutil.rmtree(earlier)
+    with pytest.raises(UserError, match=rf"^{earlier} is missing, and the model has gone on since"):
+        run(config)
+
+
 @pytest.fixture
 def killed(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> tuple[RunFolder, RunConfig, str]:
     """A run that was killed before its third stage, its config, and the weights that it has to come to."""

@@ -144,8 +144,11 @@ class RunFolder:
         """The finished stages, by index, with the scores of one scoring (none where it was not asked for).
 
         Raises:
-            UserError: a stage file is missing, broken, or not what was written.
+            UserError: a stage file is missing, broken, or not what was written, or a stage that a finished run had is
+                missing as a whole.
         """
+        for label in self._lost_stages():
+            raise DamagedError(f"{self.stage_dir(label)} is missing. {_MEASURE_AGAIN}")
         return sorted((self.read_stage(label, scoring) for label in self.stage_labels()), key=lambda stage: stage.index)
 
     def read_stage(self, label: str, scoring: Scoring = "corrected") -> StageResult:
@@ -158,6 +161,12 @@ class RunFolder:
         names = [path.parent.name for path in self.root.glob("stages/*/stage.json")]
         names += [path.parent.name for path in self.root.glob(f"stages/*/{DIGESTS_NAME}")]
         return sorted(name for name in set(names) if not name.endswith(PARTIAL_SUFFIX))
+
+    def _lost_stages(self) -> list[str]:
+        """Labels of the stages that a run had when it was done, and that are gone since; raises as `read_status`."""
+        status = self.read_status()
+        had = status.get("stages", []) if status.get("state") == "done" else []
+        return sorted(set(map(str, had)) - set(self.stage_labels()))
 
     def stage_fault(self, label: str) -> str | None:
         """Why the record of a stage does not count; None when it is there, as it was written."""
@@ -292,7 +301,8 @@ class RunFolder:
         try:
             if self.read_status().get("state") != "done":
                 return False
-            faults = [fault for label in self.stage_labels() if (fault := self.stage_fault(label)) is not None]
+            labels = sorted({*self.stage_labels(), *self._lost_stages()})
+            faults = [fault for label in labels if (fault := self.stage_fault(label)) is not None]
         except DamagedError as error:
             notice(str(error))
             return False
@@ -307,7 +317,7 @@ class RunFolder:
         return not faults
 
     def set_status(self, state: RunState, stage: str, message: str) -> None:
-        """Say where the run stands, for people and for `report.html`."""
+        """Say where the run stands, for people and for `report.html`; of one that is done also which stages it has."""
         write_sealed_json(
             self.status_path,
             {
@@ -317,6 +327,7 @@ class RunFolder:
                 "updated": now(),
                 "pid": os.getpid(),
                 "host": socket.gethostname(),
+                **({"stages": self.stage_labels()} if state == "done" else {}),
             },
         )
 
