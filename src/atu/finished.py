@@ -82,6 +82,7 @@ def identity_of(llm: LanguageModel) -> dict[str, Any]:
         "source": llm.provenance.get("source", ""),
         "revision": llm.provenance.get("revision", ""),
         "sha256": llm.provenance.get("sha256", ""),
+        "settings": llm.provenance.get("settings", ""),
         "dtype": str(llm.model.dtype).removeprefix("torch."),
         "quantization": llm.provenance.get("quantization", "none"),
         "adapter": "loaded" if getattr(llm.model, "_hf_peft_config_loaded", False) else "none",

@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from atu.benchmarks.base import Benchmark
 from atu.benchmarks.corpus import files_checksum
 from atu.config import RunConfig, config_hash
+from atu.embedding.encoder import encoder_checksum
 from atu.errors import UserError
 from atu.models.language_model import LanguageModel
 from atu.records import Target
@@ -40,6 +41,8 @@ def keep_manifest(
         checksums={
             "model": llm.provenance["sha256"],
             "tokenizer or chat template": llm.tokenizer_key,
+            "model's configuration": llm.provenance["settings"],
+            **({"text encoder": encoder_checksum(config.text_encoder)} if config.task.needs_predictor else {}),
             "benchmark": benchmark.checksum(target.folder),
             **files_checksum(config.data.corpus),
         },

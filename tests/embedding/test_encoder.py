@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from collections.abc import Callable
@@ -107,6 +108,15 @@ def test_windows_embedded_by_other_weights_are_not_found_again(tiny_encoder: Pat
     again = embed_windows(load(Path(shutil.copytree(tiny_encoder, tmp_path / "moved"))), [row])
     assert torch.equal(again.embeddings, first.embeddings)
     assert len(list(cache.rglob("*.safetensors"))) == 2
+
+
+def test_windows_embedded_under_another_config_are_not_found_again(tiny_encoder: Path, tmp_path: Path) -> None:
+    row = Row(ids=(1,), ends=(0,), string="the river is a castle", body_start=0, subject="x")
+    first = embed_windows(load(tiny_encoder), [row])
+    place = Path(shutil.copytree(tiny_encoder, tmp_path / "place"))
+    config = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps({**config, "layer_norm_eps": 1.0}))
+    assert not torch.allclose(first.embeddings, embed_windows(load(place), [row]).embeddings, atol=1e-3)
 
 
 def test_each_distinct_window_is_embedded_once(encoder: TextEncoder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -87,13 +88,17 @@ def test_a_damaged_checkpoint(command: Command, tmp_path: Path, name: str) -> No
     assert contents(checkpoint) == before
 
 
-@pytest.mark.parametrize("what", ["model", "tokenizer or chat template", "benchmark", "retain corpus"])
+@pytest.mark.parametrize(
+    "what",
+    ["model", "tokenizer or chat template", "model's configuration", "text encoder", "benchmark", "retain corpus"],
+)
 def test_a_run_whose_files_have_changed_since_it_began(
-    command: Command, tmp_path: Path, tiny_folder: Path, what: str
+    command: Command, tmp_path: Path, tiny_folder: Path, tiny_encoder: Path, what: str
 ) -> None:
+    encoder = Path(shutil.copytree(tiny_encoder, tmp_path / "own-encoder"))
     model = Path(shutil.copytree(tiny_folder, tmp_path / "own"))
-    own = f"pre_trained_llm={model}"
-    assert command(*WILD, own).code == 2
+    own = (f"pre_trained_llm={model}", f"text_encoder.model_name={encoder}")
+    assert command(*WILD, *own).code == 2
     kept = contents(tmp_path / "runs" / "tiny" / "checkpoint")
     if what == "model":
         weights = load_file(model / "model.safetensors")
@@ -102,12 +107,18 @@ def test_a_run_whose_files_have_changed_since_it_began(
     elif what == "tokenizer or chat template":
         with (model / "chat_template.jinja").open("a") as file:
             file.write("Well,")
+    elif what == "model's configuration":
+        path = model / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "rms_norm_eps": 0.5}))
+    elif what == "text encoder":
+        path = encoder / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "hidden_act": "relu"}))
     elif what == "retain corpus":
         with (tmp_path / "retain.jsonl").open("a") as file:
             file.write('{"text": "One more text."}\n')
     else:
         write_jsonl(tmp_path / "probes.jsonl", [{"group": "forget/qa", "prompt": "Who?", "references": ["Ann"]}])
-    outcome = command(*WILD, own)
+    outcome = command(*WILD, *own)
     outcome.assert_refused(
         f"The files of the {what} have changed since the run {tmp_path}/runs/tiny began. Choose another `name=`, or "
         "delete the folder to start anew."

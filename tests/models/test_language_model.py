@@ -123,6 +123,7 @@ def test_whatever_decides_how_a_model_reads_is_in_its_key() -> None:
     others = [
         dataclasses.replace(llm, provenance={"sha256": "1" * 64}),
         dataclasses.replace(llm, provenance={"sha256": "0" * 64, "quantization": "nf4"}),
+        dataclasses.replace(llm, provenance={"sha256": "0" * 64, "settings": "another config.json"}),
         dataclasses.replace(llm, tokenizer=build_tokenizer(template=TURNS.replace("<|assistant|>", "<|user|>"))),
         dataclasses.replace(llm, tokenizer=build_tokenizer(template=None)),
         dataclasses.replace(llm, tokenizer=build_tokenizer(adds_bos=False)),

@@ -50,7 +50,17 @@ def test_a_folder_is_loaded_ready_for_evaluation(tiny_folder: Path) -> None:
     assert llm.model.dtype == torch.float32
     assert not llm.model.training
     checksum = file_sha256(tiny_folder / "model.safetensors")
-    assert llm.provenance == {"source": str(tiny_folder), "revision": "", "sha256": checksum}
+    assert {**llm.provenance, "settings": ""} == {
+        "source": str(tiny_folder), "revision": "", "sha256": checksum, "settings": "",
+    }  # fmt: skip
+
+
+def test_the_same_weights_under_another_config_are_another_model(copy: Path) -> None:
+    key = load(copy).weights_key
+    (copy / "README.md").write_text("For people.")
+    assert load(copy).weights_key == key
+    edit_json(copy / "config.json", rope_theta=500.0, rope_parameters={"rope_type": "default", "rope_theta": 500.0})
+    assert load(copy).weights_key != key
 
 
 def test_the_dtype_is_the_configs_not_the_files(tiny_folder: Path) -> None:

@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 from atu.embedding.config import EncoderConfig, TokenForm
 from atu.embedding.resolve import WHAT_TO_DO, local_encoder
 from atu.errors import UserError
-from atu.models.contents import check_contents
+from atu.models.contents import check_contents, settings_checksum
 from atu.models.foreign import check_tensors, first_line, reading
 from atu.models.packaged import assemble_encoder
 from atu.results.files import content_key
@@ -33,7 +33,7 @@ class TextEncoder:
     tokenizer: PreTrainedTokenizerBase
     config: EncoderConfig
     checksum: str
-    """Of the weights: what was embedded by others is not found again for these."""
+    """Of weights, config and tokenizer: what was embedded by others is not found again for these."""
 
     @property
     def dim(self) -> int:
@@ -132,8 +132,17 @@ def load_encoder(config: EncoderConfig, *, device: str) -> TextEncoder:
     if not tokenizer.is_fast:
         raise UserError(f"text_encoder '{config.name}' has no fast tokenizer, so windows can't be placed.")
     model.requires_grad_(False).eval().to(device)
-    checksum = content_key({path.name: file_sha256(path) for path in folder.glob("*.safetensors")})
-    return TextEncoder(model, tokenizer, config, checksum)
+    return TextEncoder(model, tokenizer, config, _checksum(folder))
+
+
+def encoder_checksum(config: EncoderConfig) -> str:
+    """The checksum of the encoder that `load_encoder` would load; raises UserError when it cannot be found."""
+    return _checksum(_locate(config))
+
+
+def _checksum(folder: Path) -> str:
+    weights = {path.name: file_sha256(path) for path in folder.glob("*.safetensors")}
+    return content_key({**weights, "settings": settings_checksum(folder)})
 
 
 def _locate(config: EncoderConfig) -> Path:

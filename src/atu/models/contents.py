@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from atu.errors import UserError
-from atu.user_files import open_regular, read_json_object, shown
+from atu.results.files import content_key
+from atu.user_files import file_sha256, open_regular, read_json_object, shown
 
 _SMALL_BYTES = 1 << 24
 """Most that a config has; an index of weights may be larger."""
@@ -20,6 +21,7 @@ _OBJECTS = (
     "special_tokens_map.json",
     "tokenizer.json",
 )
+_NO_SETTINGS = ("digests.json", "model.safetensors.index.json")
 _COUNTS = {
     "num_hidden_layers": 10_000,
     "n_layer": 10_000,
@@ -59,6 +61,13 @@ def check_contents(folder: Path) -> None:
             value = read_json_object(folder / name, is_foreign=True, limit=limit)
             if name == "config.json":
                 _check_sizes(value, folder / name)
+
+
+def settings_checksum(folder: Path) -> str:
+    """Checksum of all files beside the weights that decide what these mean: configs, tokenizer, chat template, code."""
+    files = [path for path in folder.iterdir() if path.suffix in _SUFFIXES and path.name not in _NO_SETTINGS]
+    kept = [path for path in files if path.suffix not in (".safetensors", ".gguf") and path.is_file()]
+    return content_key({path.name: file_sha256(path) for path in kept})
 
 
 def shard_names(index: Path) -> set[str]:

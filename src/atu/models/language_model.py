@@ -26,7 +26,8 @@ class LanguageModel:
     end_ids: tuple[int, ...]
     """Token ids that end an answer, never empty."""
     provenance: Mapping[str, str] = field(default_factory=dict)
-    """Where the weights come from: `source`, `revision`, `sha256`, and `quantization` where they were quantised."""
+    """Where the weights come from: `source`, `revision`, `sha256`, `settings` (checksum of the files beside them), and
+    `quantization` where they were quantised."""
     history: tuple[Mapping[str, str], ...] = ()
     """Messages (`role`, `content`) that stand before every user's message; none in the plain use of a model."""
     chat: ChatSettings = field(default_factory=ChatSettings)
@@ -39,9 +40,13 @@ class LanguageModel:
 
     @property
     def weights_key(self) -> str:
-        """What tells the untouched weights from others: checksum and quantisation; empty when not known."""
-        checksum, quantization = self.provenance.get("sha256", ""), self.provenance.get("quantization", "")
-        return f"{checksum}-{quantization}" if checksum and quantization else checksum
+        """What tells the untouched model from others: weights, config.json and its like, quantisation.
+
+        Empty when the weights are not known.
+        """
+        if not self.provenance.get("sha256"):
+            return ""
+        return "-".join(filter(None, (self.provenance.get(name) for name in ("sha256", "settings", "quantization"))))
 
     @cached_property
     def reading_key(self) -> str:

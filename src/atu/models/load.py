@@ -22,7 +22,7 @@ from transformers.utils import logging as transformers_logging
 from atu.errors import UserError
 from atu.models.chat_template import ChatSettings
 from atu.models.config import ModelConfig
-from atu.models.contents import check_contents
+from atu.models.contents import check_contents, settings_checksum
 from atu.models.foreign import check_tensors, first_line, reading
 from atu.models.gguf import convert_gguf
 from atu.models.hook import check_output_head
@@ -52,8 +52,8 @@ class _Located:
 def load_language_model(config: ModelConfig, *, device: str) -> LanguageModel:
     """Load model and tokenizer onto `device`, in evaluation mode and in `config.dtype`.
 
-    The provenance holds `source`, `revision` (hub commit, else empty), `sha256` of the weights, and `quantization`
-    where they were quantised on the way.
+    The provenance holds `source`, `revision` (hub commit, else empty), `sha256` of the weights, `settings` (checksum
+    of the files beside them), and `quantization` where they were quantised on the way.
     Raises UserError when the model cannot be found, is damaged or incomplete, has a wrong checksum, needs
     its own code without `trust_remote_code`, or is no causal language model.
     """
@@ -76,6 +76,7 @@ def load_language_model(config: ModelConfig, *, device: str) -> LanguageModel:
             "they do not belong together."
         )
     provenance = {"source": located.source, "revision": located.revision, "sha256": checksum}
+    provenance["settings"] = settings_checksum(located.folder)
     if config.quantization != "none":
         provenance["quantization"] = config.quantization
     chat = ChatSettings(kwargs=config.chat_template_kwargs, date=config.chat_template_date)
