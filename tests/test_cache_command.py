@@ -42,6 +42,12 @@ def test_it_shows_where_the_cache_is_and_what_takes_how_much(cache: Path) -> Non
     assert [line.split()[:4] for line in shown[1:]] == [["windows", "1", "1", "MB"], ["answers", "2", "4", "kB"]]
 
 
+def test_a_folder_with_a_hostile_name_is_shown_on_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATU_CACHE", str(tmp_path / "a\nb\x1b[31m"))
+    assert call().stdout == f"{tmp_path}/a b\ufffd[31m: 0 bytes of at most 50 GB (ATU_CACHE_LIMIT)\n"
+    assert call("clear").stdout == f"0 deleted, 0 bytes: {tmp_path}/a b\ufffd[31m\n"
+
+
 def test_a_room_is_cleared_and_what_is_old(cache: Path) -> None:
     assert call("clear", "answers", "--older-than", "30").stdout == f"1 deleted, 2 kB: {cache}\n"
     assert [path.name[0] for path in (cache / "answers").iterdir()] == ["b"]

@@ -121,6 +121,12 @@ def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert (end.value.code, capsys.readouterr().err) == (130, "\ninterrupted. Again.\n")
 
 
+def test_of_two_guards_the_inner_one_alone_says_how_to_go_on_after_a_signal() -> None:
+    inner = 'import os, signal\n    with exit_codes("Resume."):\n        os.kill(os.getpid(), signal.SIGTERM)'
+    result = run(inner)
+    assert (result.returncode, result.stderr) == (143, "\nended by SIGTERM. Resume.\n")
+
+
 def test_a_message_is_cut_where_it_would_fill_the_screen() -> None:
     assert one_line("x" * 10_000) == "x" * 1997 + "..."
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from atu.errors import UserError, did_you_mean
+from atu.escaping import one_line
 from atu.guard import exit_codes
 from atu.results.cache import LIMIT_VARIABLE, ROOMS, Entry, cache_limit, delete, entries
 from atu.results.files import cache_root
@@ -27,7 +28,7 @@ def show(context: typer.Context) -> None:
     with exit_codes("The same command starts anew."):
         limit, kept = cache_limit(), entries()
         most = "without a limit" if limit is None else f"of at most {size(limit)}"
-        typer.echo(f"{cache_root()}: {size(_total(kept))} {most} ({LIMIT_VARIABLE})")
+        typer.echo(f"{one_line(str(cache_root()))}: {size(_total(kept))} {most} ({LIMIT_VARIABLE})")
         for room, words in ROOMS.items():
             here = [entry for entry in kept if entry.room == room]
             if here:
@@ -53,7 +54,7 @@ def clear(
         deleted = [entry for entry in chosen if delete(entry)]
         rest = len(chosen) - len(deleted)
         stays = f"; {rest} in use, or not to be deleted by you, stay" if rest else ""
-        typer.echo(f"{len(deleted)} deleted, {size(_total(deleted))}{stays}: {cache_root()}")
+        typer.echo(f"{len(deleted)} deleted, {size(_total(deleted))}{stays}: {one_line(str(cache_root()))}")
 
 
 def size(num_bytes: float) -> str:

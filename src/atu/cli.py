@@ -18,7 +18,7 @@ from atu.benchmarks.rwku.reader import DEFAULT_DATA_DIR
 from atu.cache_command import app as cache_app
 from atu.errors import UserError
 from atu.escaping import one_line
-from atu.evaluation.config import EvaluationConfig
+from atu.evaluation.config import MAX_BATCH_SIZE, EvaluationConfig
 from atu.guard import exit_codes
 from atu.launch import launch
 from atu.models.config import DtypeName, ModelConfig, QuantizationName
@@ -98,7 +98,9 @@ def evaluate(
     icu: Annotated[
         bool, typer.Option("--icu", help="Before each prompt, ask the model to act as if the target were unknown.")
     ] = False,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Prompts asked at once; 96 by default.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, max=MAX_BATCH_SIZE, help="Prompts asked at once; 96 by default.")
+    ] = None,
     dtype: Annotated[
         DtypeName | None,
         typer.Option(help="Type of the weights in memory; float32 by default, or that of --before RUN."),
@@ -184,7 +186,7 @@ def attack(
         bool, typer.Option("--quick", help="A budget of minutes, for a small model and one seed.")
     ] = False,
     seeds: Annotated[str, typer.Option(help="Seeds joined by commas; 0,1,2 by default, 0 with --quick.")] = "",
-    batch_size: Annotated[int, typer.Option(min=1, help="Prompts asked at once.")] = 96,
+    batch_size: Annotated[int, typer.Option(min=1, max=MAX_BATCH_SIZE, help="Prompts asked at once.")] = 96,
     dtype: Annotated[
         DtypeName | None, typer.Option(help="Type of the weights of all models in memory; float32 by default.")
     ] = None,
@@ -252,6 +254,8 @@ def teach(
         for key, names in (("targets", targets), ("without", without)):
             if names is not None:
                 options[key] = split_targets(names)
+                if not options[key]:  # such as a variable of the shell that is not set
+                    raise UserError(f"--{key} names no target. Name some with commas between them, or leave it out.")
         from atu.early_checks import check_teaching
 
         config = load_teach_config(options, overrides or [])

@@ -8,6 +8,9 @@ from typing import Literal
 from atu.errors import UserError
 from atu.typed import refuse_above
 
+MAX_BATCH_SIZE = 10**6
+"""More prompts at once than any memory holds."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
@@ -24,4 +27,4 @@ class EvaluationConfig:
         for name in ("batch_size", "bootstrap_samples"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        refuse_above(self, {"batch_size": 10**6, "bootstrap_samples": 10**5})
+        refuse_above(self, {"batch_size": MAX_BATCH_SIZE, "bootstrap_samples": 10**5})
