@@ -70,6 +70,75 @@ def test_tensors_that_are_not_the_models_are_named(
     assert fault(folder, capfd) == f"The weights of 'own' in {folder} {message}"
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_not_finite_are_named_and_never_scored(
+    folder: Path, capfd: pytest.CaptureFixture[str], value: float
+) -> None:
+    change_weights(folder, lambda weights: weights[UP][3, 5].fill_(value))
+    assert fault(folder, capfd) == (
+        f"The weights of 'own' in {folder}: 1 tensor is not made of finite numbers alone, such as {UP}. Get the model "
+        "again, or load it in another type if this one is too narrow (dtype)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind"), [(torch.int64, "I64"), (torch.int8, "I8"), (torch.bool, "BOOL"), (torch.complex64, "C64")]
+)
+def test_weights_in_whole_numbers_are_not_taken_for_fractions(
+    folder: Path, capfd: pytest.CaptureFixture[str], dtype: torch.dtype, kind: str
+) -> None:
+    change_weights(folder, lambda weights: weights.update({UP: weights[UP].to(dtype)}))
+    assert fault(folder, capfd) == (
+        f"The weights of 'own' in {folder}: {UP} is of type {kind}, which no weight has, and config.json has no "
+        "quantization_config. Get the model again."
+    )
+
+
+def test_finite_weights_with_which_nothing_finite_is_computed(folder: Path) -> None:
+    change_weights(folder, lambda weights: weights[UP].fill_(1e38))
+    with pytest.raises(UserError, match="computes NaN or infinity"):
+        load_language_model(resolve_model(str(folder)), device="cpu")
+
+
+def test_a_folder_without_a_tokenizer(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (folder / "tokenizer.json").unlink()
+    assert fault(folder, capfd) == (
+        f"The tokenizer of 'own' cannot be loaded from {folder}: no tokenizer.json, nor another file that holds one, "
+        "is there."
+    )
+
+
+def test_a_tokenizer_of_few_tokens_whose_ids_the_model_lacks(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    words = content["model"]["vocab"]
+    merged = next(word for word, number in words.items() if number == len(words) - 1)
+    words[merged] = 5000
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="has 5001 tokens, its model only 400: they do not belong together"):
+        load_language_model(resolve_model(str(folder)), device="cpu")
+
+
+@pytest.mark.parametrize("value", ["2", -5, [2, "3"], 1.0, True])
+def test_an_end_of_answers_that_is_no_token_id(folder: Path, capfd: pytest.CaptureFixture[str], value: Any) -> None:
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": value}))
+    assert "eos_token_id must be a token id or a list of them" in fault(folder, capfd)
+
+
+def test_finite_weights_whose_sum_is_not_are_loaded(folder: Path) -> None:
+    # Rows of tokens that are not asked: what is computed stays finite.
+    change_weights(folder, lambda weights: weights["model.embed_tokens.weight"][300:].fill_(1e38))
+    load_language_model(resolve_model(str(folder)), device="cpu")
+
+
+def test_an_encoder_whose_weights_are_not_finite_is_refused(tmp_path: Path, tiny_encoder: Path) -> None:
+    folder = Path(shutil.copytree(tiny_encoder, tmp_path / "encoder"))
+    name = "encoder.layer.0.output.dense.bias"
+    change_weights(folder, lambda weights: weights[name][0].fill_(float("nan")))
+    with pytest.raises(UserError, match=f"not made of finite numbers alone, such as {name}"):
+        load_encoder(EncoderConfig(name="own", model_name=str(folder)), device="cpu")
+
+
 def test_tensors_that_the_config_has_no_place_for_are_told_of(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     change_config(folder, num_hidden_layers=2)  # a model of three blocks, of which one would silently be left out
     load_language_model(resolve_model(str(folder)), device="cpu")

@@ -16,7 +16,7 @@ from atu.embedding.config import EncoderConfig, TokenForm
 from atu.embedding.resolve import WHAT_TO_DO, local_encoder
 from atu.errors import UserError
 from atu.models.contents import check_contents, settings_checksum
-from atu.models.foreign import check_tensors, first_line, reading
+from atu.models.foreign import check_finite, check_tensors, first_line, reading
 from atu.models.packaged import assemble_encoder
 from atu.results.files import content_key
 from atu.user_files import file_sha256
@@ -126,9 +126,9 @@ def load_encoder(config: EncoderConfig, *, device: str) -> TextEncoder:
         )
         tokenizer = AutoTokenizer.from_pretrained(folder)
     # The pooler is not read, and many encoders come without one.
-    check_tensors(
-        f"The weights of text_encoder '{config.name}' in {folder}", report, spare=lambda name: "pooler" in name
-    )
+    what = f"The weights of text_encoder '{config.name}' in {folder}"
+    check_tensors(what, report, spare=lambda name: "pooler" in name)
+    check_finite(what, model)
     if not tokenizer.is_fast:
         raise UserError(f"text_encoder '{config.name}' has no fast tokenizer, so windows can't be placed.")
     model.requires_grad_(False).eval().to(device)

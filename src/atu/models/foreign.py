@@ -5,13 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
 from transformers.utils import logging as transformers_logging
 
 from atu.errors import UserError
 from atu.guard import is_out_of_memory
 from atu.results.notices import notice
+from atu.user_files import read_json_object
 
 
 @contextmanager
@@ -64,6 +69,43 @@ def check_tensors(what: str, report: Mapping[str, Any], *, spare: Callable[[str]
         notice(f"{what}: {_count(unread)} not read, such as {unread[0]}; config.json has no place for it.")
 
 
+def check_types(what: str, folder: Path) -> None:
+    """Refuse weights that are no fractions where config.json says nothing of it; transformers would take them as such.
+
+    Args:
+        what: begins the message.
+        folder: with config.json and safetensors.
+
+    Raises:
+        UserError: a weight is kept in whole or complex numbers, as those of quantised models are; the first is named.
+    """
+    if read_json_object(folder / "config.json", is_foreign=True).keys() & {"quantization_config", "compression_config"}:
+        return
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118  # it is no mapping
+                kind = file.get_slice(name).get_dtype()
+                if name.endswith((".weight", ".bias")) and kind[0] in "IUBC" and not kind.startswith("BF"):
+                    raise UserError(
+                        f"{what}: {name} is of type {kind}, which no weight has, and config.json has no "
+                        "quantization_config. Get the model again."
+                    )
+
+
+def check_finite(what: str, model: nn.Module) -> None:
+    """Refuse weights that are not numbers, or too large for the type that they are loaded in.
+
+    Raises:
+        UserError: a tensor holds NaN or infinity; the first is named.
+    """
+    damaged = [name for name, tensor in model.named_parameters() if not _is_finite(tensor)]
+    if damaged:
+        raise UserError(
+            f"{what}: {_count(damaged)} not made of finite numbers alone, such as {damaged[0]}. Get the model again, "
+            "or load it in another type if this one is too narrow (dtype)."
+        )
+
+
 def first_line(error: Exception) -> str:
     """What an error says, without the full stop; its kind where that alone says nothing."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -77,6 +119,13 @@ def first_line(error: Exception) -> str:
 
 def _count(tensors: Collection[Any]) -> str:
     return "1 tensor is" if len(tensors) == 1 else f"{len(tensors)} tensors are"
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16):  # quantised: whole numbers
+        return True
+    # One sum costs a sixth of looking at each; a sum of finite numbers may pass the largest number, too.
+    return bool(tensor.sum(dtype=torch.float32).isfinite()) or bool(tensor.isfinite().all())
 
 
 def _shape(shape: Any) -> str:

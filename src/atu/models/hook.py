@@ -155,7 +155,7 @@ def logits_from_hidden(model: PreTrainedModel, hidden: Float[Tensor, "*batch d_l
 
 @torch.no_grad()
 def check_output_head(model: PreTrainedModel) -> None:
-    """Raise UserError unless final hidden states times output head give the model's own logits.
+    """Raise UserError unless final hidden states times output head give the model's own logits, all of them numbers.
 
     They do not in families that scale or cap their logits (Gemma 2, Cohere, Granite); training there on
     logits made from hidden states would be silently wrong.
@@ -164,8 +164,13 @@ def check_output_head(model: PreTrainedModel) -> None:
     ids = torch.arange(4, device=model.device).unsqueeze(0) % vocab_size
     mask = torch.ones_like(ids)
     expected = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    if not expected.isfinite().all():
+        raise UserError(
+            f"The model ({type(model).__name__}) computes NaN or infinity: a value of its config.json is damaged, or "
+            "the type that it is loaded in is too narrow for it (dtype)."
+        )
     found = logits_from_hidden(model, final_hidden_states(model, ids, mask))
-    if not torch.allclose(found.float(), expected.float(), rtol=1e-3, atol=1e-3, equal_nan=True):
+    if not torch.allclose(found.float(), expected.float(), rtol=1e-3, atol=1e-3):
         raise UserError(
             f"{type(model).__name__} changes its logits after the output head (scales or caps them), "
             "which is not supported."

@@ -23,7 +23,7 @@ from atu.errors import UserError
 from atu.models.chat_template import ChatSettings
 from atu.models.config import ModelConfig
 from atu.models.contents import check_contents, settings_checksum
-from atu.models.foreign import check_tensors, first_line, reading
+from atu.models.foreign import check_finite, check_tensors, check_types, first_line, reading
 from atu.models.gguf import convert_gguf
 from atu.models.hook import check_output_head
 from atu.models.language_model import LanguageModel, wrap
@@ -70,9 +70,10 @@ def load_language_model(config: ModelConfig, *, device: str) -> LanguageModel:
     model = _load_model(located.folder, config, device)
     tokenizer = _load_tokenizer(located.folder, config)
     num_rows = model.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > num_rows:
+    num_ids = max(tokenizer.get_vocab().values(), default=0) + 1  # of fewer tokens where ids are left out
+    if num_ids > num_rows:
         raise UserError(
-            f"The tokenizer of '{config.name}' has {len(tokenizer)} tokens, its model only {num_rows}: "
+            f"The tokenizer of '{config.name}' has {num_ids} tokens, its model only {num_rows}: "
             "they do not belong together."
         )
     provenance = {"source": located.source, "revision": located.revision, "sha256": checksum}
@@ -162,7 +163,9 @@ def _load_model(folder: Path, config: ModelConfig, device: str) -> PreTrainedMod
     if config.quantization != "none":  # must be on its device already while it is quantised
         quantization = quantization_config(config.quantization, dtype=dtype)
         extra = {"quantization_config": quantization, "device_map": {"": device}}
+    what = f"The weights of '{config.name}' in {folder}"
     with reading(lambda error: _explain(error, config, folder)):
+        check_types(what, folder)
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
@@ -173,7 +176,8 @@ def _load_model(folder: Path, config: ModelConfig, device: str) -> PreTrainedMod
             ignore_mismatched_sizes=True,  # they are refused below, by name
             **extra,
         )
-    check_tensors(f"The weights of '{config.name}' in {folder}", report)
+    check_tensors(what, report)
+    check_finite(what, model)
     if config.quantization == "nf4":
         keep_gradients(model)
     return model.eval() if extra else model.to(device).eval()
@@ -185,7 +189,9 @@ def _check_generation_config(folder: Path) -> None:
     if not path.is_file():
         return
     ends = read_json_object(path, is_foreign=True).get("eos_token_id")
-    if not all(type(end) is int for end in (ends if isinstance(ends, list) else [0 if ends is None else ends])):
+    if not all(
+        type(end) is int and end >= 0 for end in (ends if isinstance(ends, list) else [0 if ends is None else ends])
+    ):
         raise UserError(f"{path}: eos_token_id must be a token id or a list of them, not {str(ends)[:60]!r}.")
     with reading(lambda error: f"{path} is no generation config: {first_line(error)}."):
         GenerationConfig.from_pretrained(folder)
@@ -193,9 +199,14 @@ def _check_generation_config(folder: Path) -> None:
 
 def _load_tokenizer(folder: Path, config: ModelConfig) -> PreTrainedTokenizerBase:
     source = folder
-    with reading(
-        lambda error: f"The tokenizer of '{config.name}' cannot be loaded from {source}: {first_line(error)}."
-    ):
+
+    def explain(error: Exception) -> str:
+        # Its own words are a list of what else could have made one.
+        is_missing = "instantiate the backend tokenizer" in str(error)
+        said = "no tokenizer.json, nor another file that holds one, is there" if is_missing else first_line(error)
+        return f"The tokenizer of '{config.name}' cannot be loaded from {source}: {said}."
+
+    with reading(explain):
         if config.tokenizer_name:
             source = Path(config.tokenizer_name).expanduser()
             if not source.is_dir():
