@@ -15,6 +15,13 @@ except ModuleNotFoundError as error:
         file=sys.stderr,
     )
     raise SystemExit(2) from None
+except (ImportError, MemoryError, OSError) as error:  # before there is a guard that could say so
+    print(
+        f"error: this project's packages cannot be loaded ({type(error).__name__}: {' '.join(str(error).split())[-200:]}). Is "
+        "there too little memory, or a low `ulimit`?",
+        file=sys.stderr,
+    )
+    raise SystemExit(2) from None
 
 if __name__ == "__main__":
     launch("python launch_training.py", sys.argv[1:])

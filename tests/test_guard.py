@@ -175,3 +175,18 @@ def test_output_that_nobody_takes(tmp_path: Path, command: str, code: int, err: 
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     result = subprocess.run(["bash", "-c", line], capture_output=True, text=True, env=environment, cwd=ROOT)
     assert (result.returncode, result.stderr) == (code, err)
+
+
+@pytest.mark.parametrize("script", ["launch_training.py", "generate_results.py"])
+def test_a_machine_on_which_not_even_the_first_import_succeeds(script: str, tmp_path: Path) -> None:
+    (tmp_path / "hydra.py").write_text("raise MemoryError")
+    (tmp_path / "yaml.py").write_text("raise MemoryError")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}"}
+    result = subprocess.run(
+        [sys.executable, ROOT / script, "--help"], capture_output=True, text=True, env=environment, cwd=tmp_path
+    )
+    assert (result.returncode, result.stderr) == (
+        2,
+        "error: this project's packages cannot be loaded (MemoryError: ). Is there too little memory, or a low "
+        "`ulimit`?\n",
+    )
