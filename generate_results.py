@@ -17,9 +17,9 @@ except ModuleNotFoundError as error:
     )
     raise SystemExit(2) from None
 except (ImportError, MemoryError, OSError) as error:  # before there is a guard that could say so
+    said = " ".join(f"{type(error).__name__}: {error}".split())[-200:]
     print(
-        f"error: this project's packages cannot be loaded ({type(error).__name__}: {' '.join(str(error).split())[-200:]}). Is "
-        "there too little memory, or a low `ulimit`?",
+        f"error: this project's packages cannot be loaded ({said}). Is there too little memory, or a low `ulimit`?",
         file=sys.stderr,
     )
     raise SystemExit(2) from None

@@ -187,6 +187,6 @@ def test_a_machine_on_which_not_even_the_first_import_succeeds(script: str, tmp_
     )
     assert (result.returncode, result.stderr) == (
         2,
-        "error: this project's packages cannot be loaded (MemoryError: ). Is there too little memory, or a low "
+        "error: this project's packages cannot be loaded (MemoryError:). Is there too little memory, or a low "
         "`ulimit`?\n",
     )
