@@ -24,8 +24,6 @@ class SignalEnd(SystemExit):
         super().__init__(128 + number)  # as shells have it
         self.signal = signal.Signals(number).name
         """Such as `SIGTERM`."""
-        self.is_told = False
-        """Whether the user was told of it."""
 
 
 def missing_package(key: str, package: str, extra: str) -> UserError:

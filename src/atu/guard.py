@@ -56,10 +56,9 @@ def exit_codes(hint: str) -> Iterator[None]:
         _flush()
     except SignalEnd as end:
         _drop_output()
-        if is_speaker() and not end.is_told:
+        if is_speaker():
             _print(f"\nended by {end.signal}. {hint}")
-        end.is_told = True  # a guard around this one has a hint that is less exact
-        raise
+        raise SystemExit(end.code) from None  # so that a guard around this one does not say it again, with a hint that is less exact
     except KeyboardInterrupt:
         _drop_output()
         if is_speaker():

@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from atu.errors import UserError
 from atu.models.packaged import build_once
 from atu.results.cache import cache_limit, delete, entries, find_file, make_room, new_file
-from atu.results.locks import let_go
+from atu.results.locks import hold, let_go
 
 DAY = 86400.0
 
@@ -179,3 +180,12 @@ def test_what_is_no_limit_is_named(text: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("ATU_CACHE_LIMIT", text)
     with pytest.raises(UserError, match=r"is no size: write one such as 50GB or 500MB, or none\."):
         find_file("answers", "a", ".txt")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files by /proc")
+def test_a_lock_that_another_has_leaves_no_file_open(cache: Path) -> None:
+    path = put("a")
+    with FileLock(path):
+        before = len(os.listdir("/proc/self/fd"))
+        hold(path)
+        assert len(os.listdir("/proc/self/fd")) == before

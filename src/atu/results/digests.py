@@ -58,7 +58,9 @@ def read_digests(folder: Path) -> dict[str, dict[str, Any]] | None:
     path = folder / DIGESTS_NAME
     if not path.is_file():
         return None
-    files: dict[str, dict[str, Any]] = read_sealed_json(path)["files"]
+    files = read_sealed_json(path).get("files")
+    if not isinstance(files, dict) or not all(_is_digest(file) for file in files.values()):
+        raise DamagedError(f"{path} is damaged: it does not say what the files are.")
     return files
 
 
@@ -152,6 +154,10 @@ def read_sealed_json(path: Path, what_to_do: str = "") -> dict[str, Any]:
             raise
         reason = str(error).removeprefix(f"{path}: ").rstrip(".")
         raise DamagedError(f"{path} is damaged: {reason}. {what_to_do}".rstrip()) from error
+
+
+def _is_digest(file: Any) -> bool:
+    return isinstance(file, dict) and isinstance(file.get("sha256"), str) and isinstance(file.get("bytes"), int)
 
 
 def _names(folder: Path) -> list[str]:

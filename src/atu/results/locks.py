@@ -51,13 +51,18 @@ def hold(path: Path) -> None:
     """Let `is_locked` say of a file that it is in use, until this process ends; others may hold it, too."""
     if path in _held:
         return
+    # Where there is no lock to be had, it may be deleted while it is read, which comes out.
     try:
         import fcntl
 
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except (ImportError, OSError):
-        return  # then it may be deleted while it is read, which comes out
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return
     if len(_held) == _MOST_HELD:  # what was held longest has long been read
         let_go(next(iter(_held)))
     _held[path] = descriptor
