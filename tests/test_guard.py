@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from atu.errors import UserError
-from atu.guard import exit_codes, explain, one_line
+from atu.guard import as_message, exit_codes, explain
 
 ROOT = Path(__file__).resolve().parents[1]
 NO_MEMORY = (
@@ -128,7 +128,7 @@ def test_of_two_guards_the_inner_one_alone_says_how_to_go_on_after_a_signal() ->
 
 
 def test_a_message_is_cut_where_it_would_fill_the_screen() -> None:
-    assert one_line("x" * 10_000) == "x" * 1997 + "..."
+    assert as_message("x" * 10_000) == "x" * 1997 + "..."
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

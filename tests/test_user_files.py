@@ -144,7 +144,7 @@ def test_a_pipe_a_device_and_a_folder_are_refused_unread(tmp_path: Path) -> None
         ("circle", "Cannot read {root}/circle: its links go round in a circle."),
         ("file/under", "Cannot read {root}/file/under: a part of this path is a file, not a folder."),
         ("nul\0", "Cannot read {root}/nul\\x00: embedded null byte."),
-        ("new\nline", "There is no file {root}/new\\x0aline."),
+        ("new\nline", "There is no file {root}/new\\nline."),
         (os.fsdecode(b"\xff"), "There is no file {root}/\\udcff."),
     ],
 )
@@ -173,5 +173,5 @@ def test_a_line_or_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_pat
 
 def test_a_path_is_shown_on_one_line_that_can_be_encoded() -> None:
     text = shown(Path(os.fsdecode(b"a\xff\n\x1b[31m") + "é"))
-    assert text == "a\\udcff\\x0a\\x1b[31mé"
+    assert text == "a\\udcff\\n\\x1b[31mé"
     assert text.encode("utf-8")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 import yaml
 
 from atu import __version__
@@ -25,6 +23,7 @@ from atu.embedding.config import EncoderConfig
 from atu.errors import UserError
 from atu.escaping import file_name
 from atu.evaluation.config import EvaluationConfig
+from atu.guard import is_out_of_memory
 from atu.models.config import ModelConfig
 from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
@@ -44,8 +43,6 @@ _PIECES = "attacks"
 """Folder of the finished pieces, beside `attacks.json`."""
 _ASKED = ("forget", "neighbor", "utility/gen")
 """Groups of probes, or beginnings of them, that attacks ask."""
-
-_CPU_MEMORY = re.compile("not enough memory|can't allocate memory")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,10 +229,8 @@ def _memory_errors(unit: Unit) -> Iterator[None]:
     """Turn memory that runs out into an error that says what to do."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
-        # On a CPU torch has no class of its own for it.
-        is_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or _CPU_MEMORY.search(str(error))
-        if not is_memory:
+    except Exception as error:
+        if not is_out_of_memory(error):
             raise
         raise UserError(
             f"Out of memory in the attack {unit.attack} ({unit.setting}). Finished pieces are kept; close other "

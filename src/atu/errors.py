@@ -37,6 +37,17 @@ def reason(error: Exception) -> str:
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
+def first_line(error: Exception) -> str:
+    """What an error says, without the full stop; its kind where that alone says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    # transformers' checks of a config say in the second line what is wrong, and with what.
+    said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    said = said if " " in said else f"{type(error).__name__}: {said}"
+    return said[:300].rstrip(".")
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """The end of an error message: the nearest known name, or all of them when none is near."""
     names = sorted(known)

@@ -45,8 +45,7 @@ _MARKDOWN = re.compile(
     r"|^(?:[-+#=](?=\s|$|[-+#=])|\d{1,9}(?=[.)](?:\s|$)))|#(?=#*$)"
 )
 _ENTITY = re.compile(r"&(?=#?\w+;)")
-_RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?=$|\.)", re.IGNORECASE)
-"""Names that Windows keeps for its devices, with any ending."""
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE | re.DOTALL)
 
 
 def one_line(text: str) -> str:
@@ -56,6 +55,11 @@ def one_line(text: str) -> str:
     of surrogate pairs) becomes U+FFFD.
     """
     return "".join(" " if sign.isspace() else sign if _is_harmless(sign) else "\ufffd" for sign in text)
+
+
+def visible(text: str) -> str:
+    """With what cannot be printed as Python writes it (`\\n`, `\\x1b`): for messages about the very text."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def latex(text: str) -> str:
@@ -90,13 +94,18 @@ def file_name(text: str, max_bytes: int = 120) -> str:
     Two texts that differ only in what is replaced get one name, two that are cut get two.
     """
     name = re.sub(r"[^\w.+-]+", "-", text).strip(".-")
-    if _RESERVED.match(name):
+    if is_device_name(name):
         name = f"_{name}"
     data = name.encode(errors="replace")
     if len(data) > max_bytes:
         digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:8]
         name = f"{data[: max_bytes - 9].decode(errors='ignore').rstrip('.-')}-{digest}"
     return name or "_"
+
+
+def is_device_name(name: str) -> bool:
+    """Whether Windows keeps this name for a device, as it does with any ending."""
+    return _DEVICE.fullmatch(name) is not None
 
 
 def _behind_backslash(found: re.Match[str]) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from atu.errors import EXIT_BROKEN_PIPE, EXIT_BUG, EXIT_INTERRUPTED, EXIT_USER_ERROR, SignalEnd, UserError
+from atu.escaping import visible
 from atu.launched import is_speaker
 from atu.results.files import cache_root
 
@@ -58,7 +59,9 @@ def exit_codes(hint: str) -> Iterator[None]:
         _drop_output()
         if is_speaker():
             _print(f"\nended by {end.signal}. {hint}")
-        raise SystemExit(end.code) from None  # so that a guard around this one does not say it again, with a hint that is less exact
+        raise SystemExit(
+            end.code
+        ) from None  # so that a guard around this one does not say it again, with a hint that is less exact
     except KeyboardInterrupt:
         _drop_output()
         if is_speaker():
@@ -115,21 +118,20 @@ def is_foreseen(error: Exception) -> bool:
 def explain(error: Exception) -> str:
     """What a user is told of an exception, in one line. Of a bug, the traceback is written to a file."""
     if isinstance(error, UserError):
-        return one_line(str(error))
+        return as_message(str(error))
     known = _explained(error)
     if known is not None:
-        return one_line(known)
-    what = one_line(f"{type(error).__name__}: {error}")[:300]
+        return as_message(known)
+    what = as_message(f"{type(error).__name__}: {error}")[:300]
     path = _keep_traceback(error)
     if path is None:
         return f"This is a bug of the program, please report it: {what}. HYDRA_FULL_ERROR=1 shows where it is."
     return f"This is a bug of the program ({what}). Please report it with the file {path}, which says where it is."
 
 
-def one_line(text: str) -> str:
-    """A message without line ends and control characters, and not endless."""
-    text = re.sub(r"\s*[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+\s*", " ", text.strip())
-    text = "".join(mark if mark.isprintable() or mark == " " else ascii(mark)[1:-1] for mark in text)
+def as_message(text: str) -> str:
+    """On one line, without control characters, and not endless."""
+    text = visible(re.sub(r"\s*[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+\s*", " ", text.strip()))
     return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 3]}..."
 
 

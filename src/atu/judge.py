@@ -13,7 +13,7 @@ from atu.evaluation.evaluate import check_ids
 from atu.models.language_model import LanguageModel
 from atu.records import Answer, Before, Probe, Scoring, StageResult
 from atu.results.notices import notice
-from atu.results.run_folder import RunFolder
+from atu.results.run_folder import BEFORE, RunFolder
 from atu.results.terminal import RunProgress
 
 
@@ -29,15 +29,14 @@ class Judge:
 
     def record_before(self, llm: LanguageModel) -> list[Answer]:
         """What the untouched model answers; later stages are compared with it."""
-        label = "00-before"
-        fault = processes.from_main(lambda: self.folder.stage_fault(label))
+        fault = processes.from_main(lambda: self.folder.stage_fault(BEFORE))
         if fault is None:
-            return processes.from_main(lambda: self.folder.read_answers(label))
-        if self.folder.stage_dir(label).exists():
+            return processes.from_main(lambda: self.folder.read_answers(BEFORE))
+        if self.folder.stage_dir(BEFORE).exists():
             notice(f"{fault}; the untouched model is asked again.")
         with self.progress.stage(f"asking the untouched model {len(self.probes)} probes") as advance:
             answers = self._ask(llm, "itself", advance, is_untouched=True)
-        self._write(StageResult(index=0, kind="before", label=label, scores={}, seconds=0.0), answers)
+        self._write(StageResult(index=0, kind="before", label=BEFORE, scores={}, seconds=0.0), answers)
         return answers["corrected"]
 
     def record(self, llm: LanguageModel, result: StageResult, before: Sequence[Answer] | None) -> None:

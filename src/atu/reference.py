@@ -12,10 +12,8 @@ from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.models.config import ModelConfig
 from atu.records import Answer, Probe
-from atu.results.run_folder import RunFolder
+from atu.results.run_folder import BEFORE, RunFolder
 from atu.typed import from_mapping
-
-_LABEL = "00-before"
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class RunReference:
         Raises:
             UserError: the run asked something else, which is named.
         """
-        kept = {answer.probe_id: answer for answer in self.folder.read_answers(_LABEL)}
+        kept = {answer.probe_id: answer for answer in self.folder.read_answers(BEFORE)}
         missing = [_first_unasked(probes, kept) for probes in probe_sets]
         for probes, unasked in zip(probe_sets, missing, strict=True):
             if unasked is None:
@@ -100,7 +98,7 @@ def read_reference(root: Path) -> RunReference:
     """
     folder = RunFolder(root=root)
     config = folder.read_config()
-    if not (folder.stage_dir(_LABEL) / "stage.json").is_file():
+    if not (folder.stage_dir(BEFORE) / "stage.json").is_file():
         raise UserError(
             f"{root} has no answers from before its unlearning (it has not come so far, or skip_initial_eval=true). "
             "Give the model that it was made from as --before."

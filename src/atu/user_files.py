@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 
 from atu.errors import UserError
+from atu.escaping import visible
 
 MAX_LINE_BYTES = 1_000_000
 """Of JSON lines: far beyond any text that is trained on or asked."""
@@ -229,8 +230,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def shown(path: Path) -> str:
     """A path that can be printed on one line, whatever bytes it is made of."""
-    text = str(path).encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(mark if mark.isprintable() else f"\\x{ord(mark):02x}" for mark in text)
+    return visible(str(path))
 
 
 class _RefusedError(ValueError):

@@ -186,6 +186,6 @@ def test_what_is_no_limit_is_named(text: str, monkeypatch: pytest.MonkeyPatch) -
 def test_a_lock_that_another_has_leaves_no_file_open(cache: Path) -> None:
     path = put("a")
     with FileLock(path):
-        before = len(os.listdir("/proc/self/fd"))
+        before = len(list(Path("/proc/self/fd").iterdir()))
         hold(path)
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -14,9 +14,9 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 
 from atu.embedding.config import EncoderConfig, TokenForm
 from atu.embedding.resolve import WHAT_TO_DO, local_encoder
-from atu.errors import UserError
+from atu.errors import UserError, first_line
 from atu.models.contents import check_contents, settings_checksum
-from atu.models.foreign import check_finite, check_tensors, first_line, reading
+from atu.models.foreign import check_finite, check_tensors, reading
 from atu.models.packaged import assemble_encoder
 from atu.results.files import content_key
 from atu.user_files import file_sha256
@@ -157,5 +157,5 @@ def _locate(config: EncoderConfig) -> Path:
     except (OSError, ValueError) as error:
         raise UserError(
             f"text_encoder.model_name: '{config.model_name}' is no folder, nor can it be had from the hub "
-            f"({str(error).splitlines()[0]}). {WHAT_TO_DO}"
+            f"({first_line(error)}). {WHAT_TO_DO}"
         ) from error

@@ -9,7 +9,7 @@ from datetime import datetime
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from atu.errors import UserError
+from atu.errors import UserError, first_line
 from atu.models.config import CHAT_TEMPLATE_DATE, Scalar
 
 _DIRECTIVES = (
@@ -72,8 +72,8 @@ def render_chat(
             **given,
         )
     except _TEMPLATE_ERRORS as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"The chat template of {tokenizer.name_or_path or 'the tokenizer'} fails: {reason}") from error
+        label = tokenizer.name_or_path or "the tokenizer"
+        raise UserError(f"The chat template of {label} fails: {first_line(error)}.") from error
     return str(text)
 
 

@@ -24,7 +24,7 @@ def reading(explain: Callable[[Exception], str]) -> Iterator[None]:
     """Turn whatever a library raises on a file into a UserError; the pages that transformers logs are left out.
 
     Args:
-        explain: from what the library raised to the message; `first_line` helps.
+        explain: from what the library raised to the message; `errors.first_line` helps.
 
     Raises:
         UserError: in place of any error but that memory ran out.
@@ -104,17 +104,6 @@ def check_finite(what: str, model: nn.Module) -> None:
             f"{what}: {_count(damaged)} not made of finite numbers alone, such as {damaged[0]}. Get the model again, "
             "or load it in another type if this one is too narrow (dtype)."
         )
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, without the full stop; its kind where that alone says nothing."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    # transformers' checks of a config say in the second line what is wrong, and with what.
-    said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-    said = said if " " in said else f"{type(error).__name__}: {said}"
-    return said[:300].rstrip(".")
 
 
 def _count(tensors: Collection[Any]) -> str:

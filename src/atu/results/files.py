@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_dir
 
 from atu.errors import UserError
+from atu.results.locks import LOCK_NAME
 
 PARTIAL_SUFFIX = ".partial"
 """Ends the name of everything that is still being written; such a file or folder may be deleted."""
@@ -135,11 +136,7 @@ def publish_folder(partial: Path, final: Path) -> None:
             if path.is_dir():
                 sync_folder(path)
             else:
-                descriptor = os.open(path, os.O_RDONLY)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
+                sync_file(path)
         sync_folder(partial)
         partial.replace(final)
         sync_folder(final.parent)
@@ -157,6 +154,15 @@ def remove_folder(folder: Path) -> None:
     except FileNotFoundError:
         return
     shutil.rmtree(doomed, ignore_errors=True)
+
+
+def sync_file(path: Path) -> None:
+    """Make what was written to a file last through a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:
@@ -203,7 +209,7 @@ def held_folder(folder: Path, refusal: str) -> Iterator[None]:
     Raises:
         UserError: another process holds it (`refusal` says so), or the disk refuses.
     """
-    lock = FileLock(folder / ".lock", timeout=0)
+    lock = FileLock(folder / LOCK_NAME, timeout=0)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from filelock import BaseFileLock, FileLock, Timeout
 
 from atu.errors import UserError
+from atu.escaping import is_device_name
 from atu.results.files import PARTIAL_SUFFIX, disk_errors
 from atu.results.locks import LOCK_NAME
 from atu.results.notices import notice
@@ -19,7 +19,6 @@ from atu.results.run_folder import RunFolder, flat_keys
 
 _LONGEST_NAME = 200
 """In bytes; 255 is what file systems take, and what is written beside has a longer name."""
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _SHOWN_DIFFERENCES = 5
 
 
@@ -100,7 +99,7 @@ def name_fault(name: str) -> str | None:
         return "no space at an end, and no dot at the end"
     if name.endswith((PARTIAL_SUFFIX, ".replaced", ".previous", ".lock")):
         return f"what ends in .{name.rpartition('.')[2]} is taken for unfinished, and no report shows it"
-    if _RESERVED.fullmatch(name):
+    if is_device_name(name):
         return "some systems keep this word for a device"
     if len(name.encode()) > _LONGEST_NAME:
         return f"at most {_LONGEST_NAME} bytes, so that file systems take it"

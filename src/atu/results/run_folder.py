@@ -42,6 +42,8 @@ from atu.results.notices import notice
 from atu.results.rows import read_answers, read_stage, to_row
 from atu.user_files import read_text, read_yaml
 
+BEFORE = "00-before"
+"""Label of the record of the untouched model."""
 _CHECK_LINE = "# check of these values: "
 _MEASURE_AGAIN = "Put it back, or run the command of this run again, which measures anew what it can."
 _ABANDONED = "its process ({pid}) ended without a word; the same command goes on from here"

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from atu.errors import UserError
-from atu.escaping import one_line
 from atu.results.digests import sealed, unsealed
 from atu.results.files import append_jsonl, write_jsonl_atomic
 from atu.results.history import HistoryRow, history, stage_results, step_rows
+from atu.results.notices import notice
 from atu.results.run_folder import RunFolder, RunState
 from atu.user_files import read_jsonl
-
-logger = logging.getLogger("atu")
 
 
 @dataclass(frozen=True)
@@ -164,6 +160,4 @@ class NoTracker:
 
 def _warn(name: str, error: Exception) -> None:
     reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-    message = f"{name} failed: {reason}. The run goes on, and its folder has everything."
-    logger.warning(message)
-    print(one_line(f"warning: {message}"), file=sys.stderr)
+    notice(f"{name} failed: {reason}. The run goes on, and its folder has everything.")

@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 
 from atu.errors import UserError
 from atu.results.digests import DIGESTS_NAME, DamagedError, find_damage, read_digests, write_digests
-from atu.results.files import disk_errors, remove_folder
+from atu.results.files import disk_errors, remove_folder, sync_file, sync_folder
 from atu.results.notices import notice
 from atu.training.sharding import divided_like
 
@@ -82,9 +82,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, llm_changed: bool) 
                 _save(checkpoint.llm, partial / _LLM_FILE)
             for name, tensors in checkpoint.others.items():
                 _save(tensors, partial / f"{name}.safetensors")
-            _write_synced(partial / _STATE_FILE, json.dumps(asdict(checkpoint.progress)))
+            (partial / _STATE_FILE).write_text(json.dumps(asdict(checkpoint.progress)))
+            sync_file(partial / _STATE_FILE)
             write_digests(partial, known=kept)
-            _sync_folder(partial)
+            sync_folder(partial)
         except OSError:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -92,7 +93,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, llm_changed: bool) 
         if folder.exists():
             folder.rename(previous)
         partial.rename(folder)
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
         remove_folder(previous)
 
 
@@ -251,8 +252,7 @@ def _save(tensors: dict[str, Tensor], path: Path) -> None:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
     except SafetensorError as error:
         raise OSError(*_os_reason(error)) from error
-    with path.open("rb") as handle:
-        os.fsync(handle.fileno())
+    sync_file(path)
 
 
 def _os_reason(error: SafetensorError) -> tuple[int, str]:
@@ -260,18 +260,3 @@ def _os_reason(error: SafetensorError) -> tuple[int, str]:
     text = str(error)
     code = text.rpartition("os error ")[2].rstrip(')"} ')
     return (int(code) if code.isdigit() else 5, text)
-
-
-def _write_synced(path: Path, text: str) -> None:
-    with path.open("w") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

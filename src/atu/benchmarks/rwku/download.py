@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from atu.benchmarks.rwku.files import ALL_FILES, EVALUATION_FILES, INTRO
 from atu.benchmarks.rwku.reader import DEFAULT_DATA_DIR, RwkuData, target_order
-from atu.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError, did_you_mean
+from atu.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError, did_you_mean, first_line
 from atu.results.files import disk_errors, publish_folder, write_json_atomic
 from atu.user_files import read_json
 
@@ -259,9 +259,8 @@ def _describe(path: Path) -> dict[str, Any]:
 
 
 def _hub_error(error: Exception) -> UserError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     return UserError(
-        f"The hub did not give {REPOSITORY}: {reason}. Run the same command again to go on, "
+        f"The hub did not give {REPOSITORY}: {first_line(error)}. Run the same command again to go on, "
         "or give --from with the folder of a copy."
     )
 
