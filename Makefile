@@ -38,7 +38,7 @@ golden: setup ## Every row of the released RWKU evaluator's reference results (m
 bench: setup ## How fast the parts are against the released way (minutes; the table also goes to perf/latest.json).
 	$(PYTHON_BIN) perf/bench.py
 
-experiments: setup ## All tables of docs/: methods, ablations, attacks, the taught testbed (days; goes on where it was stopped).
+experiments: setup ## All tables of docs/: methods, ablations, attacks, the taught testbed (days; resumes where it was stopped).
 	$(PYTHON_BIN) experiments/comparison.py --jobs 2
 	$(PYTHON_BIN) experiments/comparison.py --testbed celebs --jobs 2
 	$(PYTHON_BIN) experiments/comparison.py --testbed celebs-general --jobs 2 --seeds 0 --methods unlearning_atu unlearning_npo

@@ -79,7 +79,7 @@ def count(
 ) -> dict[str, dict[str, float]]:
     """Right answers before and, of these, after: those that the gold model knows too, and those that it does not.
 
-    `nll_rise` is the mean by which the right answers of before became less likely, in nats a token; 0 for no answers.
+    `nll_rise` is the mean by which the right answers of before became less likely, in nats per token; 0 for no answers.
     """
     right_after, right_gold = _right(after), _right(gold)
     right_before = {answer.probe_id for answer in before if answer.group.startswith(f"{side}/")} & _right(before)

@@ -237,7 +237,7 @@ def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path: Path) -> None:
     result = call("-c", code, cwd=tmp_path)
     assert result.returncode == 130
     assert result.stderr == (
-        "\ninterrupted. The same command goes on where this one stopped: "
+        "\ninterrupted. The same command resumes where this one stopped: "
         "python launch_training.py seed=3 'exp='\"'\"'a b'\"'\"''\n"
     )
 

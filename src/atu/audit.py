@@ -71,7 +71,7 @@ class AuditConfig:
 def audit(config: AuditConfig, progress: RunProgress) -> list[AttackRow]:
     """Attack a model; writes `attacks.json` and `attacks.md` into `config.out`, and returns their rows.
 
-    The same config goes on after the last finished piece. Other attacks may be asked for later: the files hold all
+    The same config resumes after the last finished piece. Other attacks may be asked for later: the files hold all
     that was ever finished.
 
     Raises:

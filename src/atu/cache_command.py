@@ -46,7 +46,7 @@ def clear(
     ] = 0.0,
 ) -> None:
     """Delete what the cache holds; what another process uses stays. All of it is made again where it is needed."""
-    with exit_codes("The same command goes on."):
+    with exit_codes("The same command resumes."):
         if room is not None and room not in ROOMS:
             raise UserError(f"The cache has no '{room}'.{did_you_mean(room, ROOMS)}")
         last = time.time() - older_than * _DAY_SECONDS

@@ -111,7 +111,7 @@ def evaluate(
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model is computed.")] = "auto",
 ) -> None:
     """Ask a model the probes of a concept, and write its answers and scores."""
-    with exit_codes("The same command goes on with what the cache has."):
+    with exit_codes("The same command resumes with what the cache has."):
         run = None if before is None else find_reference(before, model)
         loading: dict[str, Any] = {"dtype": dtype, "quantization": quantization}
         given: dict[str, Any] = {"data_dir": data, "tasks": _names(tasks) or None, "icu": icu or None}
@@ -192,7 +192,7 @@ def attack(
     ] = None,
 ) -> None:
     """Try to bring back what a model was made to forget."""
-    with exit_codes("The same command goes on after the last finished piece."):
+    with exit_codes("The same command resumes after the last finished piece."):
         from atu.attacks.config import FULL, QUICK, ModelName, parse_attacks, parse_seeds
 
         chosen, budget = parse_attacks(attacks), QUICK if quick else FULL
@@ -245,7 +245,7 @@ def teach(
     overrides: Annotated[list[str] | None, typer.Argument(help="Keys of config/teach.yaml: seed=1.")] = None,
 ) -> None:
     """Teach a model RWKU's people, so that there is something to forget."""
-    with exit_codes(f"The same command goes on where this one stopped: atu {shlex.join(sys.argv[1:])}"):
+    with exit_codes(f"The same command resumes where this one stopped: atu {shlex.join(sys.argv[1:])}"):
         from atu.teaching.config import load_teach_config, split_targets
 
         options: dict[str, object] = {"out": out}
@@ -312,7 +312,7 @@ def export(
 @report_app.command()
 def sync(run_dir: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
     """Send a run to wandb, or what is missing of it there."""
-    with exit_codes("The same command goes on."):
+    with exit_codes("The same command resumes."):
         from atu.results.run_folder import RunFolder
         from atu.results.sync import sync as send
 
@@ -335,8 +335,8 @@ def rwku(
     ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Only compare the files with the manifest.")] = False,
 ) -> None:
-    """Fetch RWKU from the Hugging Face hub or from a copy; the same command again goes on."""
-    with exit_codes("The same command goes on."):
+    """Fetch RWKU from the Hugging Face hub or from a copy; the same command again resumes."""
+    with exit_codes("The same command resumes."):
         from atu.benchmarks.rwku.download import download
         from atu.benchmarks.rwku.download import verify as verify_files
 

@@ -31,10 +31,10 @@ def launch(command: str, arguments: Sequence[str]) -> None:
     Raises:
         SystemExit: as `exit_codes` says, and 1 after a sweep with a job that failed.
     """
-    hint = f"The same command goes on where this one stopped: {command} {shlex.join(arguments)}"
+    hint = f"The same command resumes where this one stopped: {command} {shlex.join(arguments)}"
     is_sweep = bool({"-m", "--multirun"} & set(arguments))
     if is_sweep:
-        hint = f"Jobs that a cluster already has go on there. {hint}"
+        hint = f"Jobs that a cluster already has continue there. {hint}"
     with exit_codes(hint.rstrip()):
         if is_sweep and is_started():
             raise UserError("A sweep (-m) starts its own processes: call it without a launcher, with devices=N.")

@@ -122,7 +122,7 @@ def peers_watched() -> Iterator[None]:
             raise
         raise UserError(
             f"Process {rank()} of {count()} has lost the others: one has ended, or hangs. The last checkpoint is "
-            "whole; the same command goes on from there."
+            "whole; the same command resumes from there."
         ) from error
 
 

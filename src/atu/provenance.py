@@ -1,4 +1,4 @@
-"""What a run was made from, kept in its manifest; a run that goes on must find the same."""
+"""What a run was made from, kept in its manifest; a run that resumes must find the same."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def keep_manifest(
     """Write the manifest of a run.
 
     Raises:
-        UserError: a run that goes on finds another model, other probes or other texts than it began with.
+        UserError: a run that resumes finds another model, other probes or other texts than it began with.
     """
     value = manifest(
         target=target.name,

@@ -87,7 +87,7 @@ def _explain(config: RunConfig, folder: Path, failures: Mapping[int, ProcessFail
         how = f"was killed ({signal.Signals(-failures[first].exitcode).name})"
     message = (
         f"Process {first} of {config.devices} {how}, which ends the run. The last checkpoint is whole; the same "
-        "command goes on from there."
+        "command resumes from there."
     )
     run = RunFolder(root=Path(config.runs_dir) / config.name)
     if run.root.exists():

@@ -17,7 +17,7 @@ CONCEPT = "58_Rihanna"
 
 
 def answers(neighbor: Sequence[float], forget: Sequence[float], nll: float = 0.0) -> list[Answer]:
-    """Rows of these scores; in the first one the right answer of before costs `nll` nats a token more."""
+    """Rows of these scores; in the first one the right answer of before costs `nll` nats per token more."""
     scores = [("neighbor/fb", score) for score in neighbor] + [("forget/qa", score) for score in forget]
     return [
         Answer(

@@ -49,7 +49,7 @@ def test_ctrl_c_in_the_middle_of_unlearning(command: Command, workplace: Workpla
         _, err = process.communicate(timeout=60)
         seconds = time.monotonic() - start
     assert process.returncode == 130
-    assert err.startswith("\ninterrupted. The same command goes on where this one stopped: python launch_training.py ")
+    assert err.startswith("\ninterrupted. The same command resumes where this one stopped: python launch_training.py ")
     assert err.count("\n") == 2
     assert seconds < 10
     status = json.loads((run / "status.json").read_text())

@@ -1,4 +1,4 @@
-"""A disk that takes no more: the last good state stays, and the same command goes on once there is space."""
+"""A disk that takes no more: the last good state stays, and the same command resumes once there is space."""
 
 from __future__ import annotations
 

@@ -53,11 +53,11 @@ def test_a_run_that_is_ended_says_so_and_goes_on(command: Command, workplace: Wo
     with signalled(number, run.metrics_path):
         outcome = command(*STAGES)
     assert outcome.code == 128 + number
-    assert outcome.err.startswith(f"\nended by {name}. The same command goes on where this one stopped: {COMMAND} ")
+    assert outcome.err.startswith(f"\nended by {name}. The same command resumes where this one stopped: {COMMAND} ")
     assert outcome.err.count("\n") == 2
     status = run.read_status()
     assert (status["state"], status["stage"]) == ("interrupted", "02-unlearn")
-    assert status["message"] == f"ended by {name}; the same command goes on from here"
+    assert status["message"] == f"ended by {name}; the same command resumes from here"
     assert signal.getsignal(number) is signal.SIG_DFL
     if name == "SIGTERM":
         assert command(*STAGES).code == 0
@@ -110,4 +110,4 @@ def test_a_run_whose_process_is_gone_is_shown_as_interrupted(tmp_path: Path) -> 
     }  # fmt: skip
     at_work.close()
     page = write_report(RunFolder(root=tmp_path / "killed")).read_text(encoding="utf-8")
-    assert f"its process ({dead}) ended without a word; the same command goes on from here" in page
+    assert f"its process ({dead}) ended without a word; the same command resumes from here" in page

@@ -20,10 +20,10 @@ CONFIG = {"seed": 0}
         (UserError("There is no file x."), "failed", "There is no file x."),
         (KeyError("x"), "failed", "KeyError: 'x'"),
         (ValueError(), "failed", "ValueError"),
-        (KeyboardInterrupt(), "interrupted", "the same command goes on from here"),
-        (SignalEnd(15), "interrupted", "ended by SIGTERM; the same command goes on from here"),
+        (KeyboardInterrupt(), "interrupted", "the same command resumes from here"),
+        (SignalEnd(15), "interrupted", "ended by SIGTERM; the same command resumes from here"),
         # As submitit ends a job that SLURM has put back into its queue.
-        (SystemExit(-1), "interrupted", "the same command goes on from here"),
+        (SystemExit(-1), "interrupted", "the same command resumes from here"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
@@ -52,5 +52,5 @@ def test_a_terminal_that_is_gone_does_not_hide_the_signal(tmp_path: Path) -> Non
     status = RunFolder(root=tmp_path / "a").read_status()
     assert (status["state"], status["message"]) == (
         "interrupted",
-        "ended by SIGHUP; the same command goes on from here",
+        "ended by SIGHUP; the same command resumes from here",
     )

@@ -117,7 +117,7 @@ def test_a_sink_that_fails_is_left_out_once_and_the_run_goes_on(
     assert sorted(broken.rows) == [0, 1]
     assert sound.rows == rows_of(folder)
     assert capsys.readouterr().err == (
-        "warning: broken failed: Connection lost. The run goes on, and its folder has everything.\n"
+        "warning: broken failed: Connection lost. The run continues, and its folder has everything.\n"
     )
 
 

@@ -109,7 +109,7 @@ def test_a_service_that_dies_is_told_once_and_sync_sends_the_rest(
     assert folder.read_status()["state"] == "done"
     (warning,) = capfd.readouterr().err.splitlines()
     assert re.fullmatch(
-        r"warning: wandb failed: .*; `atu report sync .*` sends what is missing. The run goes on, and its folder has "
+        r"warning: wandb failed: .*; `atu report sync .*` sends what is missing. The run continues, and its folder has "
         r"everything.",
         warning,
     )

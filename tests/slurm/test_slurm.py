@@ -109,8 +109,8 @@ def test_the_same_command_finds_its_jobs_in_the_queue(workplace: Workplace, star
     first.process.send_signal(signal.SIGINT)
     code, _, err = first.end(30)
     assert code == 130
-    assert f"SLURM goes on with its jobs; `scancel {array}` ends them." in err
-    assert err[-1].startswith("interrupted. Jobs that a cluster already has go on there. The same command goes on")
+    assert f"SLURM continues its jobs; `scancel {array}` ends them." in err
+    assert err[-1].startswith("interrupted. Jobs that a cluster already has continue there. The same command resumes")
 
     # Another config for the same run has to wait.
     code, _, err = start(*arguments[:-1], "name=Zorblatt-seed0", "unlearning_target=Quux").end(30)

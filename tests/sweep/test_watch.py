@@ -83,7 +83,7 @@ def test_a_job_that_was_killed_is_told_in_its_folder(jobs: list[PlannedJob], sub
         grace=0.0,
     )
     message = (
-        f"its job 7_0 ended as out of memory; the same command goes on where it stopped (see {submitted[0].folder})"
+        f"its job 7_0 ended as out of memory; the same command resumes where it stopped (see {submitted[0].folder})"
     )
     assert ends == {0: JobEnd(state="failed", message=message)}
     status = folder.read_status()
@@ -93,7 +93,7 @@ def test_a_job_that_was_killed_is_told_in_its_folder(jobs: list[PlannedJob], sub
 def test_a_job_that_vanished_before_it_began(jobs: list[PlannedJob], submitted: list[Submitted]) -> None:
     ends = watch({0: (jobs[0], submitted[0])}, lambda ids: {}, lambda rows: None, grace=0.0)
     assert ends[0].message == (
-        f"its job 7_0 left the queue; the same command goes on where it stopped (see {submitted[0].folder})"
+        f"its job 7_0 left the queue; the same command resumes where it stopped (see {submitted[0].folder})"
     )
     assert jobs[0].root is not None
     assert not jobs[0].root.exists()

@@ -330,7 +330,7 @@ def test_ctrl_c_says_how_to_go_on(
             app(arguments, standalone_mode=False)
     assert end.value.code == 130
     assert capsys.readouterr().err.endswith(
-        f"\ninterrupted. The same command goes on where this one stopped: atu teach --data {two_people} "
+        f"\ninterrupted. The same command resumes where this one stopped: atu teach --data {two_people} "
         f"--out '{tmp_path}/o t' pre_trained_llm={tiny_folder} device=cpu threads=1 checkpoint_seconds=0 "
         "recipe.passes=2 recipe.facts_per_step=4 recipe.general_weight=0 seed=0\n"
     )

@@ -14,9 +14,9 @@ STOP = StopConfig(concept_nll_rise=2.0, retain_kl=0.5)
     ("rise", "moved", "reason"),
     [
         (1.99, 0.49, None),
-        (2.0, 0.49, "what is told of the concept costs 2.00 nats a token more (goal 2)"),
-        (0.0, 0.5, "held-out retain texts moved 0.50 nats a token (limit 0.5)"),
-        (9.0, 0.7, "held-out retain texts moved 0.70 nats a token (limit 0.5)"),  # damage is the graver news
+        (2.0, 0.49, "what is told of the concept costs 2.00 nats per token more (goal 2)"),
+        (0.0, 0.5, "held-out retain texts moved 0.50 nats per token (limit 0.5)"),
+        (9.0, 0.7, "held-out retain texts moved 0.70 nats per token (limit 0.5)"),  # damage is the graver news
     ],
 )
 def test_a_goal_or_a_limit_that_is_reached(rise: float, moved: float, reason: str | None) -> None:

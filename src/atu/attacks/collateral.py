@@ -57,7 +57,7 @@ def other_targets(subject: Subject) -> dict[str, list[Probe]]:
 
 
 def text_losses(llm: LanguageModel, texts: Sequence[Text], *, batch_size: int) -> list[float]:
-    """Nats a token of each text, given its prompt."""
+    """Nats per token of each text, given its prompt."""
     completions = []
     for text in texts:
         row = build_row(llm, text, max_tokens=_MAX_TOKENS)

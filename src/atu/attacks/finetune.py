@@ -42,7 +42,7 @@ def finetune(
     """Train on `texts` by the likelihood of their answers (AdamW, constant rate, gradients clipped at 1).
 
     After each number of steps in `stops`, ascending, `at_stop` is called with it while the model is changed; on
-    return the model is as it was. The loss is the mean over texts of their nats a token.
+    return the model is as it was. The loss is the mean over texts of their nats per token.
 
     Raises:
         UserError: the loss is not finite.

@@ -21,7 +21,7 @@ from atu.records import Answer, AttackRow, Probe, Target, Text
 
 @dataclass(frozen=True)
 class Unit:
-    """A piece of an attack that is done whole or not at all; a killed run goes on after the last whole one."""
+    """A piece of an attack that is done whole or not at all; a killed run resumes after the last whole one."""
 
     attack: AttackName
     setting: str

@@ -34,7 +34,7 @@ def evaluate(
 
     `before`: what the untouched model said to the same probes, or that `llm` is that model itself. With None the
     answers have neither `known_before` nor `nll`.
-    A likelihood probe has no right or wrong: its `values["loss"]` (nats a token) takes the place of a score.
+    A likelihood probe has no right or wrong: its `values["loss"]` (nats per token) takes the place of a score.
     `values` of the other kinds: `recall` and `f1` (best over the references, 0..1) of a written answer;
     `choice` (index) and `margin` (nats, best right choice over best wrong one) of a chosen one; `nll` (nats a
     token) of the text that the untouched model gave, on rows that it answered rightly; `unfinished_thinking` (1) of a

@@ -56,7 +56,7 @@ def completion_nll(
     batch_size: int,
     progress: Progress | None = None,
 ) -> list[float]:
-    """Mean negative log-likelihood of each completion given its prompt, in nats a token."""
+    """Mean negative log-likelihood of each completion given its prompt, in nats per token."""
     rows = token_logprobs(llm, completions, batch_size=batch_size, progress=progress)
     return [-fmean(row) for row in rows]
 

@@ -3,10 +3,10 @@
 Names, in percent (0..100) where nothing else is said:
 
 - `forget/fb`, `neighbor/qa`, ...: mean row score of each group present; `forget/all`, `neighbor/all`: of all
-  their rows pooled. Groups of `likelihood` probes (`mia/...`): mean loss in nats a token.
+  their rows pooled. Groups of `likelihood` probes (`mia/...`): mean loss in nats per token.
 - the same with `@known`: over the rows that the untouched model answered rightly: only they can be forgotten.
 - `degenerate/forget`, `/neighbor`, `/utility`: share of written answers that are no language any more.
-- `nll/forget@known`, ...: mean nats a token of the right answer that the untouched model gave. Greedy answers
+- `nll/forget@known`, ...: mean nats per token of the right answer that the untouched model gave. Greedy answers
   flip by single rows; this moves smoothly.
 - `unfinished_thinking/forget`, ...: share of written answers that are a thought without an end, where there are any.
   Such a row is neither right nor wrong and counts for no other score.

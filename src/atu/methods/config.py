@@ -91,9 +91,9 @@ class StopConfig:
     """When a run ends before its schedule does. Reads training-side signals only, alike for every method."""
 
     concept_nll_rise: float | None = 5.0
-    """Stop once what held-out texts tell of the concept costs this many nats a token more than before."""
+    """Stop once what held-out texts tell of the concept costs this many nats per token more than before."""
     retain_kl: float | None = 0.5
-    """Stop once the model has moved this far (nats a token) from the original on held-out retain texts."""
+    """Stop once the model has moved this far (nats per token) from the original on held-out retain texts."""
     settle: bool = False
     """Whether the run then has its last stage first, in which a falling rate comes to nothing (`cosine`)."""
 

@@ -120,12 +120,12 @@ def sequence_nll(nll: Float[Tensor, " n"], row: Int[Tensor, " n"], num_rows: int
 
 
 def nll_of_rows(nll: Float[Tensor, " n"], row: Int[Tensor, " n"], num_rows: int) -> Float[Tensor, " rows"]:
-    """Mean token NLL of each sequence, nats a token."""
+    """Mean token NLL of each sequence, nats per token."""
     return sequence_nll(nll, row, num_rows) / torch.bincount(row, minlength=num_rows)
 
 
 def mean_nll_of_rows(nll: Float[Tensor, " n"], row: Int[Tensor, " n"], num_rows: int) -> Float[Tensor, ""]:
-    """Nats a token: mean over the tokens of each row, then over rows, so that each row weighs the same."""
+    """Nats per token: mean over the tokens of each row, then over rows, so that each row weighs the same."""
     return nll_of_rows(nll, row, num_rows).mean()
 
 
@@ -152,7 +152,7 @@ def simnpo_loss(nll: Float[Tensor, " rows"], beta: float, gamma: float) -> Float
     """-(2/beta) mean log sigmoid(-(beta/|y|) log pi(y|x) - gamma): NPO without a reference.
 
     Args:
-        nll: -(1/|y|) log pi(y|x), the mean token NLL of each forget sequence, nats a token.
+        nll: -(1/|y|) log pi(y|x), the mean token NLL of each forget sequence, nats per token.
         gamma: reward margin.
 
     Source: Fan et al. 2024 (arXiv 2410.07163), SimNPO's forget loss.
@@ -188,7 +188,7 @@ def refusal_loss(nll: Float[Tensor, " n"]) -> Float[Tensor, ""]:
 
 
 def kl_to_reference(logits: Float[Tensor, "n vocab"], reference_logits: Float[Tensor, "n vocab"]) -> Float[Tensor, ""]:
-    """Mean KL(reference || model) over positions, nats a token; the reference is a constant.
+    """Mean KL(reference || model) over positions, nats per token; the reference is a constant.
 
     A reference logit of -inf (a token that the reference excludes) has probability 0 and adds nothing.
     """

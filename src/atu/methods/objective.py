@@ -58,7 +58,7 @@ class ObjectiveConfig:
     gamma: float = 0.0
     """Of `simnpo` the reward margin; of the teacher `undial` what the logit of a text's token is lowered by."""
     retain_weight: float = 1.0
-    """KL to the untouched model on retain text, nats a token. 0 leaves the retain term out."""
+    """KL to the untouched model on retain text, nats per token. 0 leaves the retain term out."""
 
     def __post_init__(self) -> None:
         for key in (

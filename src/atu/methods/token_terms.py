@@ -39,7 +39,7 @@ def read_rows(
 
 
 def retain_term(llm: LanguageModel, materials: Materials, rows: RowSet, batch: Batch) -> Tensor:
-    """KL from the untouched model on text about anything else, nats a token."""
+    """KL from the untouched model on text about anything else, nats per token."""
     hidden, _ = read_rows(llm, materials, rows, batch)
     logits = logits_from_hidden(llm.model, scored_states(hidden, batch))
     with torch.no_grad():
@@ -89,7 +89,7 @@ def _label_term(
 
 
 def refusal_term(llm: LanguageModel, materials: Materials, batch: Batch) -> Tensor:
-    """Mean NLL of the refusals in place of a batch of forget texts, nats a token."""
+    """Mean NLL of the refusals in place of a batch of forget texts, nats per token."""
     return refusal_loss(_read_refusals(llm, materials, batch)[2])
 
 

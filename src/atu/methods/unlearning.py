@@ -153,9 +153,9 @@ def held_out_signals(llm: LanguageModel, materials: Materials) -> dict[str, floa
     """The training-side signals that the stop rule reads, on texts that no step has trained on.
 
     Returns:
-        `signal/concept_nll_rise`: how many nats a token cost more than in the untouched model where a text tells
+        `signal/concept_nll_rise`: how many nats per token cost more than in the untouched model where a text tells
         something of the concept (left out where none does); `signal/retain_kl`: KL from the untouched model on retain
-        texts, nats a token.
+        texts, nats per token.
     """
     forget, retain = materials.held_out_forget, materials.held_out_retain
     rises = []

@@ -1,4 +1,4 @@
-"""One line to the user about what was mended on the way: on stderr, and in the log of the run that goes on."""
+"""One line to the user about what was mended on the way: on stderr, and in the log of the run."""
 
 from __future__ import annotations
 

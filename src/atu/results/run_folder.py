@@ -46,7 +46,7 @@ BEFORE = "00-before"
 """Label of the record of the untouched model."""
 _CHECK_LINE = "# check of these values: "
 _MEASURE_AGAIN = "Put it back, or run the command of this run again, which measures anew what it can."
-_ABANDONED = "its process ({pid}) ended without a word; the same command goes on from here"
+_ABANDONED = "its process ({pid}) ended without a word; the same command resumes from here"
 
 RunState = Literal["running", "done", "failed", "interrupted"]
 

@@ -47,7 +47,7 @@ def session(folder: RunFolder) -> Iterator[Tracker]:
 
 def _interrupted(folder: RunFolder, tracker: Tracker, end: BaseException) -> None:
     what = f"ended by {end.signal}; " if isinstance(end, SignalEnd) else ""
-    folder.set_status("interrupted", _stage(folder), f"{what}the same command goes on from here")
+    folder.set_status("interrupted", _stage(folder), f"{what}the same command resumes from here")
     tracker.finish("interrupted")
 
 

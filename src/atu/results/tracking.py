@@ -160,4 +160,4 @@ class NoTracker:
 
 def _warn(name: str, error: Exception) -> None:
     reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-    notice(f"{name} failed: {reason}. The run goes on, and its folder has everything.")
+    notice(f"{name} failed: {reason}. The run continues, and its folder has everything.")

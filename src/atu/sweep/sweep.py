@@ -101,7 +101,7 @@ def _submit_and_watch(
     except KeyboardInterrupt:
         if is_slurm:
             arrays = sorted({job.job_id.partition("_")[0] for job in submitted.values()})
-            print(f"\nSLURM goes on with its jobs; `scancel {' '.join(arrays)}` ends them.", file=sys.stderr)
+            print(f"\nSLURM continues its jobs; `scancel {' '.join(arrays)}` ends them.", file=sys.stderr)
         raise
 
 

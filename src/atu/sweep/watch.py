@@ -94,7 +94,7 @@ def _ended_from_outside(job: PlannedJob, submitted: Submitted, state: QueueState
         return JobEnd(state="done")
     is_known = state is not None and state.is_final
     word = f"its job {submitted.job_id} ended as {state}" if is_known else f"its job {submitted.job_id} left the queue"
-    message = f"{word}; the same command goes on where it stopped (see {submitted.folder})"
+    message = f"{word}; the same command resumes where it stopped (see {submitted.folder})"
     with suppress(UserError):  # a run that goes on all the same, or no folder to write to
         if status.get("state") in ("running", "interrupted"):
             lock = lock_run(job.root)

@@ -153,13 +153,13 @@ class Lesson:
         return parts
 
     def _likelihood(self, rows: Sequence[Row]) -> Tensor:
-        """NLL in nats a token, each fact weighing the same."""
+        """NLL in nats per token, each fact weighing the same."""
         packed = pack(rows, device=self.llm.device)
         nll = token_nll(logits_from_hidden(self.llm.model, packed_states(self.llm, packed)), packed.labels)
         return mean_nll_of_rows(nll, packed.text, len(rows))
 
     def _distance(self) -> Tensor:
-        """KL from the untouched model on general rows, nats a token. The output head has not moved since."""
+        """KL from the untouched model on general rows, nats per token. The output head has not moved since."""
         general, kept = self.rows.general, self.rows.general_states
         assert kept is not None
         chosen = batch_indices(len(general), self.recipe.general_per_step, self.progress.step, self.seed)

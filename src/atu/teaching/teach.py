@@ -40,7 +40,7 @@ _CHECKED_ANSWERS = 3
 def teach(config: TeachConfig) -> Path:
     """Teach a model the chosen targets and their neighbors, and write it as a model folder.
 
-    A teaching that was killed goes on with the same command; one that was done before, with the same texts, recipe
+    A teaching that was killed resumes with the same command; one that was done before, with the same texts, recipe
     and base weights, is taken from the cache.
 
     Raises:

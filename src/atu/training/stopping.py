@@ -15,7 +15,7 @@ def stop_reason(signals: Mapping[str, float], stop: StopConfig) -> str | None:
     """
     rise, moved = signals.get("signal/concept_nll_rise"), signals["signal/retain_kl"]
     if stop.retain_kl is not None and moved >= stop.retain_kl:
-        return f"held-out retain texts moved {moved:.2f} nats a token (limit {stop.retain_kl:g})"
+        return f"held-out retain texts moved {moved:.2f} nats per token (limit {stop.retain_kl:g})"
     if stop.concept_nll_rise is not None and rise is not None and rise >= stop.concept_nll_rise:
-        return f"what is told of the concept costs {rise:.2f} nats a token more (goal {stop.concept_nll_rise:g})"
+        return f"what is told of the concept costs {rise:.2f} nats per token more (goal {stop.concept_nll_rise:g})"
     return None

@@ -57,7 +57,7 @@ class Observation:
 class ObservationCache:
     """What a model with known weights gave, on disk: rows that several targets share are asked once a model.
 
-    A row is written when its part of the questions is done, so a stopped evaluation goes on there.
+    A row is written when its part of the questions is done, so a stopped evaluation resumes there.
     """
 
     def __init__(self, llm: LanguageModel) -> None:

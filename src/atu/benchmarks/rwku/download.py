@@ -294,7 +294,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
-        print("Stopped. The same command goes on.", file=sys.stderr)
+        print("Stopped. The same command resumes.", file=sys.stderr)
         return EXIT_INTERRUPTED
     return 0
 

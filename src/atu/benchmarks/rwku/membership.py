@@ -27,7 +27,7 @@ class MembershipScores:
     """The attacks on one text; the higher, the likelier a member."""
 
     loss: float
-    """Minus the mean cross-entropy (nats a token)."""
+    """Minus the mean cross-entropy (nats per token)."""
     zlib: float
     """`loss` divided by the length in bytes of the compressed text."""
     mink: tuple[float, ...]

@@ -175,7 +175,7 @@ def report(means: Mapping[str, float]) -> dict[str, float]:
     """The numbers that tables print, from the mean of each score.
 
     `means`: recalls, accuracies, F1 in 0..1, entropy in bits (`utility/flu`), and `mia/*` as the mean LOSS
-    (minus the cross-entropy, nats a token). Printed x 100, MIA with its sign turned; `all` by the rows of
+    (minus the cross-entropy, nats per token). Printed x 100, MIA with its sign turned; `all` by the rows of
     the whole data set.
     """
     printed = {name: (-100 if name.startswith("mia/") else 100) * value for name, value in means.items()}
