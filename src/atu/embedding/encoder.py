@@ -15,11 +15,10 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 from atu.embedding.config import EncoderConfig, TokenForm
 from atu.embedding.resolve import WHAT_TO_DO, local_encoder
 from atu.errors import UserError, first_line
-from atu.models.contents import check_contents, settings_checksum
+from atu.models.contents import check_contents, settings_checksum, weights_checksums
 from atu.models.foreign import check_finite, check_tensors, reading
 from atu.models.packaged import assemble_encoder
 from atu.results.files import content_key
-from atu.user_files import file_sha256
 
 # Top-level files only: some repositories hold further copies of the weights in subfolders.
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
@@ -132,16 +131,16 @@ def load_encoder(config: EncoderConfig, *, device: str) -> TextEncoder:
     if not tokenizer.is_fast:
         raise UserError(f"text_encoder '{config.name}' has no fast tokenizer, so windows can't be placed.")
     model.requires_grad_(False).eval().to(device)
-    return TextEncoder(model, tokenizer, config, _checksum(folder))
+    return TextEncoder(model, tokenizer, config, _checksum(folder, config))
 
 
 def encoder_checksum(config: EncoderConfig) -> str:
     """The checksum of the encoder that `load_encoder` would load; raises UserError when it cannot be found."""
-    return _checksum(_locate(config))
+    return _checksum(_locate(config), config)
 
 
-def _checksum(folder: Path) -> str:
-    weights = {path.name: file_sha256(path) for path in folder.glob("*.safetensors")}
+def _checksum(folder: Path, config: EncoderConfig) -> str:
+    weights = weights_checksums(folder, is_checked=bool(config.packages))  # which the cache does as it finds the folder
     return content_key({**weights, "settings": settings_checksum(folder)})
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from atu.errors import UserError
+from atu.results.digests import read_digests
 from atu.results.files import content_key
 from atu.user_files import file_sha256, open_regular, read_json_object, shown
 
@@ -68,6 +69,18 @@ def settings_checksum(folder: Path) -> str:
     files = [path for path in folder.iterdir() if path.suffix in _SUFFIXES and path.name not in _NO_SETTINGS]
     kept = [path for path in files if path.suffix not in (".safetensors", ".gguf") and path.is_file()]
     return content_key({path.name: file_sha256(path) for path in kept})
+
+
+def weights_checksums(folder: Path, *, is_checked: bool) -> dict[str, str]:
+    """sha256 of each weights file by name.
+
+    Args:
+        is_checked: the folder has just been compared with its `digests.json`, if it has one, whose word is then taken:
+            gigabytes are not read a second time.
+    """
+    known = (read_digests(folder) or {}) if is_checked else {}
+    paths = sorted(folder.glob("*.safetensors"))
+    return {path.name: known[path.name]["sha256"] if path.name in known else file_sha256(path) for path in paths}
 
 
 def shard_names(index: Path) -> set[str]:

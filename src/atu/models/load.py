@@ -22,7 +22,7 @@ from transformers.utils import logging as transformers_logging
 from atu.errors import UserError, first_line
 from atu.models.chat_template import ChatSettings
 from atu.models.config import ModelConfig
-from atu.models.contents import check_contents, settings_checksum
+from atu.models.contents import check_contents, settings_checksum, weights_checksums
 from atu.models.foreign import check_finite, check_tensors, check_types, reading
 from atu.models.gguf import convert_gguf
 from atu.models.hook import check_output_head
@@ -30,7 +30,7 @@ from atu.models.language_model import LanguageModel, wrap
 from atu.models.packaged import build_once, check_sha256, converted_folder, fetch_packaged_file
 from atu.models.quantization import keep_gradients, quantization_config
 from atu.models.resolve import check_model_folder
-from atu.results.digests import DIGESTS_NAME, check_folder, read_digests
+from atu.results.digests import DIGESTS_NAME, check_folder
 from atu.user_files import file_sha256, read_json_object
 
 logger = logging.getLogger(__name__)
@@ -233,7 +233,5 @@ def _explain(error: Exception, config: ModelConfig, folder: Path) -> str:
 
 def _weights_sha256(located: _Located) -> str:
     """Checksum of the single weights file; of the list of checksums when there are several."""
-    known = (read_digests(located.folder) or {}) if located.is_checked else {}  # gigabytes are not read a second time
-    paths = sorted(located.folder.glob("*.safetensors"))
-    sums = [known[path.name]["sha256"] if path.name in known else file_sha256(path) for path in paths]
+    sums = list(weights_checksums(located.folder, is_checked=located.is_checked).values())
     return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()
