@@ -116,11 +116,7 @@ def evaluate(
         loading: dict[str, Any] = {"dtype": dtype, "quantization": quantization}
         given: dict[str, Any] = {"data_dir": data, "tasks": _names(tasks) or None, "icu": icu or None}
         if run is not None:
-            loading = {
-                "attn_implementation": run.model.attn_implementation,
-                **loading,
-                "dtype": dtype or run.model.dtype,
-            }
+            loading |= {"attn_implementation": run.model.attn_implementation, "dtype": dtype or run.model.dtype}
         if run is not None and benchmark in (None, run.data.benchmark):
             data_config = from_mapping(DataConfig, {**asdict(run.data), **_present(given)}, "")
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from rounding import assert_same_but_for_rounding
 from tiny_training import HOOK_LAYER, RETAIN, own_llm, rows
 
 from atu.compose import compose_run
-from atu.methods.materials import reference_bytes
+from atu.methods.config import TaskConfig
+from atu.methods.materials import kept_states
 from atu.methods.references import original_head, reference_states, scored_labels, scored_states
 from atu.models.hook import final_hidden_states
 from atu.models.language_model import LanguageModel
@@ -160,6 +162,17 @@ def test_texts_that_share_a_row_hide_each_its_own_positions(tiny_llm: LanguageMo
     )
     for one, other in zip(alone.final, packed.final, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+def reference_bytes(task: TaskConfig, hidden_size: int, num_tokens: Mapping[str, int]) -> int:
+    """Most bytes of the states that are kept on disk; prompts, whose final states are not kept, make it less.
+
+    Args:
+        num_tokens: of all rows of each use, as `kept_states` names them; those of `forget` are the `blind` ones too.
+    """
+    tokens = {**num_tokens, "blind": num_tokens["forget"]}
+    kinds = {use: kept.final + kept.hook + kept.lower for use, kept in kept_states(task).items()}
+    return sum(4 * hidden_size * tokens.get(use, 0) * count for use, count in kinds.items())
 
 
 @pytest.mark.parametrize(

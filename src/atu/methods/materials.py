@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -122,17 +122,6 @@ def kept_states(task: TaskConfig) -> dict[str, KeptStates]:
         "held_out": KeptStates(final=True, hook=aligns, lower=has_frozen),
         "refusals": KeptStates(final=objective.token == "dpo", lower=has_frozen and objective.needs_refusals),
     }
-
-
-def reference_bytes(task: TaskConfig, hidden_size: int, num_tokens: Mapping[str, int]) -> int:
-    """Most bytes of the states that are kept on disk; prompts, whose final states are not kept, make it less.
-
-    Args:
-        num_tokens: of all rows of each use, as `kept_states` names them; those of `forget` are the `blind` ones too.
-    """
-    tokens = {**num_tokens, "blind": num_tokens["forget"]}
-    kinds = {use: kept.final + kept.hook + kept.lower for use, kept in kept_states(task).items()}
-    return sum(4 * hidden_size * tokens.get(use, 0) * count for use, count in kinds.items())
 
 
 def prepare_materials(
