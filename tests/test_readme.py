@@ -169,7 +169,9 @@ def test_make_run_is_the_command_that_it_names(checkout: Path) -> None:
     ready = checkout / ".venv" / "ready"
     ready.parent.mkdir(exist_ok=True)
     ready.touch()  # set-up is done; it needs the network
-    done = subprocess.run(["make", "--dry-run", "run"], cwd=checkout, capture_output=True, text=True, check=True)
+    # Below another make, which runs these tests, it would also say which folder it enters.
+    command = ["make", "--no-print-directory", "--dry-run", "run"]
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)
     assert done.stdout == ".venv/bin/python launch_training.py\n"
 
 

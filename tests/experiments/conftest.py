@@ -21,6 +21,6 @@ def workplace_with_taught_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     taught = tmp_path / "runs" / "taught-model"
     taught.mkdir(parents=True)
-    for file in ("config.json", "model.safetensors"):  # what makes a folder a model's
-        (taught / file).touch()
+    (taught / "config.json").write_text("{}")  # what makes a folder a model's
+    (taught / "model.safetensors").touch()
     return tmp_path

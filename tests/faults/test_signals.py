@@ -46,6 +46,8 @@ def signalled(number: int, metrics: Path) -> Iterator[None]:
         thread.join()
 
 
+# A signal may come between the opening of a file and the block that closes it; it is closed when it is collected.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_run_that_is_ended_says_so_and_goes_on(command: Command, workplace: Workplace, name: str) -> None:
     run = RunFolder(root=workplace.root / "runs" / "tiny")

@@ -104,7 +104,7 @@ def test_a_config_of_another_form_says_the_depth_or_nothing(
 ) -> None:
     text = content if isinstance(content, str) else json.dumps(content)
     (of_32_blocks / "config.json").write_text(text)
-    assert known_depth(resolve_model(str(of_32_blocks))) == depth
+    assert known_depth(ModelConfig(name="m", model_name=str(of_32_blocks))) == depth
 
 
 def test_the_depth_of_a_converted_model_is_read_in_the_cache(tmp_path: Path, cache: Path) -> None:
