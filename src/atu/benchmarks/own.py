@@ -16,6 +16,8 @@ from atu.user_files import file_sha256, json_rows, shown
 
 _GROUPS = ("forget/fb", "forget/qa", "forget/aa", "neighbor/fb", "neighbor/qa", "utility/gen")
 _FIELDS = {"group", "prompt", "references", "max_new_tokens", "answer_prefix", "attack"}
+_MAX_NEW_TOKENS = 4096
+"""Of an answer: a model that never ends would write for hours beyond it."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,8 @@ def _to_probe(row: dict[str, Any], where: str, probe_id: str) -> Probe:
     if not isinstance(row.get("prompt"), str) or not row["prompt"]:
         raise UserError(f'{where}: "prompt" must be a non-empty string.')
     max_new_tokens = row.get("max_new_tokens", 24)
-    if type(max_new_tokens) is not int or max_new_tokens < 1:
-        raise UserError(f'{where}: "max_new_tokens" must be a whole number of at least 1.')
+    if type(max_new_tokens) is not int or not 1 <= max_new_tokens <= _MAX_NEW_TOKENS:
+        raise UserError(f'{where}: "max_new_tokens" must be a whole number in 1..{_MAX_NEW_TOKENS}.')
     for key in ("answer_prefix", "attack"):
         if not isinstance(row.get(key, ""), str):
             raise UserError(f'{where}: "{key}" must be a string.')
