@@ -114,7 +114,7 @@ def test_a_broken_probe_is_found_before_anything_is_computed(command: Command, t
     with (tmp_path / "probes.jsonl").open("a") as file:
         file.write('{"group": "forget/qa", "prompt": "Who?", "references": ["a"], "max_new_tokens": "many"}\n')
     outcome = command()
-    outcome.assert_refused(f'{tmp_path}/probes.jsonl, line 13: "max_new_tokens" must be a whole number of at least 1.')
+    outcome.assert_refused(f'{tmp_path}/probes.jsonl, line 13: "max_new_tokens" must be a whole number in 1..4096.')
     outcome.assert_nothing_written()
 
 
