@@ -320,3 +320,9 @@ def test_data_rwku_fetches_from_a_copy_and_verifies(shared_dir: Path, tmp_path: 
     assert again.stdout.startswith("[1/1] 1_Stephen_King: already there")
     typo = call(*command, "1_Steven_King", "--from", str(shared_dir / "rwku"), cwd=tmp_path)
     assert_one_line(typo, "RWKU has no target '1_Steven_King' there. Did you mean '1_Stephen_King'?")
+
+
+def test_a_model_that_is_missing_is_said_before_its_card_is_asked_for_the_target(tmp_path: Path) -> None:
+    result = call("-m", "atu", "evaluate", "runs/none/model", "--before", "runs/none", "--out", "out", cwd=tmp_path)
+    assert_one_line(result, "There is no model folder runs/none/model.")
+    assert not any(tmp_path.iterdir())

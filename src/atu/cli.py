@@ -121,6 +121,7 @@ def evaluate(
             data_config = from_mapping(DataConfig, {**asdict(run.data), **_present(given)}, "")
         else:
             data_config = from_mapping(DataConfig, _present({"benchmark": benchmark, **given}), "")
+        model_config = replace(resolve_model(model), **_present(loading))
         target = target or (run.target if run is not None else None)
         if target is None:
             from atu.attacks.target import target_of_card
@@ -133,7 +134,6 @@ def evaluate(
                 f"--scoring {scoring} is for --benchmark rwku: {data_config.benchmark} has corrected scores alone."
             )
         evaluation = run.evaluation if run is not None else EvaluationConfig(scoring="both" if is_rwku else "corrected")
-        model_config = replace(resolve_model(model), **_present(loading))
         reference: RunReference | ModelConfig | None = run
         if before is not None and run is None:
             reference = replace(resolve_model(before), **_present(loading), **chat_settings(model_config))
