@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,22 +168,49 @@ def test_a_finished_run_without_its_model_exports_it_again(
     assert whole.read_status()["state"] == "done"
 
 
-def test_a_finished_run_misses_a_stage_that_is_gone(workplace: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_run_knows_its_stages_and_its_model(
+    workplace: Workplace, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = workplace.config(STAGES)
     whole = run(config)
     whole.close()
     expected, model = numbers(whole), weights_of(whole)
     last, earlier = whole.stage_dir("03-unlearn"), whole.stage_dir("02-unlearn")
-    shutil.rmtree(last)
-    # A report would take the stage before it for the outcome.
-    with pytest.raises(UserError, match=rf"^{last} is missing\. Put it back, or run the command of this run again"):
-        record_of(whole.root, "tiny")
-    capsys.readouterr()
-    run(config).close()
-    assert capsys.readouterr().err == (
-        f"warning: {whole.root} was done, but {last} is missing: it is made again from the checkpoint.\n"
-    )
-    assert (numbers(whole), weights_of(whole)) == (expected, model)
+
+    # As another run of the same stages would have left it.
+    other_run = RunFolder(root=workplace.root / "other")
+    better = replace(whole.read_stage(last.name), scores=whole.read_stage("00-before").scores)
+    other_run.write_stage(better, whole.read_answers("00-before"))
+    other = other_run.stage_dir(last.name)
+
+    def replaced(old: Path, new: Path) -> None:
+        shutil.rmtree(old)
+        shutil.copytree(new, old)
+
+    changes: list[tuple[Callable[[], object], str]] = [
+        # A report would take the stage before it for the outcome.
+        (lambda: shutil.rmtree(last), f"{last} is missing"),
+        (lambda: replaced(last, earlier), f"{last}/digests.json is not what was written"),
+        (lambda: replaced(last, other), f"{last}/digests.json is not what was written"),
+        (lambda: shutil.copytree(last, last.with_name("04-unlearn")), f"{last.parent}/04-unlearn is not of this run"),
+        # The untouched model instead of the one that was made.
+        (lambda: replaced(whole.model_dir, workplace.model), f"{whole.model_dir}/digests.json is not what was written"),
+    ]
+    for change, fault in changes:
+        change()
+        if "/stages/" in fault:
+            with pytest.raises(UserError) as caught:
+                record_of(whole.root, "tiny")
+            assert str(caught.value).startswith(f"{fault}. Put it back, or run the command of this run again")
+        capsys.readouterr()
+        run(config).close()
+        assert capsys.readouterr().err.startswith(
+            f"warning: {whole.root} was done, but {fault}: it is made again from the checkpoint.\n"
+        )
+        assert (numbers(whole), weights_of(whole)) == (expected, model)
+    # A copy that somebody made by hand is no stage.
+    shutil.copytree(last, last.with_name("03-unlearn copy"))
+    assert numbers(whole) == expected
     shutil.rmtree(earlier)
     with pytest.raises(UserError, match=rf"^{earlier} is missing, and the model has gone on since"):
         run(config)

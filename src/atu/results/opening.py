@@ -42,7 +42,7 @@ def open_run(root: Path, config: Mapping[str, Any], config_hash: str, *, may_dif
     config = _plain(config)
     _refuse_foreign(root)
     lock = lock_run(root)
-    folder = RunFolder(root=root, lock=lock)
+    folder = RunFolder(root=root, lock=lock, replaced=RunFolder(root=root).replaced_stages())
     try:
         holds_work = folder.holds_work
         first = _read_first(folder, config_hash)

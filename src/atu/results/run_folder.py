@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -40,12 +41,13 @@ from atu.results.locks import is_abandoned
 from atu.results.manifest import now
 from atu.results.notices import notice
 from atu.results.rows import read_answers, read_stage, to_row
-from atu.user_files import read_text, read_yaml
+from atu.user_files import file_sha256, read_text, read_yaml
 
 BEFORE = "00-before"
 """Label of the record of the untouched model."""
 _CHECK_LINE = "# check of these values: "
 _MEASURE_AGAIN = "Put it back, or run the command of this run again, which measures anew what it can."
+_LABEL = re.compile(r"\d+-(?:before|align|unlearn(?:--?\d+\.\d+)?)")
 _ABANDONED = "its process ({pid}) ended without a word; the same command resumes from here"
 
 RunState = Literal["running", "done", "failed", "interrupted"]
@@ -58,6 +60,9 @@ class RunFolder:
     root: Path
     lock: BaseFileLock | None = field(default=None, compare=False, repr=False)
     """Held while this process writes the run, so that two processes never do."""
+
+    replaced: frozenset[str] = field(default=frozenset(), compare=False)
+    """Labels of stages of a finished run whose records are others than it wrote."""
 
     def close(self) -> None:
         """Let other processes write the run; done by `session` at its end, and by the end of the process."""
@@ -146,37 +151,73 @@ class RunFolder:
         """The finished stages, by index, with the scores of one scoring (none where it was not asked for).
 
         Raises:
-            UserError: a stage file is missing, broken, or not what was written, or a stage that a finished run had is
-                missing as a whole.
+            UserError: a stage file is missing, broken, or not what was written, or a finished run has not the stages
+                that it had when it was done.
         """
-        for label in self._lost_stages():
-            raise DamagedError(f"{self.stage_dir(label)} is missing. {_MEASURE_AGAIN}")
+        for name, fault in self._changed_since_done(self.read_status()).items():
+            if name != self.model_dir.name:
+                raise DamagedError(f"{fault}. {_MEASURE_AGAIN}")
         return sorted((self.read_stage(label, scoring) for label in self.stage_labels()), key=lambda stage: stage.index)
 
     def read_stage(self, label: str, scoring: Scoring = "corrected") -> StageResult:
         """One finished stage; raises as `read_stages` does."""
         check_folder(self.stage_dir(label), _MEASURE_AGAIN)
-        return read_stage(self.stage_dir(label), scoring)
+        stage = read_stage(self.stage_dir(label), scoring)
+        if stage.label != label:
+            raise DamagedError(
+                f"{self.stage_dir(label)} holds the record of another stage, {stage.label}. {_MEASURE_AGAIN}"
+            )
+        return stage
 
     def stage_labels(self) -> list[str]:
-        """Labels of the finished stages, in order."""
+        """Labels of the finished stages, in order; a folder of another name, such as a copy by hand, is none."""
         names = [path.parent.name for path in self.root.glob("stages/*/stage.json")]
         names += [path.parent.name for path in self.root.glob(f"stages/*/{DIGESTS_NAME}")]
-        return sorted(name for name in set(names) if not name.endswith(PARTIAL_SUFFIX))
+        return sorted(name for name in set(names) if _LABEL.fullmatch(name))
 
-    def _lost_stages(self) -> list[str]:
-        """Labels of the stages that a run had when it was done, and that are gone since; raises as `read_status`."""
-        status = self.read_status()
-        had = status.get("stages", []) if status.get("state") == "done" else []
-        return sorted(set(map(str, had)) - set(self.stage_labels()))
+    def _written(self) -> dict[str, str]:
+        """Checksum of `digests.json` of each stage and of the model, by folder; empty where a folder has none."""
+        folders = {f"stages/{label}": self.stage_dir(label) for label in self.stage_labels()}
+        if (self.model_dir / "config.json").is_file():
+            folders[self.model_dir.name] = self.model_dir
+        paths = {name: folder / DIGESTS_NAME for name, folder in folders.items()}
+        return {name: file_sha256(path) if path.is_file() else "" for name, path in paths.items()}
+
+    def replaced_stages(self) -> frozenset[str]:
+        """Labels of the stages whose records are others than a run wrote that says it is done."""
+        if not self.says_done:
+            return frozenset()
+        return frozenset(map(os.path.basename, self._changed_since_done(self.read_status()))) & {*self.stage_labels()}
+
+    def _changed_since_done(self, status: Mapping[str, Any]) -> dict[str, str]:
+        """By folder, how it differs from what was there when this status said that the run is done."""
+        kept = status.get("written") if status.get("state") == "done" else None
+        if not kept:  # or an older version wrote it
+            return {}
+        found, changed = self._written(), {}
+        for name in sorted({*kept, *found}):
+            if name not in found:
+                changed[name] = f"{self.root / name} is missing"
+            elif name not in kept:
+                changed[name] = f"{self.root / name} is not of this run"
+            elif found[name] != kept[name]:
+                changed[name] = f"{self.root / name / DIGESTS_NAME} is not what was written"
+        return changed
 
     def stage_fault(self, label: str) -> str | None:
         """Why the record of a stage does not count; None when it is there, as it was written."""
         folder = self.stage_dir(label)
         if label not in self.stage_labels():
             return f"{folder} is missing"
+        if label in self.replaced:
+            return f"{folder} is not what was written"
         damaged = find_damage(folder)
-        return f"{folder / damaged[0]} is damaged" if damaged else None
+        if damaged:
+            return f"{folder / damaged[0]} is damaged"
+        with suppress(UserError):
+            stage = read_stage(folder, "corrected")
+            return None if stage.label == label else f"{folder} holds the record of another stage, {stage.label}"
+        return f"{folder / 'stage.json'} cannot be read"
 
     def settle_stages(self, count: int, *, can_measure: bool) -> None:
         """Bring the records in line with a model that has `count` stages behind it.
@@ -301,10 +342,11 @@ class RunFolder:
             sizes_only: do not read the model's files, only look at their sizes.
         """
         try:
-            if self.read_status().get("state") != "done":
+            status = self.read_status()
+            if status.get("state") != "done":
                 return False
-            labels = sorted({*self.stage_labels(), *self._lost_stages()})
-            faults = [fault for label in labels if (fault := self.stage_fault(label)) is not None]
+            faults = list(self._changed_since_done(status).values())
+            faults += [fault for label in self.stage_labels() if (fault := self.stage_fault(label)) is not None]
         except DamagedError as error:
             notice(str(error))
             return False
@@ -319,7 +361,7 @@ class RunFolder:
         return not faults
 
     def set_status(self, state: RunState, stage: str, message: str) -> None:
-        """Say where the run stands, for people and for `report.html`; of one that is done also which stages it has."""
+        """Say where the run stands, for people and for `report.html`; of one that is done also what it wrote."""
         write_sealed_json(
             self.status_path,
             {
@@ -329,7 +371,7 @@ class RunFolder:
                 "updated": now(),
                 "pid": os.getpid(),
                 "host": socket.gethostname(),
-                **({"stages": self.stage_labels()} if state == "done" else {}),
+                **({"written": self._written()} if state == "done" else {}),
             },
         )
 
