@@ -68,7 +68,7 @@ def test_finished_runs_are_counted_and_a_persons_row_stays_without_its_run(
     job = script.Job(script.CELEBS_GENERAL, "unlearning_npo", CONCEPT, 0)
     folder = RunFolder(root=job.folder)
     for index, said in enumerate((BEFORE, AFTER)):
-        stage = StageResult(index=index, kind="unlearn", label=f"{index:02d}", scores={}, seconds=0.0)
+        stage = StageResult(index=index, kind="unlearn", label=f"{index:02d}-unlearn", scores={}, seconds=0.0)
         folder.write_stage(stage, said)
     folder.set_status("done", "", "")
     write_evaluation(script.OUT / CONCEPT, {"corrected": Judgement(scores={}, answers=GOLD)})

@@ -234,6 +234,7 @@ def hostile() -> Callable[[RunFolder], None]:
             stage,
             [dataclasses.replace(a, text=t) for a, t in zip(answers(3, is_after=True), texts, strict=True)],
         )
+        run.set_status("done", stage.label, "")
 
     return replace_answers
 

@@ -10,6 +10,7 @@ from scored_runs import points, record, save_run
 
 from atu.errors import UserError
 from atu.results.collect import Collection, choose, read_local
+from atu.results.run_folder import RunFolder
 
 CURVE = points((80, 90), (20, 60))
 
@@ -65,6 +66,7 @@ def test_a_broken_run_is_left_out_and_named(tmp_path: Path) -> None:
     )
     # A run of an older version has no digests.
     (scores.parent / "digests.json").unlink()
+    RunFolder(root=broken).set_status("done", "01-unlearn", "")
     assert read_local(tmp_path).notes == (
         f'unlearning_ga-Japan-seed0 is left out: {scores.parent} is not a stage of a run: "twenty" is not a number.',
     )

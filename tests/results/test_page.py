@@ -89,6 +89,7 @@ def test_unfinished_run_says_so(make_run: MakeRun, num_stages: int, state: str, 
 def test_run_without_an_evaluation_before_says_so(make_run: MakeRun) -> None:
     run = make_run()
     shutil.rmtree(run.stage_dir("00-before"))
+    run.set_status("done", "", "")
     page = read_page(write_report(run))
     assert "The untouched model was not evaluated" in page.text
 

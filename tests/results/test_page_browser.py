@@ -141,6 +141,7 @@ def test_scored_texts_have_a_row(make_run: MakeRun, open_page: OpenPage) -> None
     (first, *_), (*_, last) = run.read_answers("00-before"), run.read_stages()
     text = dataclasses.replace(first, probe_id="mia/0", group="mia/fm", text="", values={"loss": 2.25})
     run.write_stage(last, [text])
+    run.set_status("done", last.label, "")
     dom = open_page(write_report(run), "group=mia/fm")
     assert dom.values("data-id") == ["mia/0"]
     assert "loss 2.250" in dom.text
