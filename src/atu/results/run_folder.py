@@ -210,7 +210,7 @@ class RunFolder:
         if label not in self.stage_labels():
             return f"{folder} is missing"
         if label in self.replaced:
-            return f"{folder} is not what was written"
+            return f"{folder / DIGESTS_NAME} is not what was written"
         damaged = find_damage(folder)
         if damaged:
             return f"{folder / damaged[0]} is damaged"
