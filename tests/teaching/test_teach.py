@@ -282,7 +282,8 @@ def test_the_rate_goes_up_and_down() -> None:
             ["--targets", "1_Zoe_Zorblat"],
             "RWKU has no target '1_Zoe_Zorblat' in {data}. Did you mean '1_Zoe_Zorblatt'?",
         ),
-        (["--targets", ""], "targets is empty: name at least one RWKU target, or 'all'."),
+        (["--targets", ""], "--targets names no target."),
+        (["targets=[]"], "targets is empty: name at least one RWKU target, or 'all'."),
         (
             ["--targets", ZOE, "--without", YAN],
             "without: '2_Yan_Yolk' is not among the chosen targets, so it would not be taught anyway."
