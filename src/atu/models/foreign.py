@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from atu.errors import UserError
@@ -69,23 +70,26 @@ def check_tensors(what: str, report: Mapping[str, Any], *, spare: Callable[[str]
         notice(f"{what}: {_count(unread)} not read, such as {unread[0]}; config.json has no place for it.")
 
 
-def check_types(what: str, folder: Path) -> None:
+def check_types(what: str, folder: Path, model: PreTrainedModel) -> None:
     """Refuse weights that are no fractions where config.json says nothing of it; transformers would take them as such.
 
     Args:
         what: begins the message.
         folder: with config.json and safetensors.
+        model: read from them; what is no parameter of it (masks that older models were saved with) may be of any type.
 
     Raises:
         UserError: a weight is kept in whole or complex numbers, as those of quantised models are; the first is named.
     """
     if read_json_object(folder / "config.json", is_foreign=True).keys() & {"quantization_config", "compression_config"}:
         return
+    names = {name for name, _ in model.named_parameters()}
+    names |= {name.removeprefix(f"{model.base_model_prefix}.") for name in names}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118  # it is no mapping
                 kind = file.get_slice(name).get_dtype()
-                if name.endswith((".weight", ".bias")) and kind[0] in "IUBC" and not kind.startswith("BF"):
+                if name in names and kind[0] in "IUBC" and not kind.startswith("BF"):
                     raise UserError(
                         f"{what}: {name} is of type {kind}, which no weight has, and config.json has no "
                         "quantization_config. Get the model again."

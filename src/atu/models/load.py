@@ -167,7 +167,6 @@ def _load_model(folder: Path, config: ModelConfig, device: str) -> PreTrainedMod
         extra = {"quantization_config": quantization, "device_map": {"": device}}
     what = f"The weights of '{config.name}' in {folder}"
     with reading(lambda error: _explain(error, config, folder)):
-        check_types(what, folder)
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
@@ -179,6 +178,7 @@ def _load_model(folder: Path, config: ModelConfig, device: str) -> PreTrainedMod
             **extra,
         )
     check_tensors(what, report)
+    check_types(what, folder, model)
     check_finite(what, model)
     if config.quantization == "nf4":
         keep_gradients(model)
