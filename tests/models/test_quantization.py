@@ -54,7 +54,7 @@ def test_the_linear_layers_of_the_blocks_are_stored_in_so_many_bytes_a_weight(
     assert up.weight.numel() * up.weight.element_size() == 64 * 128 * num_bytes
     assert llm.model.lm_head.weight.dtype == llm.model.model.embed_tokens.weight.dtype == torch.float32
     assert llm.provenance["quantization"] == quantization
-    assert llm.weights_key == f"{llm.provenance['sha256']}-{quantization}"
+    assert llm.weights_key == f"{llm.provenance['sha256']}-{llm.provenance['settings']}-{quantization}"
 
 
 @BOTH
