@@ -56,8 +56,8 @@ def test_one_killed_process_ends_the_run_and_the_same_command_goes_on(
     killer.join()
     assert end.value.code == 2
     message = (
-        "Process 1 of 2 was killed (SIGKILL), which ends the run. The last checkpoint is whole; the same command goes "
-        "on from there."
+        "Process 1 of 2 was killed (SIGKILL), which ends the run. The last checkpoint is whole; the same command "
+        "resumes from there."
     )
     assert capsys.readouterr().err == f"error: {message}\n"
     status = json.loads((folder / "status.json").read_text())

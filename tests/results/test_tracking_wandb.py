@@ -62,7 +62,9 @@ def test_an_online_run_comes_back_as_it_was_written(make_run: MakeRun, wandb_ser
             "mia/fm": Score(value=math.nan, n=0, low=math.nan, high=math.nan),
         },
     )
+    folder.set_status("running", stage.label, "")  # a finished run takes no other stage for its own
     folder.write_stage(stage, [], {"released": Judgement(scores=released, answers=[])})
+    folder.set_status("done", stage.label, "")
     track(folder)
     record = read_back()
     assert record.stages == {scoring: tuple(folder.read_stages(scoring)) for scoring in ("corrected", "released")}
