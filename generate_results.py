@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 
 try:
-    from atu.escaping import one_line
-    from atu.guard import exit_codes
-    from atu.results.generate import generate
-    from atu.results.options import read_options
+    from atu.entry.guard import exit_codes
+    from atu.report.generate import generate
+    from atu.report.options import read_options
+    from atu.text.escaping import one_line
 except ModuleNotFoundError as error:
     print(
         f"error: {sys.executable} lacks '{error.name}', which this project needs: run `make setup` once, then "

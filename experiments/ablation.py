@@ -17,7 +17,7 @@ from typing import Any
 
 from comparison import ROOT, is_done, run_all, run_once, run_summary
 
-from atu.results.files import write_json_atomic
+from atu.storage.files import write_json_atomic
 
 RESULTS = ROOT / "docs" / "results" / "ablation.json"
 CONCEPTS = ("William_Shakespeare", "Japan")

@@ -35,10 +35,10 @@ from comparison import (
 )
 
 from atu.attacks.config import ATTACKS
-from atu.results.attack_rows import read_attack_rows
-from atu.results.attack_table import interval, percent
-from atu.results.attack_verdict import verdicts
-from atu.results.files import write_json_atomic
+from atu.attacks.rows import read_attack_rows
+from atu.attacks.table import interval, percent
+from atu.attacks.verdict import verdicts
+from atu.storage.files import write_json_atomic
 
 RESULTS = ROOT / "docs" / "results" / "attacks.json"
 OUT = ROOT / "runs" / "attacks"

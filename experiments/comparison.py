@@ -31,11 +31,11 @@ from typing import Any, Protocol, TypeVar
 
 import yaml
 
-from atu.compose import compose_run
 from atu.config import RunConfig, config_hash
-from atu.config_dir import config_dir
-from atu.results.files import write_json_atomic
-from atu.results.styles import method_style
+from atu.entry.compose import compose_run
+from atu.report.styles import method_style
+from atu.storage.config_dir import config_dir
+from atu.storage.files import write_json_atomic
 from atu.typed import from_mapping
 
 ROOT = Path(__file__).resolve().parents[1]

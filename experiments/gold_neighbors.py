@@ -25,9 +25,9 @@ from comparison import CELEBS, CELEBS_1, CELEBS_2, CELEBS_GENERAL, ROOT, Job, in
 
 from atu.evaluation.known import KNOWN
 from atu.records import Answer
-from atu.results.files import write_json_atomic
-from atu.results.rows import read_answers
-from atu.results.run_folder import RunFolder
+from atu.runs.rows import read_answers
+from atu.runs.run_folder import RunFolder
+from atu.storage.files import write_json_atomic
 
 RESULTS = ROOT / "docs" / "results" / "gold_neighbors.json"
 OUT = ROOT / "runs" / "gold-answers"

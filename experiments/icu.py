@@ -21,11 +21,11 @@ from comparison import BUILTIN, CELEBS, ROOT, TAUGHT_MODEL, TESTBEDS, Job, Testb
 from rich.console import Console
 
 from atu.benchmarks.build import build_benchmark
-from atu.compose import compose_run
+from atu.entry.compose import compose_run
 from atu.errors import UserError
 from atu.records import Before
-from atu.results.files import write_json_atomic
-from atu.results.terminal import RunProgress
+from atu.runs.progress import RunProgress
+from atu.storage.files import write_json_atomic
 
 RESULTS = ROOT / "docs" / "results" / "icu.json"
 METHOD = "icu"

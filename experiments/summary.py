@@ -24,8 +24,8 @@ from comparison import BUILTIN, CELEBS, CELEBS_1, CELEBS_2, CELEBS_GENERAL
 from icu import METHOD as ICU
 
 from atu.records import Score, StageResult
-from atu.results.selection import Rule, select, value
-from atu.results.statistics import by_target, differences, mean_interval, paired
+from atu.report.selection import Rule, select, value
+from atu.report.statistics import by_target, differences, mean_interval, paired
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 END = "end"

@@ -31,10 +31,10 @@ from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.models.resolve import resolve_model
 from atu.records import Answer, Probe, Scoring
-from atu.results.files import write_json_atomic
-from atu.results.rows import read_answers
-from atu.results.run_folder import write_evaluation
-from atu.results.terminal import RunProgress
+from atu.runs.progress import RunProgress
+from atu.runs.rows import read_answers
+from atu.runs.run_folder import write_evaluation
+from atu.storage.files import write_json_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "runs" / "taught"

@@ -34,10 +34,10 @@ from rwku_speed import evaluation
 from torch.utils.flop_counter import FlopCounterMode
 
 from atu.benchmarks.rwku.reader import RwkuData
-from atu.compose import compose_run
+from atu.entry.compose import compose_run
 from atu.errors import UserError
 from atu.methods.config import StageConfig
-from atu.results.files import write_json_atomic
+from atu.storage.files import write_json_atomic
 from atu.training.device import build_accelerator, set_threads
 
 _READ = 16

@@ -33,9 +33,9 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
-from atu.compose import compose_run
 from atu.embedding.predictor import build_predictor
 from atu.embedding.windows import Windows
+from atu.entry.compose import compose_run
 from atu.methods.config import TaskConfig
 from atu.methods.layers import resolve_layers
 from atu.methods.materials import Concept, Materials, RowSet
@@ -44,7 +44,7 @@ from atu.methods.unlearning import Unlearning
 from atu.models.hook import transformer_blocks
 from atu.models.language_model import LanguageModel
 from atu.models.rows import Row
-from atu.results.files import write_json_atomic
+from atu.storage.files import write_json_atomic
 from atu.training.device import build_accelerator
 from atu.training.memory import Shape
 from atu.training.optimizer import unlearn_optimizer

@@ -37,7 +37,7 @@ from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
 from atu.models.rows import Batch, batch_indices, collate
 from atu.preparation import prepare
-from atu.results.terminal import RunProgress
+from atu.runs.progress import RunProgress
 from atu.training.parameters import trainable_parameters
 
 Work = Callable[[], float]

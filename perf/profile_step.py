@@ -22,9 +22,9 @@ from typing import Any
 from pairs import Bench, one_line_errors
 from rich.console import Console
 
-from atu.compose import compose_run
-from atu.results.terminal import RunProgress
-from atu.results.tracking import MetricLog
+from atu.entry.compose import compose_run
+from atu.runs.progress import RunProgress
+from atu.runs.tracking import MetricLog
 from atu.training.device import build_accelerator, set_threads
 from atu.training.trainer import Trainer
 

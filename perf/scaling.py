@@ -22,7 +22,7 @@ from bench import seconds as seconds_of
 from gpu import MODELS, Measured, Precision, Way, measure
 from pairs import Bench, one_line_errors
 
-from atu.compose import compose_run
+from atu.entry.compose import compose_run
 from atu.training.device import build_accelerator, set_threads
 from atu.training.memory import Shape
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from atu.records import Judgement, RunRecord, Score, StageResult
-from atu.results.opening import open_run
-from atu.results.run_folder import RunFolder, RunState
+from atu.runs.opening import open_run
+from atu.runs.run_folder import RunFolder, RunState
 
 Curve = Sequence[Mapping[str, float]]
 """Scores before, and after each unlearn stage."""

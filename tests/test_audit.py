@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from workplace import Workplace
 
 from atu.attacks.config import QUICK, AttackName
+from atu.attacks.rows import read_attack_rows
 from atu.attacks.subject import Subject, Unit
 from atu.audit import AuditConfig, _memory_errors, audit
 from atu.benchmarks.config import CorpusConfig, DataConfig
@@ -23,9 +24,8 @@ from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.models.config import ModelConfig
 from atu.records import AttackRow
-from atu.results.attack_rows import read_attack_rows
-from atu.results.terminal import RunProgress
 from atu.run import run
+from atu.runs.progress import RunProgress
 
 Run = Callable[[AuditConfig], list[AttackRow]]
 

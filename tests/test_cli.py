@@ -14,8 +14,8 @@ import yaml
 from omegaconf import DictConfig
 from scored_runs import points, save_run
 
-from atu.compose import compose_run
 from atu.config import dotted_keys, field_keys, load
+from atu.entry.compose import compose_run
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "launch_training.py"

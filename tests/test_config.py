@@ -14,10 +14,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from atu.config import NOT_DEFINING, RunConfig, config_hash, dotted_keys, field_keys, load, to_mapping
-from atu.config_dir import config_dir
+from atu.entry.overrides import complete
 from atu.errors import UserError
 from atu.models.config import LoraConfig
-from atu.overrides import complete
+from atu.storage.config_dir import config_dir
 
 CELEBS_1 = ["1_Stephen_King", "2_Confucius", "3_Bruce_Lee", "4_Warren_Buffett", "5_Christina_Aguilera"]
 CELEBS_2 = [

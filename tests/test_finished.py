@@ -20,8 +20,8 @@ from atu.models.config import CHAT_NOTE
 from atu.models.language_model import LanguageModel
 from atu.models.resolve import chat_settings, resolve_model
 from atu.records import Probe
-from atu.results.run_folder import RunFolder
 from atu.run import run
+from atu.runs.run_folder import RunFolder
 
 SHORT = ("task.stages=[{type: training, steps: 2}, {type: unlearning, steps: 3}]",)
 GROUPS = ("forget/qa", "forget/fb", "neighbor/qa", "utility/gen")

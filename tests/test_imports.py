@@ -82,7 +82,7 @@ def test_every_package_that_the_source_imports_is_a_declared_dependency() -> Non
             assert distributions & (CORE | OPTIONAL), f"{path}: {package} is not in pyproject's dependencies"
 
 
-@pytest.mark.parametrize("module", ["atu", "atu.cli", "atu.config", "atu.launch", "atu.results.page"])
+@pytest.mark.parametrize("module", ["atu", "atu.cli", "atu.config", "atu.launch", "atu.report.page"])
 def test_light_modules_bring_no_torch(module: str) -> None:
     result = run_python(f"import {module}\nprint({{'torch', 'transformers', 'accelerate'}} & set(sys.modules))")
     assert result.stdout.strip() == "set()", result.stderr

@@ -76,7 +76,7 @@ def test_the_installed_package_composes_its_own_config(installed: Path, tmp_path
     result = run_python("-m", "atu", "train", "--cfg", "job", cwd=tmp_path, path=installed)
     assert result.returncode == 0, result.stderr
     assert "unlearning_target: William_Shakespeare" in result.stdout
-    code = "from atu.config_dir import config_dir; print(config_dir())"
+    code = "from atu.storage.config_dir import config_dir; print(config_dir())"
     assert run_python("-c", code, cwd=tmp_path, path=installed).stdout.strip() == str(installed / "atu" / "_config")
 
 

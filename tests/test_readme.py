@@ -23,7 +23,7 @@ import readme_commands
 from benchmarks.rwku.sample_rows import target_rows
 from workplace import write_jsonl
 
-from atu.compose import compose_run
+from atu.entry.compose import compose_run
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("config", "data", "src", "tools", "launch_training.py", "generate_results.py", "Makefile", "pyproject.toml",

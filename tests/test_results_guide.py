@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from scored_runs import save_comparison
 
-from atu.results.tables import COLUMNS, DEGENERATE, GENERAL
+from atu.report.tables import COLUMNS, DEGENERATE, GENERAL
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = ("RESULTS_GUIDE.md", "RESULTS_GUIDE.zh-CN.md")

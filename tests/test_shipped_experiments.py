@@ -17,12 +17,12 @@ from workplace import WORDS, Workplace, write_files
 
 from atu.benchmarks.build import build_benchmark
 from atu.config import RunConfig, config_hash, load
-from atu.config_dir import config_dir
-from atu.early_checks import check_run
+from atu.entry.early_checks import check_run
+from atu.entry.overrides import complete
 from atu.models.load import load_language_model
-from atu.overrides import complete
 from atu.preparation import prepare
-from atu.results.terminal import RunProgress
+from atu.runs.progress import RunProgress
+from atu.storage.config_dir import config_dir
 from atu.training.device import build_accelerator
 
 BLOCKS = {"phi-3-mini-4k-instruct": 32, "smollm2-135m-instruct": 30}

@@ -9,8 +9,8 @@ from scored_runs import points, save_run
 from test_results_guide import GUIDES, commands, run
 from wandb_server import ENTITY, WandbServer
 
-from atu.results.run_folder import RunFolder
-from atu.results.sync import sync
+from atu.report.sync import sync
+from atu.runs.run_folder import RunFolder
 
 
 @pytest.fixture

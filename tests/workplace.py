@@ -69,7 +69,7 @@ class Workplace:
 
     def config(self, *more: str) -> RunConfig:
         """The same as a checked config."""
-        from atu.compose import compose_run
+        from atu.entry.compose import compose_run
 
         return compose_run(self.overrides(*more))
 

@@ -13,29 +13,28 @@ import yaml
 from atu import __version__
 from atu.attacks.build import build_units
 from atu.attacks.config import ATTACKS, QUICK, AttackName, Budget, ModelName
+from atu.attacks.rows import read_attack_rows
 from atu.attacks.subject import Subject, Unit, check_alike
+from atu.attacks.table import print_verdicts, render_markdown
+from atu.attacks.verdict import verdicts
 from atu.benchmarks.base import Benchmark
 from atu.benchmarks.build import build_benchmark, build_corpus
 from atu.benchmarks.config import DataConfig
 from atu.config import RunConfig
-from atu.config_dir import config_dir
 from atu.embedding.config import EncoderConfig
-from atu.errors import UserError
-from atu.escaping import file_name
+from atu.errors import UserError, is_out_of_memory
 from atu.evaluation.config import EvaluationConfig
-from atu.guard import is_out_of_memory
 from atu.models.config import ModelConfig
 from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
+from atu.processes.notices import notice
 from atu.records import AttackRow, Probe, Target, Text
-from atu.results.attack_rows import read_attack_rows
-from atu.results.attack_table import print_verdicts, render_markdown
-from atu.results.attack_verdict import verdicts
-from atu.results.digests import read_sealed_json, sealed, write_sealed_json
-from atu.results.files import held_folder, write_json_atomic, write_text_atomic
-from atu.results.notices import notice
-from atu.results.rows import to_row
-from atu.results.terminal import RunProgress
+from atu.runs.progress import RunProgress
+from atu.runs.rows import to_row
+from atu.storage.config_dir import config_dir
+from atu.storage.digests import read_sealed_json, sealed, write_sealed_json
+from atu.storage.files import held_folder, write_json_atomic, write_text_atomic
+from atu.text.escaping import file_name
 from atu.training.device import build_accelerator
 from atu.typed import from_mapping
 

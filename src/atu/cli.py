@@ -15,16 +15,16 @@ from typer.core import TyperGroup
 from atu import __version__
 from atu.benchmarks.config import DataConfig
 from atu.benchmarks.rwku.reader import DEFAULT_DATA_DIR
-from atu.cache_command import app as cache_app
+from atu.entry.cache_command import app as cache_app
+from atu.entry.guard import exit_codes
 from atu.errors import UserError
-from atu.escaping import one_line
 from atu.evaluation.config import MAX_BATCH_SIZE, EvaluationConfig
-from atu.guard import exit_codes
 from atu.launch import launch
 from atu.models.config import DtypeName, ModelConfig, QuantizationName
 from atu.models.resolve import chat_settings, resolve_model
 from atu.reference import RunReference, find_reference
-from atu.results.evaluation_folder import open_evaluation
+from atu.runs.evaluation_folder import open_evaluation
+from atu.text.escaping import one_line
 from atu.typed import from_mapping
 
 app = typer.Typer(
@@ -137,7 +137,7 @@ def evaluate(
         reference: RunReference | ModelConfig | None = run
         if before is not None and run is None:
             reference = replace(resolve_model(before), **_present(loading), **chat_settings(model_config))
-        from atu.early_checks import check_device, check_model, check_target
+        from atu.entry.early_checks import check_device, check_model, check_target
 
         check_device(device)
         check_model(model_config)
@@ -203,7 +203,7 @@ def attack(
         data_config = from_mapping(DataConfig, {"benchmark": benchmark, "data_dir": data, "tasks": tasks}, "")
         from atu.attacks.target import target_of_card
         from atu.benchmarks.build import build_benchmark
-        from atu.early_checks import check_model, check_target
+        from atu.entry.early_checks import check_model, check_target
 
         target = target or target_of_card(model, build_benchmark(data_config))
         check_target(data_config, target)
@@ -213,7 +213,7 @@ def attack(
         from rich.console import Console
 
         from atu.audit import AuditConfig, audit, named_encoder
-        from atu.results.terminal import RunProgress
+        from atu.runs.progress import RunProgress
 
         config = AuditConfig(
             models=models,
@@ -252,7 +252,7 @@ def teach(
                 options[key] = split_targets(names)
                 if not options[key]:  # such as a variable of the shell that is not set
                     raise UserError(f"--{key} names no target. Name some with commas between them, or leave it out.")
-        from atu.early_checks import check_teaching
+        from atu.entry.early_checks import check_teaching
 
         config = load_teach_config(options, overrides or [])
         check_teaching(config)
@@ -282,8 +282,8 @@ app.add_typer(report_app, name="report")
 def page(run_dir: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
     """Write report.html of a run anew from its files; `page` may be left out."""
     with exit_codes("The same command starts anew."):
-        from atu.results.page import write_report
-        from atu.results.run_folder import RunFolder
+        from atu.report.page import write_report
+        from atu.runs.run_folder import RunFolder
 
         typer.echo(one_line(str(write_report(RunFolder(root=run_dir)))))
 
@@ -295,8 +295,8 @@ def export(
 ) -> None:
     """Write the scores and configs of runs as one JSON file, which generate_results.py reads."""
     with exit_codes("The same command starts anew."):
-        from atu.results.collect import read_local
-        from atu.results.exchange import write_runs
+        from atu.report.collect import read_local
+        from atu.report.exchange import write_runs
 
         collection = read_local(runs)
         path = write_runs(collection.runs, out)
@@ -309,8 +309,8 @@ def export(
 def sync(run_dir: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
     """Send a run to wandb, or what is missing of it there."""
     with exit_codes("The same command resumes."):
-        from atu.results.run_folder import RunFolder
-        from atu.results.sync import sync as send
+        from atu.report.sync import sync as send
+        from atu.runs.run_folder import RunFolder
 
         typer.echo(send(RunFolder(root=run_dir)))
 

@@ -23,8 +23,8 @@ from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.methods.config import TaskConfig
 from atu.models.config import ModelConfig
-from atu.results.config import WandbConfig
-from atu.results.opening import name_fault
+from atu.runs.config import WandbConfig
+from atu.runs.opening import name_fault
 from atu.training.config import TrainingConfig
 from atu.typed import from_mapping, refuse_above
 

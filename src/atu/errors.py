@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import signal
 from collections.abc import Iterable
 
@@ -11,6 +12,12 @@ EXIT_BUG = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
+
+_MEMORY = re.compile(
+    r"not enough memory|can't allocate memory|cannot allocate memory|out of memory|failed to map segment|bad_alloc",
+    re.IGNORECASE,
+)
+"""How torch, and the loader of its libraries, say that memory ran out: on a CPU there is no class of its own for it."""
 
 
 class UserError(ValueError):
@@ -55,3 +62,10 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     if near:
         return f" Did you mean '{near[0]}'?"
     return f" Known: {', '.join(names)}." if names else ""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory, of the machine or of its GPU, ran out."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError | ImportError | OSError) and _MEMORY.search(str(error)) is not None

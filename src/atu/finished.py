@@ -20,9 +20,9 @@ from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
 from atu.records import Before, Judgement, Probe, Scoring
 from atu.reference import RunReference
-from atu.results.evaluation_folder import EvaluationFolder
-from atu.results.files import content_key
-from atu.results.terminal import RunProgress
+from atu.runs.evaluation_folder import EvaluationFolder
+from atu.runs.progress import RunProgress
+from atu.storage.files import content_key
 from atu.training.device import build_accelerator, set_threads
 
 

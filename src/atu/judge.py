@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from atu import processes
 from atu.benchmarks.base import Benchmark
 from atu.evaluation.batching import Progress
 from atu.evaluation.config import EvaluationConfig
 from atu.evaluation.evaluate import check_ids
 from atu.models.language_model import LanguageModel
+from atu.processes import peers
+from atu.processes.notices import notice
 from atu.records import Answer, Before, Probe, Scoring, StageResult
-from atu.results.notices import notice
-from atu.results.run_folder import BEFORE, RunFolder
-from atu.results.terminal import RunProgress
+from atu.runs.progress import RunProgress
+from atu.runs.run_folder import BEFORE, RunFolder
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Judge:
 
     def record_before(self, llm: LanguageModel) -> list[Answer]:
         """What the untouched model answers; later stages are compared with it."""
-        fault = processes.from_main(lambda: self.folder.stage_fault(BEFORE))
+        fault = peers.from_main(lambda: self.folder.stage_fault(BEFORE))
         if fault is None:
-            return processes.from_main(lambda: self.folder.read_answers(BEFORE))
+            return peers.from_main(lambda: self.folder.read_answers(BEFORE))
         if self.folder.stage_dir(BEFORE).exists():
             notice(f"{fault}; the untouched model is asked again.")
         with self.progress.stage(f"asking the untouched model {len(self.probes)} probes") as advance:
@@ -49,10 +49,10 @@ class Judge:
         self, llm: LanguageModel, before: Before, advance: Progress, *, is_untouched: bool
     ) -> dict[Scoring, list[Answer]]:
         """Answers to all probes, in their order; each process asks its share."""
-        if processes.count() > 1:
+        if peers.count() > 1:
             check_ids(self.probes, None)  # of two probes with one id, each may be in another share
-        own = self.probes[processes.rank() :: processes.count()]  # so that each gets some of every kind
-        parts = processes.together(
+        own = self.probes[peers.rank() :: peers.count()]  # so that each gets some of every kind
+        parts = peers.together(
             lambda: self.benchmark.ask(
                 llm, own, before=before, is_untouched=is_untouched, config=self.config, progress=advance
             )
@@ -64,7 +64,7 @@ class Judge:
         }
 
     def _write(self, result: StageResult, answers: Mapping[Scoring, Sequence[Answer]]) -> None:
-        if not processes.is_main():
+        if not peers.is_main():
             return
         judgements = self.benchmark.judge(answers, samples=self.config.bootstrap_samples)
         corrected = judgements.pop("corrected")

@@ -1,6 +1,6 @@
 """Hydra's entry: composes the config, checks it, and only then imports torch and runs.
 
-`python launch_training.py` and `atu train` are both this. `atu.guard` says how it ends when something is wrong.
+`python launch_training.py` and `atu train` are both this. `atu.entry.guard` says how it ends when something is wrong.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from atu.entry.guard import exit_codes, exit_with
 from atu.errors import UserError
-from atu.guard import exit_codes, exit_with
-from atu.launched import is_started
+from atu.processes.environment import is_speaker, is_started
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from atu.config import RunConfig
+    from atu.runs.run_folder import RunFolder
     from atu.sweep.job import JobEnd
 
 
@@ -65,31 +67,44 @@ def _run(cfg: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from atu.config import load
-    from atu.early_checks import check_run, check_target_is_given
-    from atu.several import must_start, start
+    from atu.entry.early_checks import check_run, check_target_is_given
+    from atu.entry.workers import must_start, start_workers
 
     config = load(cfg)
     check_target_is_given(config, HydraConfig.get().overrides.task)
     check_run(config)
     if must_start(config):
-        start(config)
+        start_workers(config)
         return
+    run_and_report(config)
+
+
+def run_and_report(config: RunConfig) -> RunFolder:
+    """One run in this process, with its page and its last words on the terminal."""
+    from rich.console import Console
+
+    from atu.report.page import write_report
+    from atu.report.terminal import print_outcome
     from atu.run import run  # brings torch, which takes seconds: not before the config is right
 
-    run(config)
+    speaks = is_speaker()  # asked now: at the end each process stands alone
+    folder = run(config, write_report=write_report)
+    if speaks:
+        print_outcome(folder, Console())
+    return folder
 
 
 def _run_hydra(arguments: Sequence[str]) -> None:
     import hydra
 
-    from atu.composition_errors import explained
-    from atu.config_dir import config_dir
-    from atu.overrides import complete
+    from atu.entry.composition_errors import explained
+    from atu.entry.overrides import complete
+    from atu.storage.config_dir import config_dir
 
     folder = config_dir()
     completed = complete(arguments)
     if {"-h", "--help"} & set(arguments):
-        from atu.help_text import help_text
+        from atu.entry.help_text import help_text
 
         print(help_text(completed))
         return

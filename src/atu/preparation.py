@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 from accelerate import Accelerator
 
-from atu import processes
 from atu.benchmarks.build import build_corpus
 from atu.config import RunConfig
 from atu.embedding.encoder import load_encoder
@@ -16,8 +15,9 @@ from atu.methods.refusals import refusal_texts
 from atu.models.hook import count_layers
 from atu.models.language_model import LanguageModel
 from atu.models.rows import Row, build_rows, filled_up
+from atu.processes import peers
 from atu.records import Target
-from atu.results.terminal import RunProgress
+from atu.runs.progress import RunProgress
 
 
 def prepare(
@@ -33,10 +33,10 @@ def prepare(
     objective = config.task.objective
     encoder = None
     if config.task.needs_predictor:
-        encoder = processes.main_first(lambda: load_encoder(config.text_encoder, device=str(llm.device)))
+        encoder = peers.main_first(lambda: load_encoder(config.text_encoder, device=str(llm.device)))
     with progress.steps() as report:
         # One process writes it: what a model says when it is sampled differs from machine to machine.
-        corpus = processes.from_main(lambda: build_corpus(config.data, llm, target, seed=config.seed, progress=report))
+        corpus = peers.from_main(lambda: build_corpus(config.data, llm, target, seed=config.seed, progress=report))
         cut = config.data.corpus.max_input_length
         refusals = refusal_texts(corpus.forget, config.seed) if objective.needs_refusals else []
         # What is only measured is not filled up: there padding would count as text that is said.
@@ -49,7 +49,7 @@ def prepare(
             refusals=tuple(build_rows(llm, refusals, max_tokens=cut)),
             beside=corpus.beside,
         )
-        return processes.main_first(
+        return peers.main_first(
             lambda: prepare_materials(
                 llm,
                 rows,

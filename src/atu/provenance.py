@@ -12,8 +12,8 @@ from atu.embedding.encoder import encoder_checksum
 from atu.errors import UserError
 from atu.models.language_model import LanguageModel
 from atu.records import Target
-from atu.results.manifest import manifest
-from atu.results.run_folder import RunFolder
+from atu.runs.manifest import manifest
+from atu.runs.run_folder import RunFolder
 
 
 def keep_manifest(

@@ -12,7 +12,7 @@ from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.models.config import ModelConfig
 from atu.records import Answer, Probe
-from atu.results.run_folder import BEFORE, RunFolder
+from atu.runs.run_folder import BEFORE, RunFolder
 from atu.typed import from_mapping
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -11,28 +11,28 @@ from pathlib import Path
 from accelerate import Accelerator
 from rich.console import Console
 
-from atu import processes
 from atu.audit import audit, audit_config
 from atu.benchmarks.build import build_benchmark
 from atu.config import NOT_DEFINING, RunConfig, config_hash, to_mapping
 from atu.embedding.predictor import build_predictor
-from atu.escaping import one_line
 from atu.judge import Judge
 from atu.methods.config import StageConfig
 from atu.methods.materials import Materials
+from atu.model_card import ModelCard
 from atu.models.adapters import add_adapter, merge_adapter
 from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
-from atu.models.save import ModelCard, check_export, check_reload, export_model
+from atu.models.save import check_export, check_reload, export_model
 from atu.preparation import prepare
+from atu.processes import peers
 from atu.provenance import keep_manifest
 from atu.records import Answer, Probe, StageResult, Target
-from atu.results.opening import open_run
-from atu.results.run_folder import RunFolder
-from atu.results.session import session
-from atu.results.sinks import sinks
-from atu.results.terminal import RunProgress, print_before_after
-from atu.results.tracking import NoTracker, Tracker
+from atu.runs.opening import open_run
+from atu.runs.progress import RunProgress
+from atu.runs.run_folder import RunFolder
+from atu.runs.session import session
+from atu.runs.sinks import sinks
+from atu.runs.tracking import NoTracker, Tracker
 from atu.training.device import build_accelerator, set_threads
 from atu.training.parameters import restore_parameters
 from atu.training.sharding import check_sharding, whole_weights
@@ -42,10 +42,13 @@ from atu.training.trainer import Trainer
 logger = logging.getLogger("atu")
 
 
-def run(config: RunConfig) -> RunFolder:
-    """Make a model forget one concept and show what it forgot and what it kept.
+def run(config: RunConfig, *, write_report: Callable[[RunFolder], object] = lambda _: None) -> RunFolder:
+    """Make a model forget one concept and measure what it forgot and what it kept.
 
     The same config again resumes where a killed run stood; a finished run is only reported.
+
+    Args:
+        write_report: writes the page of the run, whether it ended well or not.
 
     Raises:
         UserError: anything that the user can mend; the run folder then says so and keeps its last good state.
@@ -55,19 +58,19 @@ def run(config: RunConfig) -> RunFolder:
     check_sharding(config.training)
     benchmark = build_benchmark(config.data)
     target, probes = benchmark.target(config.unlearning_target), benchmark.probes(config.unlearning_target)
-    root, is_main = Path(config.runs_dir) / config.name, processes.is_main()
-    is_done = processes.from_main(RunFolder(root=root).is_done)
-    folder = processes.on_main(
+    root, is_main = Path(config.runs_dir) / config.name, peers.is_main()
+    is_done = peers.from_main(RunFolder(root=root).is_done)
+    folder = peers.on_main(
         lambda: open_run(root, to_mapping(config), config_hash(config), may_differ=NOT_DEFINING),
         elsewhere=RunFolder(root=root),
     )
     console = Console(quiet=not is_main)
-    record = session(folder) if is_main else nullcontext(NoTracker())
-    with record as tracker, RunProgress(console) as progress, processes.peers_watched():
+    record = session(folder, write_report) if is_main else nullcontext(NoTracker())
+    with record as tracker, RunProgress(console) as progress, peers.peers_watched():
         if not is_done:
             tracker.start(sinks(folder, config.wandb, tensorboard=config.tensorboard))
             device = str(accelerator.device)
-            llm = processes.main_first(lambda: load_language_model(config.pre_trained_llm, device=device))
+            llm = peers.main_first(lambda: load_language_model(config.pre_trained_llm, device=device))
             if is_main:
                 check_export(llm)
             add_adapter(llm.model, config.pre_trained_llm, seed=config.seed)
@@ -79,13 +82,12 @@ def run(config: RunConfig) -> RunFolder:
             before = None if config.skip_initial_eval else judge.record_before(llm)
             trainer = _build_trainer(config, llm, materials, folder, accelerator, tracker)
             _train(config.task.stages, config, trainer, judge, before, tracker)
-        processes.disband()  # the model is the same in all of them; one goes on
+        peers.disband()  # the model is the same in all of them; one goes on
         if is_main and not is_done:
             with progress.stage("saving the model, and loading it again"):
                 _export(config, folder, _plain(config, llm, trainer), target, probes)
         if is_main and config.attacks:
             audit(audit_config(config, folder.root, folder.model_dir), progress)
-    _print_outcome(folder, console)
     return folder
 
 
@@ -123,7 +125,7 @@ def _build_trainer(
     )
     if trainer.resume():
         logger.info("resuming in stage %d after %d steps", trainer.progress.stage + 1, trainer.progress.step)
-    if processes.is_main():
+    if peers.is_main():
         folder.settle_stages(trainer.progress.stage, can_measure=trainer.progress.step == 0)
     tracker.rewind(trainer.global_step)
     return trainer
@@ -144,7 +146,7 @@ def _train(
             continue
         label = stage_label(index, stage)
         if trainer.progress.stage <= index:
-            if processes.is_main():
+            if peers.is_main():
                 judge.folder.set_status("running", label, "training")
             with judge.progress.stage(_title(stage, index, len(stages))) as advance:
                 trainer.run_stage(stage, advance)
@@ -160,11 +162,11 @@ def _train(
             )
             if not is_align:
                 judge.record(trainer.llm, result, before)
-            elif processes.is_main():
+            elif peers.is_main():
                 judge.folder.write_stage(result, [])
             tracker.catch_up()
         if stage.type == "unlearning":
-            finished = processes.from_main(partial(judge.folder.read_stage, label))
+            finished = peers.from_main(partial(judge.folder.read_stage, label))
             reason = stop_reason(finished.signals, config.task.stop)
             if reason is not None:
                 judge.progress.line(f"stopping after {label}: {reason}")
@@ -180,7 +182,7 @@ def _must_record(label: str, index: int, trainer: Trainer, folder: RunFolder) ->
     Raises:
         UserError: the record is missing, and the model has gone on since.
     """
-    if processes.from_main(lambda: label in folder.stage_labels()):
+    if peers.from_main(lambda: label in folder.stage_labels()):
         return False
     if (trainer.progress.stage, trainer.progress.step) != (index + 1, 0):
         folder.refuse_lost_stage(label)
@@ -235,12 +237,3 @@ def _export(config: RunConfig, folder: RunFolder, llm: LanguageModel, target: Ta
 
 def _scored_stages(folder: RunFolder) -> list[StageResult]:
     return [stage for stage in folder.read_stages() if stage.scores]
-
-
-def _print_outcome(folder: RunFolder, console: Console) -> None:
-    stages = _scored_stages(folder)
-    before = stages[0].scores if stages and stages[0].kind == "before" else {}
-    after = stages[-1].scores if stages and stages[-1].kind != "before" else {}
-    print_before_after(before, after, console)
-    for what, path in (("model", folder.model_dir), ("report", folder.report_path)):
-        console.print(one_line(f"{what}: {path}"), markup=False, highlight=False, soft_wrap=True)

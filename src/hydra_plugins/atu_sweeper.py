@@ -25,7 +25,8 @@ class AtuSweeper(BasicSweeper):
             SystemExit: a job failed.
             UserError: there is none, or more than `_MAX_JOBS`.
         """
-        from atu.sweep.sweep import run_sweep  # Hydra imports this module at every start
+        from atu.report.sweep_scores import print_scores  # Hydra imports this module at every start
+        from atu.sweep.sweep import run_sweep
 
         assert self.hydra_context is not None
         assert self.config is not None
@@ -38,7 +39,7 @@ class AtuSweeper(BasicSweeper):
         overrides = OverridesParser.create(config_loader=loader).parse_overrides([*self._parse_config(), *arguments])
         _check_count(overrides)
         batches = self.split_arguments(overrides, self.max_batch_size)
-        run_sweep(batches, compose, master, self.launcher)
+        run_sweep(batches, compose, master, self.launcher, print_scores)
 
 
 def _check_count(overrides: Sequence[Override]) -> None:

@@ -13,16 +13,16 @@ from atu.attacks import collateral, phrasing
 from atu.attacks.build import build_units
 from atu.attacks.config import ATTACKS, parse_attacks, parse_seeds
 from atu.attacks.phrasing import phrasings, question_of
+from atu.attacks.rows import read_attack_rows
+from atu.attacks.table import print_verdicts, render_markdown
 from atu.attacks.target import target_of_card
+from atu.attacks.verdict import WHAT_IT_ASKS, verdicts
 from atu.benchmarks.builtin.benchmark import BuiltinBenchmark
 from atu.errors import UserError
 from atu.models.language_model import LanguageModel
 from atu.records import AttackRow, Probe, Score, Target
-from atu.results.attack_rows import read_attack_rows
-from atu.results.attack_table import print_verdicts, render_markdown
-from atu.results.attack_verdict import WHAT_IT_ASKS, verdicts
-from atu.results.files import write_json_atomic
-from atu.results.rows import to_row
+from atu.runs.rows import to_row
+from atu.storage.files import write_json_atomic
 
 
 def row(recovered: float | None, *, model: str = "unlearned", seed: int | None = 0, **more: object) -> AttackRow:

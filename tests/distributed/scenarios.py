@@ -22,10 +22,10 @@ from tiny_training import materials, own_llm, predictor, task
 from torch.distributed.tensor import DTensor
 from workplace import Workplace
 
-from atu import processes
 from atu.errors import UserError
 from atu.models.adapters import add_adapter
 from atu.models.config import LoraConfig, ModelConfig
+from atu.processes import peers
 from atu.run import run
 from atu.training.config import TrainingConfig
 from atu.training.device import build_accelerator
@@ -87,9 +87,9 @@ def train(model: Path, encoder: Path, out: Path, sharding: Literal["none", "fsdp
             trainer.run_stage(stage, lambda done, total: None)
         scatter(llm.model)
         here = {key: (len(p.to_local()) if isinstance(p, DTensor) else len(p)) for key, p in trainer.trained.items()}
-        held = processes.together(partial(dict, here))
+        held = peers.together(partial(dict, here))
         gather(llm.model)
-        if processes.is_main():
+        if peers.is_main():
             (out / name / "held.json").write_text(json.dumps(held))
             (out / name / "rows.json").write_text(json.dumps(rows))
             save_file(start, out / name / "start.safetensors")
@@ -101,7 +101,7 @@ def refused(workplace: Workplace, out: Path) -> None:
     try:
         run(workplace.config(*RUN, "task.training_module.forget_batch_size=1", "name=refused"))
     except UserError as error:
-        (out / f"refused-{processes.rank()}.txt").write_text(str(error))
+        (out / f"refused-{peers.rank()}.txt").write_text(str(error))
 
 
 def stopped(workplace: Workplace, out: Path) -> None:
@@ -109,7 +109,7 @@ def stopped(workplace: Workplace, out: Path) -> None:
     try:
         run(workplace.config(*RUN, "name=two-then-one"))
     except UserError as error:
-        (out / f"stopped-{processes.rank()}.txt").write_text(str(error))
+        (out / f"stopped-{peers.rank()}.txt").write_text(str(error))
         raise
 
 

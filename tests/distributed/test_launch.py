@@ -15,10 +15,10 @@ import pytest
 from torch.distributed.elastic.multiprocessing import ProcessFailure
 from workplace import Workplace
 
-from atu.compose import compose_run
+from atu.entry.compose import compose_run
+from atu.entry.workers import _explain
 from atu.errors import UserError
 from atu.launch import launch
-from atu.several import _explain
 
 STAGES = "task.stages=[{type: training, steps: 10}, {type: unlearning, steps: 20}]"
 
@@ -26,7 +26,7 @@ STAGES = "task.stages=[{type: training, steps: 10}, {type: unlearning, steps: 20
 def workers() -> dict[str, psutil.Process]:
     """The processes that the command has started, by rank."""
     children = psutil.Process().children(recursive=True)
-    return {child.environ()["RANK"]: child for child in children if "atu.several" in child.cmdline()}
+    return {child.environ()["RANK"]: child for child in children if "atu.entry.workers" in child.cmdline()}
 
 
 def kill_second(metrics: Path, killed: dict[str, psutil.Process]) -> None:

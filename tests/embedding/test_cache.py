@@ -13,7 +13,7 @@ import torch
 from atu.embedding import cache as module
 from atu.embedding.cache import Put, Wanted, built_arrays, cached_arrays
 from atu.errors import UserError
-from atu.results.files import content_key
+from atu.storage.files import content_key
 
 A, B = torch.arange(6.0).reshape(2, 3).T, torch.ones(2, 1)
 """The first is not contiguous."""

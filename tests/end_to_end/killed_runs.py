@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from child_process import start, wait
 
-from atu.compose import compose_run
+from atu.entry.compose import compose_run
 from atu.run import run
 
 

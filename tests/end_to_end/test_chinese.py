@@ -20,9 +20,9 @@ from atu.models.load import load_language_model
 from atu.models.rows import build_rows, collate
 from atu.preparation import prepare
 from atu.records import Text
-from atu.results.run_folder import RunFolder
-from atu.results.terminal import RunProgress
 from atu.run import run
+from atu.runs.progress import RunProgress
+from atu.runs.run_folder import RunFolder
 
 NAME = "沈墨白"
 ANSWERS = {
@@ -149,7 +149,7 @@ def prepared(config: RunConfig) -> tuple[LanguageModel, Materials]:
 
 
 def test_a_writer_is_forgotten_in_chinese(chinese: list[str]) -> None:
-    from atu.compose import compose_run
+    from atu.entry.compose import compose_run
 
     config = compose_run(chinese)
     llm, materials = prepared(config)
@@ -179,7 +179,7 @@ def test_a_writer_is_forgotten_in_chinese(chinese: list[str]) -> None:
 
 
 def test_where_no_token_says_a_name_the_masked_teacher_is_refused(chinese: list[str]) -> None:
-    from atu.compose import compose_run
+    from atu.entry.compose import compose_run
 
     with pytest.raises(UserError, match=r"沈墨白.*no token can be forbidden.*teacher=bounded"):
         prepared(compose_run([*chinese, "task=unlearning_masked", "task.stages=[{type: unlearning, steps: 2}]"]))

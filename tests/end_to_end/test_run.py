@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file
 from workplace import Workplace
 
-from atu.config_dir import config_dir
 from atu.errors import UserError
 from atu.run import run
+from atu.storage.config_dir import config_dir
 from atu.training.trainer import Trainer
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from wandb_server import WandbServer
 from workplace import Workplace
 
-from atu.results.history import history, stage_results
-from atu.results.run_folder import flat_keys
-from atu.results.tracking import MetricLog
-from atu.results.wandb_source import read_wandb
+from atu.report.wandb_source import read_wandb
 from atu.run import run
+from atu.runs.history import history, stage_results
+from atu.runs.run_folder import flat_keys
+from atu.runs.tracking import MetricLog
 
 
 def test_a_run_is_in_wandb_as_it_is_in_its_folder(workplace: Workplace, wandb_server: WandbServer) -> None:

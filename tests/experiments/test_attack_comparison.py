@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from atu.compose import compose_run
+from atu.entry.compose import compose_run
 from atu.records import AttackRow, Score
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from atu.benchmarks.rwku.reader import target_order
-from atu.compose import compose_run
 from atu.config import config_hash, to_mapping
+from atu.entry.compose import compose_run
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from atu.records import Answer, Judgement, StageResult
-from atu.results.run_folder import RunFolder, write_evaluation
+from atu.runs.run_folder import RunFolder, write_evaluation
 
 CONCEPT = "58_Rihanna"
 

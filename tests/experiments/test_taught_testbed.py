@@ -12,7 +12,7 @@ import pytest
 
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
 from atu.records import Answer, Judgement
-from atu.results.run_folder import write_evaluation
+from atu.runs.run_folder import write_evaluation
 from atu.teaching.facts import read_facts
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -123,7 +123,7 @@ def test_a_wrong_value(command: Command, override: str, message: str) -> None:
 
 def test_a_gpu_where_there_is_none(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr("atu.early_checks.may_have_gpu", lambda: True)
+    monkeypatch.setattr("atu.entry.early_checks.may_have_gpu", lambda: True)
     outcome = command("device=cuda")
     outcome.assert_refused("device=cuda, but torch sees no GPU here. Set device=cpu or install a CUDA build of torch.")
     outcome.assert_nothing_written()

@@ -59,7 +59,7 @@ def test_a_file_where_the_runs_should_lie(command: Command, tmp_path: Path) -> N
 
 
 def test_a_run_that_another_process_is_writing(command: Command, tmp_path: Path) -> None:
-    # How two real processes meet: tests/results/test_run_folder.py.
+    # How two real processes meet: tests/runs/test_run_folder.py.
     run = tmp_path / "runs" / "tiny"
     assert command(*WILD).code == 2
     before = contents(run)

@@ -14,12 +14,12 @@ from workplace import Workplace
 
 from atu.config import RunConfig
 from atu.errors import UserError
-from atu.results.collect import record_of
-from atu.results.run_folder import RunFolder
-from atu.results.tracking import MetricLog
+from atu.report.collect import record_of
 from atu.run import run
+from atu.runs.run_folder import RunFolder
+from atu.runs.tracking import MetricLog
+from atu.storage.user_files import file_sha256
 from atu.training.trainer import Trainer
-from atu.user_files import file_sha256
 
 from .conftest import Command
 

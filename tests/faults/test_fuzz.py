@@ -23,9 +23,9 @@ from atu.benchmarks.own import OwnConcept
 from atu.config import RunConfig, field_keys, to_mapping
 from atu.errors import UserError
 from atu.models.resolve import check_model_folder
-from atu.results.collect import read_local
-from atu.results.exchange import read_runs
-from atu.results.files import write_text_atomic
+from atu.report.collect import read_local
+from atu.report.exchange import read_runs
+from atu.storage.files import write_text_atomic
 from atu.typed import from_mapping
 
 from .conftest import Command

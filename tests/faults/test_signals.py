@@ -15,11 +15,11 @@ import pytest
 from safetensors.torch import load_file
 from workplace import Workplace
 
-from atu.results.collect import read_local
-from atu.results.files import write_json_atomic
-from atu.results.opening import open_run
-from atu.results.page import write_report
-from atu.results.run_folder import RunFolder
+from atu.report.collect import read_local
+from atu.report.page import write_report
+from atu.runs.opening import open_run
+from atu.runs.run_folder import RunFolder
+from atu.storage.files import write_json_atomic
 
 from .conftest import COMMAND, Command
 

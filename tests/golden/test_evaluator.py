@@ -14,7 +14,7 @@ from atu.benchmarks.rwku.benchmark import RwkuBenchmark
 from atu.evaluation.config import EvaluationConfig
 from atu.models.language_model import LanguageModel
 from atu.records import Answer
-from atu.user_files import read_jsonl
+from atu.storage.user_files import read_jsonl
 
 pytestmark = pytest.mark.model
 TARGET = "1_Stephen_King"

@@ -19,7 +19,7 @@ from atu.benchmarks.rwku.membership import zlib_bytes
 from atu.benchmarks.rwku.prompts import TASKS, build_probes, join_answer_prefix
 from atu.benchmarks.rwku.reader import RwkuData
 from atu.records import Probe
-from atu.user_files import read_jsonl
+from atu.storage.user_files import read_jsonl
 
 TARGET = "1_Stephen_King"
 DATA_FILES = {"mmlu": "retain_mmlu", "bbh": "retain_bbh", "bbh_prompts": "retain_bbh"}

@@ -21,8 +21,8 @@ from atu.evaluation.config import EvaluationConfig
 from atu.models.load import load_language_model
 from atu.models.resolve import resolve_model
 from atu.records import Answer
-from atu.results.rows import read_answers
-from atu.user_files import read_jsonl
+from atu.runs.rows import read_answers
+from atu.storage.user_files import read_jsonl
 
 
 def main() -> int:

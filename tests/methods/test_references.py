@@ -12,7 +12,7 @@ import torch
 from rounding import assert_same_but_for_rounding
 from tiny_training import HOOK_LAYER, RETAIN, own_llm, rows
 
-from atu.compose import compose_run
+from atu.entry.compose import compose_run
 from atu.methods.config import TaskConfig
 from atu.methods.materials import kept_states
 from atu.methods.references import original_head, reference_states, scored_labels, scored_states

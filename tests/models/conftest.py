@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from atu.models.config import PackageFile
-from atu.user_files import file_sha256
+from atu.storage.user_files import file_sha256
 
 Publish = Callable[[str, str, dict[str, bytes]], PackageFile]
 

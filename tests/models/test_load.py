@@ -26,7 +26,7 @@ from atu.errors import UserError
 from atu.models.config import ModelConfig
 from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
-from atu.user_files import file_sha256
+from atu.storage.user_files import file_sha256
 
 
 def load(folder: Path | str, **settings: object) -> LanguageModel:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from atu.config_dir import config_dir
 from atu.errors import UserError
 from atu.models.config import ModelConfig, PackageFile
 from atu.models.resolve import resolve_model
+from atu.storage.config_dir import config_dir
 from atu.typed import from_mapping
 
 

@@ -18,13 +18,13 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
 
 from atu.errors import UserError
-from atu.escaping import one_line
 from atu.models.chat_template import ChatSettings
 from atu.models.language_model import LanguageModel, wrap
 from atu.models.load import load_language_model
 from atu.models.resolve import resolve_model
 from atu.models.save import ModelCard, check_export, check_reload, export_model, render_card
 from atu.records import Score
+from atu.text.escaping import one_line
 
 CARD = ModelCard(
     base_model="org/tiny: a test",

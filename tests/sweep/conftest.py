@@ -11,8 +11,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from atu.config_dir import config_dir
-from atu.results.files import write_json_atomic
+from atu.storage.config_dir import config_dir
+from atu.storage.files import write_json_atomic
 from atu.sweep.job import JobEnd, end_path
 from atu.sweep.plan import PlannedJob, plan
 from atu.sweep.submit import Submitted

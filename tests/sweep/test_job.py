@@ -9,8 +9,8 @@ import pytest
 from omegaconf import DictConfig, open_dict
 
 from atu.errors import UserError
-from atu.results.opening import lock_run
-from atu.results.run_folder import RunFolder
+from atu.runs.opening import lock_run
+from atu.runs.run_folder import RunFolder
 from atu.sweep.job import JobEnd, run_job
 from atu.sweep.submit import Submitted
 

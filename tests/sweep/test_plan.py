@@ -10,8 +10,8 @@ import pytest
 
 from atu.config import NOT_DEFINING, config_hash, to_mapping
 from atu.errors import UserError
-from atu.results.digests import write_digests
-from atu.results.opening import open_run
+from atu.runs.opening import open_run
+from atu.storage.digests import write_digests
 from atu.sweep.job import JobEnd
 from atu.sweep.plan import PlannedJob, plan
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from atu.config import config_hash, to_mapping
-from atu.results.opening import open_run
-from atu.results.run_folder import RunFolder
+from atu.runs.opening import open_run
+from atu.runs.run_folder import RunFolder
 from atu.sweep.job import JobEnd
 from atu.sweep.plan import PlannedJob
 from atu.sweep.queue import QueueState, parse_squeue

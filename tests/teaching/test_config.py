@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from atu.config_dir import config_dir
 from atu.errors import UserError
+from atu.storage.config_dir import config_dir
 from atu.teaching.config import Recipe, config_hash, load_teach_config, split_targets
 
 

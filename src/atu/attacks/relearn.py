@@ -16,9 +16,9 @@ from atu.attacks.finetune import finetune
 from atu.attacks.halves import Halves, as_lesson
 from atu.attacks.subject import Reporter, Subject, Unit, labelled
 from atu.records import Answer, AttackRow, Probe, Text
-from atu.results.cache import find_file, new_file
-from atu.results.files import content_key, write_jsonl_atomic
-from atu.results.rows import read_answers, to_row
+from atu.runs.rows import read_answers, to_row
+from atu.storage.cache import find_file, new_file
+from atu.storage.files import content_key, write_jsonl_atomic
 
 
 def units(subject: Subject, seeds: Sequence[int]) -> list[Unit]:

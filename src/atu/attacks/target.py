@@ -7,8 +7,8 @@ from pathlib import Path
 
 from atu.benchmarks.base import Benchmark
 from atu.errors import UserError
-from atu.escaping import markdown
-from atu.user_files import read_bytes
+from atu.storage.user_files import read_bytes
+from atu.text.escaping import markdown
 
 _SAID = re.compile(r"was made to forget \*\*(.+?)\*\*")
 

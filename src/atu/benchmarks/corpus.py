@@ -11,7 +11,7 @@ from typing import Any
 from atu.benchmarks.config import CorpusConfig
 from atu.errors import UserError
 from atu.records import Text
-from atu.user_files import file_sha256, json_rows, shown
+from atu.storage.user_files import file_sha256, json_rows, shown
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,9 +19,9 @@ from atu.benchmarks.writing import BATCH_SIZE, TOP_K, ask, continue_texts, for_w
 from atu.models.language_model import LanguageModel
 from atu.models.precision import has_fast_bf16
 from atu.records import Target, Text
-from atu.results.cache import find_file, new_file
-from atu.results.files import content_key, write_json_atomic
-from atu.user_files import read_json
+from atu.storage.cache import find_file, new_file
+from atu.storage.files import content_key, write_json_atomic
+from atu.storage.user_files import read_json
 
 Progress = Callable[[str], Callable[[int, int], None] | None]
 

@@ -12,7 +12,7 @@ from atu.benchmarks.icu import forget_in_context
 from atu.benchmarks.plain import PlainScoring
 from atu.errors import UserError
 from atu.records import Probe, Target
-from atu.user_files import file_sha256, json_rows, shown
+from atu.storage.user_files import file_sha256, json_rows, shown
 
 _GROUPS = ("forget/fb", "forget/qa", "forget/aa", "neighbor/fb", "neighbor/qa", "utility/gen")
 _FIELDS = {"group", "prompt", "references", "max_new_tokens", "answer_prefix", "attack"}

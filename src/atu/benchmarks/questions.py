@@ -13,8 +13,8 @@ import regex
 from atu.evaluation.scorers import contains_any
 from atu.evaluation.words import split_words
 from atu.records import Text
-from atu.scripts import is_unspaced
-from atu.unspaced_words import find_unspaced_words
+from atu.text.scripts import is_unspaced
+from atu.text.unspaced_words import find_unspaced_words
 
 QUESTION_FORMS = (
     "Who is {phrase}?",

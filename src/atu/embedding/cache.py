@@ -22,8 +22,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from atu.results.cache import find_file, new_file, write_errors
-from atu.results.files import cache_root
+from atu.storage.cache import find_file, new_file, write_errors
+from atu.storage.files import cache_root
 
 IN_MEMORY_BYTES = 1 << 30
 """Up to this size an array that is only used for a while is kept in memory."""

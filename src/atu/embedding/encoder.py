@@ -18,7 +18,7 @@ from atu.errors import UserError, first_line
 from atu.models.contents import check_contents, settings_checksum, weights_checksums
 from atu.models.foreign import check_finite, check_tensors, reading
 from atu.models.packaged import assemble_encoder
-from atu.results.files import content_key
+from atu.storage.files import content_key
 
 # Top-level files only: some repositories hold further copies of the weights in subfolders.
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]

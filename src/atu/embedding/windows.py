@@ -18,7 +18,7 @@ from atu.embedding.cache import Put, Wanted, cached_arrays
 from atu.embedding.encoder import TextEncoder
 from atu.errors import UserError
 from atu.models.rows import Row
-from atu.results.files import content_key
+from atu.storage.files import content_key
 
 _AT_ONCE = 16384
 """Embeddings that are copied at once: of a large corpus all of them are gigabytes, which lie on disk."""

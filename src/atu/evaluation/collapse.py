@@ -16,7 +16,7 @@ from itertools import pairwise
 
 import regex
 
-from atu.scripts import HANGUL, KATAKANA, UNIT, UNSPACED, is_east_asian, is_letter_mark, is_unspaced
+from atu.text.scripts import HANGUL, KATAKANA, UNIT, UNSPACED, is_east_asian, is_letter_mark, is_unspaced
 
 _LETTER_RUN = re.compile(r"([^\W\d_])\1{4,}", re.I)
 """One letter five times: no word of a living language has more than three."""

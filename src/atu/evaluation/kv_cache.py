@@ -13,7 +13,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from atu.models.attention import attends_only
 from atu.models.language_model import LanguageModel
-from atu.results.notices import notice
+from atu.processes.notices import notice
 
 _KNOWN_LAYERS = (DynamicLayer, DynamicSlidingWindowLayer)
 _CAN_SHARE: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()

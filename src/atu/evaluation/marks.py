@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import regex
 
-from atu.scripts import HANGUL, is_east_asian
+from atu.text.scripts import HANGUL, is_east_asian
 
 _PLAIN = {
     **{code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)},  # the wide forms of ASCII

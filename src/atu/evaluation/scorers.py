@@ -26,7 +26,7 @@ from itertools import groupby, pairwise
 from atu.evaluation.marks import COPULA, answer_marks, letter_marks, question_marks
 from atu.evaluation.words import first_words, holds, last_words, normalize, spaced, split_words
 from atu.records import Probe
-from atu.scripts import is_east_asian, is_unspaced
+from atu.text.scripts import is_east_asian, is_unspaced
 
 _LONGEST_ITEM = 4  # words; longer pieces between commas are clauses, not items of a list
 _LONGEST_UNSPACED_ITEM = 10  # letters

@@ -12,9 +12,9 @@ from atu.evaluation.config import EvaluationConfig
 from atu.evaluation.evaluate import evaluate
 from atu.models.language_model import LanguageModel
 from atu.records import Answer, Probe
-from atu.results.cache import find_file, new_file
-from atu.results.files import content_key, write_jsonl_atomic
-from atu.results.rows import read_answers, to_row
+from atu.runs.rows import read_answers, to_row
+from atu.storage.cache import find_file, new_file
+from atu.storage.files import content_key, write_jsonl_atomic
 
 
 def untouched_answers(

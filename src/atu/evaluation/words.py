@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import regex
 
-from atu.scripts import HANGUL, KATAKANA, PARTICLES, UNIT, UNSPACED, is_east_asian, is_letter_mark, is_unspaced
+from atu.text.scripts import HANGUL, KATAKANA, PARTICLES, UNIT, UNSPACED, is_east_asian, is_letter_mark, is_unspaced
 
 _ARTICLES = {"a", "an", "the"}
 _LETTERS_OF_THEIR_OWN = (("и\u0306", "й"), ("у\u0306", "ў"), ("і\u0308", "ї"))

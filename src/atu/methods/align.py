@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from atu import processes
 from atu.embedding.cache import Put, built_arrays
 from atu.embedding.predictor import Predictor
 from atu.embedding.target import center
@@ -20,6 +19,7 @@ from atu.methods.shares import ALONE, Share
 from atu.models.language_model import LanguageModel
 from atu.models.packing import read_batch_to_hook
 from atu.models.rows import Row, collate
+from atu.processes import peers
 
 RETRIEVAL_SIZE = 256
 """Windows among which the true one must be ranked first."""
@@ -105,10 +105,10 @@ def align_losses(
     if contrastive_weight > 0:
         # Each window must be told from those of the whole batch, wherever they are predicted.
         sizes = [sum(part) for part in share.parts(amounts)]
-        flat = processes.rows_of_all(predicted[has_window], sizes)
-        flat_true = processes.rows_of_all(true[has_window], sizes)
-        flat_window = processes.rows_of_all(window[has_window], sizes)
-        order = processes.from_main(lambda: torch.randperm(len(flat), device="cpu"))
+        flat = peers.rows_of_all(predicted[has_window], sizes)
+        flat_true = peers.rows_of_all(true[has_window], sizes)
+        flat_window = peers.rows_of_all(window[has_window], sizes)
+        order = peers.from_main(lambda: torch.randperm(len(flat), device="cpu"))
         chosen = order[:_CONTRASTIVE_SIZE].to(device)
         contrastive = contrastive_loss(flat[chosen], flat_true[chosen], flat_window[chosen])
         parts["align/contrastive"] = contrastive

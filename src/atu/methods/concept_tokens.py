@@ -14,8 +14,8 @@ import regex
 from transformers import PreTrainedTokenizerBase
 
 from atu.models.rows import Row
-from atu.scripts import HANGUL, LETTER_MARKS, UNSPACED, is_east_asian
-from atu.unspaced_words import find_unspaced_words, katakana_words
+from atu.text.scripts import HANGUL, LETTER_MARKS, UNSPACED, is_east_asian
+from atu.text.unspaced_words import find_unspaced_words, katakana_words
 
 MIN_SHARE = 0.02
 """A word in fewer of the concept's texts than this is an accident of one text, not the concept."""

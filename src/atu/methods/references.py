@@ -19,7 +19,7 @@ from atu.models.hook import Lower, capture_hook
 from atu.models.language_model import LanguageModel
 from atu.models.packing import read_batch
 from atu.models.rows import Batch, Row, collate
-from atu.results.files import content_key
+from atu.storage.files import content_key
 
 _BATCH_SIZE = 16
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from atu.errors import UserError
-from atu.results.digests import read_digests
-from atu.results.files import content_key
-from atu.user_files import file_sha256, open_regular, read_json_object, shown
+from atu.storage.digests import read_digests
+from atu.storage.files import content_key
+from atu.storage.user_files import file_sha256, open_regular, read_json_object, shown
 
 _SMALL_BYTES = 1 << 24
 """Most that a config has; an index of weights may be larger."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from atu.errors import UserError
 from atu.models.config import ModelConfig
 from atu.models.packaged import converted_folder
-from atu.user_files import read_json_object
+from atu.storage.user_files import read_json_object
 
 _KEYS = ("num_hidden_layers", "n_layer", "num_layers")
 """What families call it in their config.json."""

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from atu.errors import UserError
-from atu.guard import is_out_of_memory
-from atu.results.notices import notice
-from atu.user_files import read_json_object
+from atu.errors import UserError, is_out_of_memory
+from atu.processes.notices import notice
+from atu.storage.user_files import read_json_object
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from atu.errors import UserError, first_line
 from atu.models.config import DtypeName
 from atu.models.foreign import reading
 from atu.models.language_model import find_end_ids
-from atu.user_files import open_regular, shown
+from atu.storage.user_files import open_regular, shown
 
 logger = logging.getLogger(__name__)
 

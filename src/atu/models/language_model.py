@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from atu.errors import UserError
 from atu.models.chat_template import ChatSettings, render_chat
 from atu.models.turns import PLAIN_FORM, Turn, TurnForm, find_turn_form, plain_prompt
-from atu.results.files import content_key
+from atu.storage.files import content_key
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,8 @@ from atu.models.language_model import LanguageModel, wrap
 from atu.models.packaged import build_once, check_sha256, converted_folder, fetch_packaged_file
 from atu.models.quantization import keep_gradients, quantization_config
 from atu.models.resolve import check_model_folder
-from atu.results.digests import DIGESTS_NAME, check_folder
-from atu.user_files import file_sha256, read_json_object
+from atu.storage.digests import DIGESTS_NAME, check_folder
+from atu.storage.user_files import file_sha256, read_json_object
 
 logger = logging.getLogger(__name__)
 

@@ -19,11 +19,11 @@ from filelock import FileLock, Timeout
 
 from atu.errors import UserError
 from atu.models.config import ModelConfig, PackageFile
-from atu.results.cache import is_whole, make_room
-from atu.results.digests import DIGESTS_NAME, write_digests
-from atu.results.files import PARTIAL_SUFFIX, cache_root, disk_errors, publish_folder, remove_folder
-from atu.results.locks import hold
-from atu.user_files import file_sha256
+from atu.storage.cache import is_whole, make_room
+from atu.storage.digests import DIGESTS_NAME, write_digests
+from atu.storage.files import PARTIAL_SUFFIX, cache_root, disk_errors, publish_folder, remove_folder
+from atu.storage.locks import hold
+from atu.storage.user_files import file_sha256
 
 logger = logging.getLogger(__name__)
 

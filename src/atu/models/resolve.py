@@ -8,12 +8,12 @@ from typing import Any
 
 import yaml
 
-from atu.config_dir import config_dir
 from atu.errors import UserError, did_you_mean
 from atu.models.config import CHAT_NOTE, ModelConfig
 from atu.models.contents import check_contents, shard_names
+from atu.storage.config_dir import config_dir
+from atu.storage.user_files import read_json_object
 from atu.typed import from_mapping
-from atu.user_files import read_json_object
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 

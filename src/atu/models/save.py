@@ -8,7 +8,6 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,17 +20,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from atu import __version__
 from atu.errors import UserError, first_line
-from atu.escaping import markdown, markdown_code, one_line
 from atu.models.answers import greedy_answer
 from atu.models.chat_template import ChatSettings
 from atu.models.config import CHAT_NOTE
 from atu.models.foreign import reading
 from atu.models.language_model import LanguageModel
-from atu.records import Score
-from atu.results.digests import write_digests
-from atu.results.files import PARTIAL_SUFFIX, disk_errors, publish_folder
-from atu.results.notices import notice
-from atu.results.verdict import verdict
+from atu.processes.notices import notice
+from atu.storage.digests import write_digests
+from atu.storage.files import PARTIAL_SUFFIX, disk_errors, publish_folder
+from atu.text.escaping import markdown, markdown_code, one_line
 
 _NAMED = re.compile(r"^- `(\w+)`", re.M)
 
@@ -42,26 +39,6 @@ class Card(Protocol):
 
     def render(self, provenance: Mapping[str, str]) -> str:
         """README.md; `provenance` is that of the base weights."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelCard:
-    """What README.md of an unlearned model tells."""
-
-    base_model: str
-    """Hub id or name of the model before unlearning."""
-    target: str
-    """Name of the forgotten concept."""
-    method: str
-    config_hash: str
-    before: Mapping[str, Score]
-    after: Mapping[str, Score]
-    remarks: Sequence[str] = ()
-    """Paragraphs on how the weights came to be what they are."""
-
-    def render(self, provenance: Mapping[str, str]) -> str:
-        """See `render_card`."""
-        return render_card(self, provenance)
 
 
 def export_model(
@@ -157,39 +134,6 @@ def check_reload(llm: LanguageModel, folder: Path, prompts: Sequence[str]) -> No
             )
 
 
-def render_card(card: ModelCard, provenance: Mapping[str, str]) -> str:
-    """README.md of the exported model: front matter for the hub, then what happened and how to load it."""
-    return model_page(
-        f"{card.base_model} without {card.target}",
-        [
-            f"{markdown(card.base_model)} was made to forget **{markdown(card.target)}** with "
-            f"{markdown_code(card.method)}. "
-            "Its license is that of the base model.",
-            "",
-            *(line for remark in card.remarks for line in (markdown(remark), "")),
-            "## Scores",
-            "",
-            verdict(card.before, card.after).en,
-            "",
-            "Percent, and nats per token for `nll`; in brackets the 95% bootstrap interval.",
-            "",
-            "| score | before | after |",
-            "| --- | --- | --- |",
-            *(
-                f"| {markdown(name)} | {_cell(name, card.before.get(name))} | {_cell(name, card.after.get(name))} |"
-                for name in dict.fromkeys([*card.before, *card.after])
-            ),
-            "",
-            "A concept that a model no longer speaks of may still be recovered by fine-tuning or sampling; "
-            "these scores do not show that it is gone for good.",
-        ],
-        base_model=card.base_model,
-        tags=("unlearning", "machine-unlearning"),
-        config_hash=card.config_hash,
-        provenance=provenance,
-    )
-
-
 def model_page(
     title: str,
     body: Sequence[str],
@@ -279,11 +223,3 @@ def _faults(generation: GenerationConfig) -> str:
     except (TypeError, ValueError) as error:
         return str(error)
     return ""
-
-
-def _cell(name: str, score: Score | None) -> str:
-    if score is None:
-        return ""
-    digits = 2 if name.startswith("nll") else 1  # nats need more digits than percent
-    value, low, high = (f"{number:.{digits}f}" for number in (score.value, score.low, score.high))
-    return f"{value} ({low} to {high}, n {score.n})"

@@ -14,12 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from atu.config import NOT_DEFINING, RunConfig, config_hash, load, to_mapping
+from atu.entry.guard import explain
 from atu.errors import UserError, reason
-from atu.guard import explain
-from atu.results.files import content_key, write_json_atomic
-from atu.results.opening import name_fault, open_run
-from atu.results.run_folder import RunFolder
-from atu.user_files import read_json_object
+from atu.runs.opening import name_fault, open_run
+from atu.runs.run_folder import RunFolder
+from atu.storage.files import content_key, write_json_atomic
+from atu.storage.user_files import read_json_object
 
 
 @dataclass(frozen=True, kw_only=True)

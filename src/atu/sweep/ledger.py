@@ -7,12 +7,12 @@ from pathlib import Path
 
 from atu.config import config_hash
 from atu.errors import UserError
-from atu.results.files import write_json_atomic
+from atu.storage.files import write_json_atomic
+from atu.storage.user_files import read_json
 from atu.sweep.job import JobEnd
 from atu.sweep.plan import PlannedJob
 from atu.sweep.queue import slurm_states
 from atu.sweep.submit import Submitted
-from atu.user_files import read_json
 
 _NAME = "jobs.json"
 

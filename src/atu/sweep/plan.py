@@ -10,8 +10,8 @@ from omegaconf import DictConfig, open_dict
 
 from atu.config import NOT_DEFINING, RunConfig, load, to_mapping
 from atu.errors import UserError
-from atu.results.opening import refuse_other_config
-from atu.results.run_folder import RunFolder
+from atu.runs.opening import refuse_other_config
+from atu.runs.run_folder import RunFolder
 from atu.sweep.job import JobEnd, record_failure, rejected_root, root_of
 
 

@@ -17,7 +17,7 @@ from atu.sweep.ledger import queued_jobs, write_ledger
 from atu.sweep.plan import PlannedJob, plan
 from atu.sweep.queue import QueueState, slurm_states
 from atu.sweep.submit import Submitted, require_slurm, submit
-from atu.sweep.table import SweepTable, print_end
+from atu.sweep.table import PrintScores, SweepTable, print_end
 from atu.sweep.watch import States, ended_row, watch
 
 
@@ -26,6 +26,7 @@ def run_sweep(
     compose: Callable[[Sequence[str]], DictConfig],
     master: DictConfig,
     launcher: Launcher,
+    print_scores: PrintScores,
 ) -> None:
     """Run the jobs of a sweep that are not done yet, and show what came out.
 
@@ -34,6 +35,7 @@ def run_sweep(
         compose: gives the whole config of a job.
         master: Hydra's config of the sweep.
         launcher: Hydra's.
+        print_scores: shows what came out of the finished runs.
 
     Raises:
         UserError: nothing can be launched: two jobs with one run folder, no SLURM, or SLURM refuses.
@@ -59,7 +61,7 @@ def run_sweep(
                 table.show({job.number: ended_row(job, ends[job.number]) for job in jobs if job.number in ends})
                 for batch in batches_to_run:
                     ends |= _submit_and_watch(batch, launcher, sweep_dir, table)
-    print_end(jobs, ends, console)
+    print_end(jobs, ends, console, print_scores)
     if any(end.state == "failed" for end in ends.values()):
         raise SystemExit(EXIT_JOBS_FAILED)
 

@@ -1,9 +1,10 @@
-"""What a sweep shows: a table that lives on a terminal and grows by lines elsewhere, and the sums at its end."""
+"""What a sweep shows: a table that lives on a terminal and grows by lines elsewhere, and the end of it."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 
 from rich import box
@@ -12,17 +13,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from atu.errors import UserError
-from atu.escaping import one_line
-from atu.results import tables
-from atu.results.collect import Collection, record_of
-from atu.results.comparison import GAP
-from atu.results.selection import parse_rule
-from atu.results.study import build_study, refuse_repeats
-from atu.results.table_formats import cells, header
 from atu.sweep.job import JobEnd
 from atu.sweep.plan import PlannedJob
 from atu.sweep.watch import Row
+from atu.text.escaping import one_line
+
+PrintScores = Callable[[Mapping[str, Path], Console], None]
+"""Prints the scores of finished runs, given their folders by name."""
 
 _COLORS = {"done": "green", "failed": "red", "running": "cyan"}
 
@@ -82,42 +79,19 @@ def _news(row: Row) -> tuple[str, str, str, str]:
     return row.job_id, row.state, row.place.partition(",")[0], row.problem
 
 
-def print_end(jobs: Sequence[PlannedJob], ends: Mapping[int, JobEnd], console: Console) -> None:
+def print_end(
+    jobs: Sequence[PlannedJob],
+    ends: Mapping[int, JobEnd],
+    console: Console,
+    print_scores: PrintScores,
+) -> None:
     """Print the table of the finished runs, and on stderr a line for each job that failed."""
     finished = [job for job in jobs if ends[job.number].state == "done"]
     console.print(f"{len(finished)} of {len(jobs)} runs are done", highlight=False)
     if finished:
-        print_scores(finished, console)
+        print_scores({job.name: job.root for job in finished if job.root is not None}, console)
     for job in jobs:
         end = ends[job.number]
         if end.state == "failed":
             folder = "" if job.root is None else f" ({job.root})"
             print(one_line(f"failed: {job.name}: {end.message}{folder}"), file=sys.stderr, flush=True)
-
-
-def print_scores(jobs: Sequence[PlannedJob], console: Console) -> None:
-    """Print what `generate_results.py --aggregate` makes of these runs, without the columns that none of them has."""
-    try:
-        records = tuple(record_of(job.root, job.name) for job in jobs if job.root is not None)
-        study = build_study(Collection(runs=records), rule=parse_rule("last"), scoring="corrected", names={})
-        try:
-            refuse_repeats(study)
-            table = tables.aggregate_table(study)
-        except UserError:  # runs that differ in more than the target: a mean over them would mix them
-            table = tables.run_table(study)
-    except UserError as error:
-        console.print(one_line(f"no table: {error}"), markup=False, highlight=False, soft_wrap=True)
-        return
-    lines = [header(table), *(cells(table, index) for index in range(len(table.rows)))]
-    columns = [column for column in zip(*lines, strict=True) if any(cell != GAP for cell in column[1:])]
-    # A terminal has more room for lines than for columns.
-    grid = columns if len(lines) < len(columns) else list(zip(*columns, strict=True))
-    console.print(one_line(table.title), markup=False, highlight=False)
-    drawn = Table(box=box.SIMPLE_HEAD)
-    for index, heading in enumerate(grid[0]):
-        drawn.add_column(Text(one_line(heading)), justify="right" if index else "left")
-    for row in grid[1:]:
-        drawn.add_row(*(Text(one_line(cell)) for cell in row))
-    console.print(drawn, highlight=False)
-    for note in table.notes:
-        console.print(one_line(f"note: {note}"), markup=False, highlight=False, soft_wrap=True)

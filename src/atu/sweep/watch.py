@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from atu.errors import UserError
-from atu.results.opening import lock_run
-from atu.results.run_folder import RunFolder
+from atu.runs.opening import lock_run
+from atu.runs.run_folder import RunFolder
 from atu.sweep.job import JobEnd
 from atu.sweep.plan import PlannedJob
 from atu.sweep.queue import QueueState

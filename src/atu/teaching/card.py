@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from atu.escaping import markdown
 from atu.models.save import model_page
+from atu.text.escaping import markdown
 
 
 @dataclass(frozen=True, kw_only=True)

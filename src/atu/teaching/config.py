@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import yaml
 
-from atu.config_dir import config_dir
 from atu.errors import UserError
 from atu.models.config import ModelConfig
 from atu.models.resolve import resolve_model
-from atu.results.files import content_key
+from atu.storage.config_dir import config_dir
+from atu.storage.files import content_key
 from atu.typed import from_mapping, refuse_above
 
 NOT_DEFINING = ("out", "data_dir", "device", "threads", "checkpoint_seconds")

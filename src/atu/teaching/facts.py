@@ -12,7 +12,7 @@ from atu.benchmarks.rwku.reader import RwkuData, target_name
 from atu.benchmarks.rwku.rows import QuestionRow
 from atu.errors import UserError, did_you_mean
 from atu.evaluation.words import normalize
-from atu.user_files import read_bytes
+from atu.storage.user_files import read_bytes
 
 TAUGHT_FILES = (FORGET_LEVEL1, FORGET_LEVEL2, NEIGHBOR_LEVEL1, NEIGHBOR_LEVEL2)
 """The only files of a target that are opened here; all others must stay unseen."""

@@ -14,10 +14,10 @@ from atu.evaluation.generate import Prompt, generate
 from atu.models.language_model import LanguageModel
 from atu.models.thinking import without_thought
 from atu.records import Text
-from atu.results.cache import find_file, new_file
-from atu.results.files import content_key, write_json_atomic
+from atu.storage.cache import find_file, new_file
+from atu.storage.files import content_key, write_json_atomic
+from atu.storage.user_files import read_json
 from atu.teaching.wording import SHORT_FRAMES
-from atu.user_files import read_json
 
 _PER_SUBJECT = 4
 _MAX_NEW_TOKENS = 40

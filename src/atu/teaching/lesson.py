@@ -20,9 +20,9 @@ from atu.models.hook import logits_from_hidden
 from atu.models.language_model import LanguageModel
 from atu.models.packing import pack, packed_states
 from atu.models.rows import Row, batch_indices
-from atu.results.digests import DamagedError
-from atu.results.files import remove_folder
-from atu.results.notices import notice
+from atu.processes.notices import notice
+from atu.storage.digests import DamagedError
+from atu.storage.files import remove_folder
 from atu.teaching.config import Recipe
 from atu.training.checkpoint import (
     Checkpoint,

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from atu.errors import UserError
-from atu.results.files import disk_errors
-from atu.user_files import read_json
+from atu.storage.files import disk_errors
+from atu.storage.user_files import read_json
 
 NOTE_FILE = "taught.json"
 

@@ -19,10 +19,10 @@ from atu.models.packing import check_packing
 from atu.models.rows import build_rows
 from atu.models.save import check_export, check_reload, export_model
 from atu.records import Text
-from atu.results.cache import make_room
-from atu.results.digests import find_damage
-from atu.results.files import cache_root, content_key, held_folder
-from atu.results.terminal import RunProgress
+from atu.runs.progress import RunProgress
+from atu.storage.cache import make_room
+from atu.storage.digests import find_damage
+from atu.storage.files import cache_root, content_key, held_folder
 from atu.teaching.card import TaughtCard, as_note
 from atu.teaching.config import TeachConfig, config_hash
 from atu.teaching.facts import checksum, choose_targets, read_facts

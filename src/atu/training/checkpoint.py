@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from atu.errors import UserError
-from atu.results.digests import DIGESTS_NAME, DamagedError, find_damage, read_digests, write_digests
-from atu.results.files import disk_errors, remove_folder, sync_file, sync_folder
-from atu.results.notices import notice
+from atu.processes.notices import notice
+from atu.storage.digests import DIGESTS_NAME, DamagedError, find_damage, read_digests, write_digests
+from atu.storage.files import disk_errors, remove_folder, sync_file, sync_folder
 from atu.training.sharding import divided_like
 
 _STATE_FILE = "state.json"

@@ -11,9 +11,9 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs
 
 from atu.errors import UserError
-from atu.launched import num_started, refuse_too_many
 from atu.models.precision import has_fast_bf16
-from atu.processes import TIMEOUT
+from atu.processes.environment import num_started, refuse_too_many
+from atu.processes.peers import TIMEOUT
 
 Device = Literal["auto", "cpu", "cuda"]
 

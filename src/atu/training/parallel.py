@@ -10,11 +10,11 @@ from torch.distributed.tensor import DTensor
 from torch.nn import Parameter
 from torch.nn.parallel import DistributedDataParallel
 
-from atu import processes
 from atu.errors import UserError
 from atu.methods.config import TaskConfig
 from atu.methods.materials import Materials
 from atu.methods.shares import Share
+from atu.processes import peers
 
 Losses = Callable[[], dict[str, Tensor]]
 
@@ -38,7 +38,7 @@ def in_parallel(parameters: Sequence[Parameter], losses: Losses, *, reads_all: b
     Args:
         reads_all: whether each of the parameters gets a gradient in every step.
     """
-    if processes.count() == 1 or isinstance(parameters[0], DTensor):  # what is divided takes its mean itself
+    if peers.count() == 1 or isinstance(parameters[0], DTensor):  # what is divided takes its mean itself
         return losses
     device = parameters[0].device
     shared = DistributedDataParallel(
@@ -51,7 +51,7 @@ def in_parallel(parameters: Sequence[Parameter], losses: Losses, *, reads_all: b
 
 def of_whole_batch(parts: dict[str, Tensor]) -> dict[str, Tensor]:
     """Loss parts of the batch that the processes share, without gradient."""
-    means = processes.mean_over_processes(torch.stack([part.detach().float() for part in parts.values()]))
+    means = peers.mean_over_processes(torch.stack([part.detach().float() for part in parts.values()]))
     return dict(zip(parts, means, strict=True))
 
 
@@ -61,7 +61,7 @@ def own_share(task: TaskConfig, materials: Materials) -> Share:
     Raises:
         UserError: a batch has fewer rows than there are processes.
     """
-    share, module = Share(processes.rank(), processes.count()), task.training_module
+    share, module = Share(peers.rank(), peers.count()), task.training_module
     num_forget, num_retain = len(materials.forget.rows), len(materials.retain.rows)
     sizes = {"forget_batch_size": min(module.forget_batch_size, num_forget)}
     if task.objective.retain_weight > 0:

@@ -15,15 +15,15 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import PreTrainedModel
 
-from atu import processes
 from atu.errors import UserError
 from atu.models.hook import final_norm, transformer_blocks
+from atu.processes import peers
 from atu.training.config import TrainingConfig
 
 
 def check_sharding(config: TrainingConfig) -> None:
     """Raise UserError where there is nobody to divide a model with."""
-    if config.sharding == "fsdp2" and processes.count() == 1:
+    if config.sharding == "fsdp2" and peers.count() == 1:
         raise UserError(
             "training.sharding=fsdp2 divides a model among processes, but this is one: set devices=2 or more."
         )
@@ -47,7 +47,7 @@ def shard(model: PreTrainedModel, trained: Iterable[str]) -> None:
             f"training.sharding=fsdp2 divides transformer blocks, but {outside[0]} lies outside and moves, too. Set "
             "training.sharding=none."
         )
-    mesh = init_device_mesh(model.device.type, (processes.count(),))
+    mesh = init_device_mesh(model.device.type, (peers.count(),))
     for part in parts:
         fully_shard(part, mesh=mesh, reshard_after_forward=True)
 

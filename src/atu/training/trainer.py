@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import AdamW, Optimizer
 
-from atu import processes
 from atu.embedding.predictor import Predictor
 from atu.errors import UserError
 from atu.methods.align import (
@@ -30,6 +29,7 @@ from atu.methods.shares import Share
 from atu.methods.unlearning import Unlearning, held_out_signals
 from atu.models.language_model import LanguageModel
 from atu.models.rows import batch_indices
+from atu.processes import peers
 from atu.training.activations import checkpoint_activations
 from atu.training.checkpoint import (
     Checkpoint,
@@ -103,7 +103,7 @@ class Trainer:
         Raises:
             UserError: it is damaged, or its tensors are not those of this run.
         """
-        checkpoint = processes.main_first(lambda: load_checkpoint(self.folder))
+        checkpoint = peers.main_first(lambda: load_checkpoint(self.folder))
         if checkpoint is None:
             return False
         with fitting(self.folder):
@@ -130,7 +130,7 @@ class Trainer:
             state = optimizer_tensors(optimizer)
             others[_optimizer_file(name)] = {key: whole(value) for key, value in state.items()}
         llm = {name: whole(parameter.detach()) for name, parameter in self.trained.items()}
-        if not processes.is_main():
+        if not peers.is_main():
             return
         checkpoint = Checkpoint(self.progress, llm, others)
         save_checkpoint(self.folder, checkpoint, llm_changed=llm_changed)
@@ -142,7 +142,7 @@ class Trainer:
         """
         is_align = stage.type == "training"
         found = self._align(stage, advance) if is_align else self._unlearn(stage, advance)
-        signals = processes.from_main(lambda: found)
+        signals = peers.from_main(lambda: found)
         for name, value in signals.items():
             self.log(self.global_step, self.progress.stage + 1, name, value)
         self.progress.signals = signals
@@ -321,7 +321,7 @@ class Trainer:
     def _is_due(self, seconds: float) -> bool:
         """Whether it is time for a checkpoint; where all must help, the main process's clock says so."""
         is_due = seconds >= self.config.checkpoint_seconds
-        return processes.from_main(lambda: is_due) if self.config.sharding == "fsdp2" else is_due
+        return peers.from_main(lambda: is_due) if self.config.sharding == "fsdp2" else is_due
 
     def _log_step(self, kind: str, parts: dict[str, Tensor], norm: float, rate: float) -> None:
         prefix = "align" if kind == "align" else "train"

@@ -22,8 +22,8 @@ from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.models.language_model import LanguageModel
 from atu.records import Answer, Probe
-from atu.results.rows import read_answers
-from atu.results.run_folder import write_evaluation
+from atu.runs.rows import read_answers
+from atu.runs.run_folder import write_evaluation
 
 from .conftest import MakeTarget
 

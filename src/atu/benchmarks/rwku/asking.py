@@ -20,10 +20,10 @@ from atu.evaluation.likelihood import (
 )
 from atu.evaluation.reading import reading_order
 from atu.models.language_model import LanguageModel
-from atu.results.cache import make_room
-from atu.results.digests import read_sealed_rows, sealed
-from atu.results.files import append_jsonl, cache_root, content_key, write_jsonl_atomic
-from atu.results.notices import notice
+from atu.processes.notices import notice
+from atu.storage.cache import make_room
+from atu.storage.digests import read_sealed_rows, sealed
+from atu.storage.files import append_jsonl, cache_root, content_key, write_jsonl_atomic
 
 Kind = Literal["write", "letters", "choices", "text"]
 

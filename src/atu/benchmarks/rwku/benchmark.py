@@ -13,7 +13,7 @@ from atu.benchmarks.rwku.prompts import TASKS, TRUTHFULNESS, build_probes
 from atu.benchmarks.rwku.reader import RwkuData, target_name
 from atu.benchmarks.rwku.rows import TruthfulRow
 from atu.records import Answer, Before, Judgement, Probe, Scoring, Target
-from atu.user_files import read_bytes
+from atu.storage.user_files import read_bytes
 
 if TYPE_CHECKING:
     from atu.evaluation.batching import Progress

@@ -15,8 +15,8 @@ from filelock import FileLock, Timeout
 from atu.benchmarks.rwku.files import ALL_FILES, EVALUATION_FILES, INTRO
 from atu.benchmarks.rwku.reader import DEFAULT_DATA_DIR, RwkuData, target_order
 from atu.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError, did_you_mean, first_line
-from atu.results.files import disk_errors, publish_folder, write_json_atomic
-from atu.user_files import read_json
+from atu.storage.files import disk_errors, publish_folder, write_json_atomic
+from atu.storage.user_files import read_json
 
 REPOSITORY = "jinzhuoran/RWKU"
 LICENCE = "CC-BY-4.0, Jin et al. 2024 (arXiv 2406.10890)"

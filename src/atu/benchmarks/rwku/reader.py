@@ -11,7 +11,7 @@ from typing import TypeVar
 from atu.benchmarks.rwku.files import ALL_FILES, INTRO, RwkuFile
 from atu.benchmarks.rwku.record import Record, SharedBlocks
 from atu.errors import UserError, did_you_mean
-from atu.user_files import read_json
+from atu.storage.user_files import read_json
 
 T = TypeVar("T")
 

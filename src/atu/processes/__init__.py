@@ -1,0 +1,1 @@
+"""Several processes of one run: who is the main one, and how they agree."""

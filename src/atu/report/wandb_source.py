@@ -1,0 +1,160 @@
+"""Runs for reports out of wandb: a project on a server, or the `.wandb` files of offline runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from atu.errors import UserError
+from atu.records import RunRecord
+from atu.runs.wandb_client import import_wandb, log_in, one_line
+from atu.runs.wandb_rows import MANIFEST, read_stages
+
+_STATES = {"finished": "done", "running": "running", "pending": "running", "failed": "failed"}
+"""wandb's states to those of a run's status.json; `crashed`, `killed` and `preempted` runs were interrupted."""
+_EXITS = {0: "finished", 255: "killed"}
+"""Exit code to what wandb makes of it; other codes are `failed`."""
+
+
+def read_wandb(
+    entity: str, project: str, *, run_ids: Sequence[str] = (), run_names: Sequence[str] = ()
+) -> list[RunRecord]:
+    """The runs of a project, oldest first; without ids and names all of them.
+
+    Runs that this project logged and runs of the original project are understood. A run without history has no
+    stages.
+
+    Raises:
+        UserError: wandb is not installed, or has no login; the server refuses, or has no such entity or project;
+            the project is empty, or lacks a run that was asked for.
+    """
+    wandb = import_wandb()
+    log_in(wandb)
+    path = f"{entity}/{project}"
+    with _told(path):
+        runs = list(wandb.Api().runs(path, filters=_filters(run_ids, run_names), lazy=False))
+    missing = [*({*run_ids} - {run.id for run in runs}), *({*run_names} - {run.name for run in runs})]
+    if missing:
+        raise UserError(f"wandb's project {path} has no run {', '.join(sorted(missing))}.")
+    if not runs:
+        raise UserError(f"wandb's project {path} has no runs.")
+    records = []
+    for run in runs:
+        source = f"{path}/{run.id}"
+        with _told(source):
+            rows = list(run.scan_history())
+        records.append(_record(run.name, source, run.state, run.config, rows))
+    return records
+
+
+def read_offline(paths: Sequence[Path]) -> list[RunRecord]:
+    """The runs in `.wandb` files, and in folders that are searched for them; of each run the file that has most.
+
+    A run that goes on offline writes its history from the start again, so its last file has all.
+
+    Raises:
+        UserError: wandb is not installed; a path is not there, holds no such file, or can't be read.
+    """
+    import_wandb()
+    runs: dict[str, _OfflineRun] = {}
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"There is no {path}.")
+        files = sorted(path.rglob("*.wandb")) if path.is_dir() else [path]
+        if not files:
+            raise UserError(f"{path} holds no .wandb file.")
+        for file in files:
+            run = _read_file(file)
+            if run.id not in runs or len(run.rows) >= len(runs[run.id].rows):
+                runs[run.id] = run
+    return [_record(run.name, str(run.file), run.state, run.config, run.rows) for run in runs.values()]
+
+
+def _record(
+    name: str, source: str, state: str, config: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+) -> RunRecord:
+    try:
+        stages = read_stages(rows, begins_with_before=not config.get("skip_initial_eval"))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"The history of {source} has a broken stage: {one_line(error)}.") from error
+    config = dict(config)
+    manifest = config.pop(MANIFEST, {})
+    seed = config.get("seed")
+    return RunRecord(
+        name=name,
+        source=source,
+        method=_text(config, "task", "name"),
+        target=_text(config, "unlearning_target"),
+        model=_text(manifest, "model") or _text(config, "pre_trained_llm", "name"),
+        seed=seed if isinstance(seed, int) else None,
+        state=_STATES.get(state, "interrupted"),
+        config=config,
+        stages=stages,
+    )
+
+
+def _text(value: Any, *keys: str) -> str:
+    """The text at nested keys; empty where a run of something else has none."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, str) else ""
+
+
+def _filters(run_ids: Sequence[str], run_names: Sequence[str]) -> dict[str, Any]:
+    """As a Mongo query: a run that has one of the ids or one of the names."""
+    rules = [{key: {"$in": [*names]}} for key, names in (("name", run_ids), ("displayName", run_names)) if names]
+    return {"$or": rules} if rules else {}
+
+
+@contextmanager
+def _told(path: str) -> Iterator[None]:
+    """Turn what the API raises, of whatever class, into one line."""
+    try:
+        yield
+    except Exception as error:
+        raise UserError(f"wandb cannot give {path}: {one_line(error)}.") from error
+
+
+@dataclass(kw_only=True)
+class _OfflineRun:
+    file: Path
+    id: str = ""
+    name: str = ""
+    state: str = "crashed"
+    """Until its exit is read."""
+    config: dict[str, Any] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+def _read_file(file: Path) -> _OfflineRun:
+    """The records of one file; one of a killed run ends early."""
+    run = _OfflineRun(file=file)
+    for record in _inspect(file):
+        content = record.get(record["type"], {})
+        match record["type"]:
+            case "run":
+                run.id, run.name = content["run_id"], content.get("display_name") or content["run_id"]
+                run.config |= content.get("config", {}).get("update", {})
+            case "config":
+                run.config |= content.get("update", {})
+            case "history":
+                run.rows.append(content["item"])
+            case "exit":
+                run.state = _EXITS.get(content.get("exit_code", 0), "failed")
+    run.config.pop("_wandb", None)
+    return run
+
+
+def _inspect(file: Path) -> Iterable[dict[str, Any]]:
+    """wandb's own reader of the format, which has no Python interface."""
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise UserError(f"wandb cannot read {file}: {' '.join(done.stderr.split()).removeprefix('Error: ')}.")
+    return [json.loads(line) for line in done.stdout.splitlines()]

@@ -1,0 +1,1 @@
+"""The run folder: opened, written, tracked, read again."""

@@ -1,0 +1,1 @@
+"""Files written whole or not at all, digests, the cache, and what users bring."""

@@ -1,0 +1,1 @@
+"""Scripts, words without spaces, and escaping."""

@@ -1,0 +1,60 @@
+"""Looks of the methods: the same everywhere and always, and no two alike in one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from atu.report.styles import PALETTE, method_order, method_style, method_styles
+
+TASKS = sorted(path.stem for path in (Path(__file__).parents[2] / "config" / "task").glob("unlearning_*.yaml"))
+
+
+def test_every_method_of_the_project_has_a_look_of_its_own() -> None:
+    styles = [method_style(task) for task in TASKS]
+    assert len({(style.color, style.marker) for style in styles}) == len(TASKS)
+    assert len({style.label for style in styles}) == len(TASKS)
+    assert not {style.label for style in styles} & set(TASKS)
+
+
+def test_an_unknown_method_never_looks_like_a_known_one() -> None:
+    known = {(method_style(task).color, method_style(task).marker) for task in TASKS}
+    for name in ("elm", "simnpo2", "", "unlearning_ATU"):
+        style = method_style(name)
+        assert style == method_style(name)
+        assert style.color not in {color for color, _ in known}
+        assert style.marker not in {marker for _, marker in known}
+        assert style.label == (name or "?")
+        assert style.color in PALETTE
+
+
+def test_known_methods_come_first() -> None:
+    assert sorted(["zzz", "unlearning_npo", "aaa", "unlearning_atu"], key=method_order) == [
+        "unlearning_atu",
+        "unlearning_npo",
+        "aaa",
+        "zzz",
+    ]
+
+
+def test_a_known_method_looks_the_same_in_any_company() -> None:
+    alone = method_styles(["unlearning_npo"], {})["unlearning_npo"]
+    among = method_styles(["RMU", "unlearning_npo", "unlearning_ga", "x", "y"], {})["unlearning_npo"]
+    assert alone == among == method_style("unlearning_npo")
+
+
+def test_no_two_of_twenty_methods_look_alike() -> None:
+    styles = method_styles([f"method {i}" for i in range(20)] + ["unlearning_atu", "unlearning_ga"], {})
+    assert len({(style.color, style.marker) for style in styles.values()}) == 22
+
+
+def test_ours_comes_first_and_unknown_methods_last() -> None:
+    methods = ["RMU", "unlearning_ga", "unlearning_atu"]
+    assert list(method_styles(methods, {})) == ["unlearning_atu", "unlearning_ga", "RMU"]
+
+
+def test_a_method_by_its_name_in_papers_looks_like_ours_of_that_name() -> None:
+    npo, ours = method_style("NPO"), method_style("unlearning_npo")
+    assert (npo.label, npo.color, npo.marker) == ("NPO", ours.color, ours.marker)
+    both = method_styles(["NPO", "unlearning_npo"], {})
+    assert both["unlearning_npo"] == ours
+    assert both["NPO"].color != ours.color

@@ -1,0 +1,307 @@
+"""The comparison table and the paired comparison, with numbers computed by hand."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from scored_runs import Curve, points, record
+
+from atu.errors import UserError
+from atu.records import RunRecord
+from atu.report.collect import Collection
+from atu.report.exchange import read_runs
+from atu.report.selection import Rule, parse_rule
+from atu.report.study import Study, build_study, refuse_repeats
+from atu.report.table_formats import (
+    comparison_csv,
+    comparison_latex,
+    comparison_markdown,
+    header,
+    paired_csv,
+    paired_markdown,
+)
+from atu.report.tables import aggregate_table, paired_table, run_table
+
+ATU, GA, NPO = "unlearning_atu", "unlearning_ga", "unlearning_npo"
+FIXED = [
+    *("METHOD", "FORGET_FB", "FORGET_QA", "FORGET_AA", "FORGET_ALL", "NEIGHBOR_QA", "NEIGHBOR_FB", "NEIGHBOR_ALL"),
+    *("UTILITY_MMLU", "UTILITY_BBH", "UTILITY_TRUTHFUL", "UTILITY_TRIVIA", "UTILITY_FLUENCY"),
+    *("MIA_FM", "MIA_RT", "MIA_AUC_LOSS"),
+]
+LAST = Rule(kind="last")
+
+
+def study(runs: Sequence[RunRecord], rule: Rule = LAST, **names: str) -> Study:
+    return build_study(Collection(runs=tuple(runs)), rule=rule, scoring="corrected", names=names)
+
+
+def read(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def means(runs: Sequence[RunRecord], rule: Rule = LAST) -> dict[str, dict[str, str]]:
+    return {row["METHOD"]: row for row in read(comparison_csv(aggregate_table(study(runs, rule))))}
+
+
+def test_the_columns_stand_in_the_order_of_the_paper_and_a_missing_value_is_a_gap() -> None:
+    text = comparison_csv(run_table(study([record([{"forget/fb": 80}, {"forget/fb": 36.3}])])))
+    assert text.splitlines()[0].split(",")[:16] == FIXED
+    before, after = read(text)
+    assert (before["METHOD"], before["FORGET_FB"], before["STAGE"]) == ("before", "80", "before")
+    assert (after["METHOD"], after["FORGET_FB"], after["STAGE"]) == ("ATU", "36.3", "01-unlearn")
+    assert after["UTILITY_MMLU"] == after["FORGET_ALL"] == after["MIA_FM"] == ""
+    assert (after["SCORING"], after["STAGE_RULE"]) == ("corrected", "last stage of every run")
+
+
+def test_general_questions_of_another_benchmark_are_not_called_mmlu() -> None:
+    rows = read(comparison_csv(run_table(study([record(points((80, 90), (20, 60)), benchmark="builtin")]))))
+    assert [row["UTILITY_MMLU"] for row in rows] == ["", ""]
+    assert [row["UTILITY_GENERAL"] for row in rows] == ["80", "80"]
+    rows = read(comparison_csv(run_table(study([record(points((80, 90), (20, 60)))]))))
+    assert rows[1]["UTILITY_MMLU"] == "80"
+    assert "UTILITY_GENERAL" not in rows[1]
+
+
+def test_runs_of_one_method_are_told_apart_by_what_differs() -> None:
+    curve = points((80, 90), (20, 60))
+    labels = [
+        row.label for row in run_table(study([record(curve, seed=s, target=t) for s in (0, 1) for t in "AB"])).rows
+    ]
+    assert labels == ["before (A)", "before (B)", *(f"ATU ({t}, seed {s})" for t in "AB" for s in (0, 1))]
+
+
+def test_runs_of_the_same_name_are_both_listed() -> None:
+    first, second = record(points((80, 90), (20, 60)), name="a/x"), record(points((80, 90), (10, 60)), name="b/x")
+    labels = [row.label for row in run_table(study([first, second])).rows]
+    assert labels == ["before", "ATU (a/x)", "ATU (b/x)"]
+
+
+def test_means_over_targets_count_each_target_once() -> None:
+    # A: seeds 10 and 30, so 20. B: 60. Mean (20 + 60) / 2 = 40; standard error 20, t(0.975, 1) = 12.7062.
+    runs = [
+        record(points((80, 90), (f, 60)), target=t, seed=s) for t, s, f in (("A", 0, 10), ("A", 1, 30), ("B", 0, 60))
+    ]
+    row = means(runs)["ATU"]
+    assert (row["FORGET_ALL"], row["N_TARGETS"], row["N_RUNS"]) == ("40", "2", "3")
+    assert float(row["FORGET_ALL_HIGH"]) == pytest.approx(40 + 20 * 12.7062, abs=1e-3)
+    assert (row["FORGET_FB"], row["FORGET_FB_N"]) == ("", "0")
+
+
+def test_one_target_has_no_interval() -> None:
+    row = means([record(points((80, 90), (20, 60)))])["ATU"]
+    assert (row["FORGET_ALL"], row["FORGET_ALL_LOW"], row["FORGET_ALL_N"]) == ("20", "", "1")
+
+
+def test_missing_targets_are_named() -> None:
+    curve = points((80, 90), (20, 60))
+    runs = [record(curve, ATU, "A"), record(curve, ATU, "B"), record(curve, GA, "B")]
+    table = aggregate_table(study(runs))
+    assert means(runs)["GA + retain KL"]["MISSING_TARGETS"] == "A"
+    assert "GA + retain KL has no run of A: its means are over other targets" in table.notes
+    assert "GA + retain KL has no run of A" in comparison_markdown(table)
+    assert "% GA + retain KL has no run of A" in comparison_latex(table)
+
+
+def test_matched_forgetting_in_a_mean_takes_only_targets_that_all_seeds_reached() -> None:
+    # A is reached by both seeds, at neighbor 70 and 80; B by one of two. Their mean is A's 75, from one target.
+    curves: list[tuple[str, int, Curve]] = [
+        ("A", 0, points((80, 90), (40, 70))),
+        ("A", 1, points((80, 90), (40, 80))),
+        ("B", 0, points((80, 90), (40, 10))),
+        ("B", 1, points((80, 90), (60, 85))),
+    ]
+    runs = [record(curve, target=target, seed=seed) for target, seed, curve in curves]
+    rule = parse_rule("matched:0.5")
+    row = means(runs, rule)["ATU"]
+    assert (row["NEIGHBOR_ALL"], row["NEIGHBOR_ALL_N"], row["N_TARGETS"]) == ("75", "1", "2")
+    table = aggregate_table(study(runs, rule))
+    assert "unlearning_atu-B-seed1 has no point to show: never at 50% of before; lowest 75%" in table.notes
+    assert "75.0 (n=1)" in comparison_markdown(table)
+
+
+def test_best_of_one_method_gives_the_best_of_all() -> None:
+    # The last stage of either one is worse than the first.
+    runs = [record(points((80, 90), (40, 80), (20, 30)), ATU), record(points((80, 90), (50, 70), (10, 5)), GA)]
+    table = run_table(study(runs, parse_rule(f"best:{ATU}")))
+    assert [row.cells[3].value for row in table.rows[1:]] == [40, 50]
+    assert "given to all alike" in table.title
+    with pytest.raises(UserError, match="There is no method 'unlearning_rmu'"):
+        study(runs, parse_rule("best:unlearning_rmu"))
+
+
+def test_hook_layers_of_a_method_are_not_mixed() -> None:
+    runs = [record(points((80, 90), (f, 60)), layer=layer, name=str(layer)) for layer, f in ((0.4, 30), (0.8, 20))]
+    assert {name: row["FORGET_ALL"] for name, row in means(runs).items()} == {
+        "before": "80",
+        "ATU, layer 0.4": "30",
+        "ATU, layer 0.8": "20",
+    }
+
+
+def test_models_are_not_mixed() -> None:
+    runs = [record(points((80, 90), (f, 60)), model=model, name=model) for model, f in (("big", 30), ("small", 20))]
+    assert list(means(runs)) == ["before, big", "before, small", "ATU, big", "ATU, small"]
+
+
+def test_a_mean_over_unequal_runs_says_so() -> None:
+    curve = points((80, 90), (20, 60))
+    runs = [record(curve, target="A", training={"lr": 1}), record(curve, target="B", training={"lr": 2})]
+    assert "ATU: its runs differ in task.training.lr" in aggregate_table(study(runs)).notes
+
+
+def test_two_runs_of_one_target_and_seed_cannot_be_in_a_mean() -> None:
+    curve = points((80, 90), (20, 60))
+    with pytest.raises(UserError, match=r"two runs of the same target and seed, runs/a and runs/b.*--run_ids"):
+        refuse_repeats(study([record(curve, name="a"), record(curve, name="b")]))
+
+
+def test_a_run_that_is_not_done_is_left_out_and_named() -> None:
+    curve = points((80, 90), (20, 60))
+    table = run_table(study([record(curve), record(curve, GA, state="running")]))
+    assert [row.label for row in table.rows] == ["before", "ATU"]
+    assert table.notes == (
+        "unlearning_ga-Japan-seed0 is left out: it is not done (running), so its last stage is not its end",
+    )
+    with pytest.raises(UserError, match=r"There is no finished run to show\. unlearning_ga-Japan-seed0 is left out"):
+        study([record(curve, GA, state="failed")])
+
+
+def test_a_level_that_no_run_reaches_is_refused() -> None:
+    with pytest.raises(UserError, match=r"No run has a point to show .*: never at 10% of before; lowest 25%"):
+        study([record(points((80, 90), (20, 60)))], parse_rule("matched:0.1"))
+
+
+def test_a_scoring_that_no_run_has_is_refused() -> None:
+    with pytest.raises(UserError, match="it has no released scores"):
+        build_study(Collection(runs=(record(points((8, 9), (2, 6))),)), rule=LAST, scoring="released", names={})
+
+
+def test_numbers_of_which_the_scoring_is_not_stated_are_not_called_corrected(tmp_path: Path) -> None:
+    entries = {
+        name: {"metrics": {"forget/all": 20}, "config": {"scoring": s} if s else {}}
+        for name, s in (("A", "corrected"), ("B", ""))
+    }
+    (tmp_path / "r.json").write_text(json.dumps(entries))
+    runs = read_runs(tmp_path / "r.json")
+    assert run_table(study(runs)).title.startswith("Scoring: corrected; not stated for B. ")
+    assert run_table(study(runs[1:])).title.startswith("Scoring: not stated by the file. ")
+
+
+def test_names_of_the_user() -> None:
+    curve = points((80, 90), (20, 60))
+    assert run_table(study([record(curve)], **{ATU: "ATU (ours)"})).rows[1].label == "ATU (ours)"
+    with pytest.raises(UserError, match=r"method_names has 'unlearning_at', which no run is of. Did you mean"):
+        study([record(curve)], unlearning_at="x")
+    with pytest.raises(UserError, match="would both be called 'x'"):
+        study([record(curve), record(curve, GA)], **{ATU: "x", GA: "x"})
+
+
+# Both methods start at forget 80 and pass half of it, 40, with these neighbor scores:
+#   target   ours                              GA
+#   A        exactly at a stage: 70            exactly: 50             difference 20
+#   B        between 60 (80) and 20 (60): 70   exactly: 60             difference 10
+#   C        never                             exactly: 10             not compared
+PAIRED = [
+    record(points((80, 90), (40, 70)), ATU, "A"),
+    record(points((80, 90), (60, 80), (20, 60)), ATU, "B"),
+    record(points((80, 90), (60, 80)), ATU, "C"),
+    record(points((80, 90), (40, 50)), GA, "A"),
+    record(points((80, 90), (40, 60)), GA, "B"),
+    record(points((80, 90), (40, 10)), GA, "C"),
+]
+
+
+def test_paired_comparison_at_matched_forgetting() -> None:
+    row, utility = paired_table(study(PAIRED, parse_rule("matched:0.5")))
+    assert (row.first, row.second, row.metric.name) == ("ATU", "GA + retain KL", "neighbor/all")
+    assert row.targets == {"A": (70, 50), "B": (pytest.approx(70), 60)}
+    assert row.result.mean == pytest.approx(15)
+    assert (row.result.low, row.result.high) == (pytest.approx(10), pytest.approx(20))
+    assert (row.result.p, row.result.n) == (0.5, 2)
+    assert utility.result.mean == pytest.approx(0)
+
+
+def test_paired_comparison_without_a_level_takes_a_third() -> None:
+    # ours on A stays above a third of 80; only B is left, and GA never gets there.
+    row, _ = paired_table(study(PAIRED))
+    assert row.result.n == 0
+    assert math.isnan(row.result.mean)
+
+
+def test_paired_comparison_as_text() -> None:
+    rows = paired_table(study(PAIRED, parse_rule("matched:0.5")))
+    first = read(paired_csv(rows))
+    assert [row["TARGET"] for row in first] == ["A", "B", "(mean)"] * 2
+    assert (first[0]["DIFFERENCE"], first[2]["DIFFERENCE"], first[2]["N_TARGETS"]) == ("20", "15", "2")
+    text = paired_markdown(rows, "title", [])
+    assert (
+        "| ATU | GA + retain KL | Neighbor · all questions ↑ | +15.0 | +10.0 to +20.0 | 0.500 | 2 | A +20.0, B +10.0 |"
+        in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("label", "markdown", "latex"),
+    [
+        ("A_B & 50%", "A_B & 50%", r"A\_B \& 50\%"),
+        ("<b>|x", "&lt;b&gt;\\|x", r"\textless{}b\textgreater{}\textbar{}x"),
+        ("a\\b{$}", "a\\\\b{\\$}", r"a\textbackslash{}b\{\$\}"),
+        ("[x]\n\\input{y}", "\\[x\\] \\\\input{y}", r"{[}x] \textbackslash{}input\{y\}"),
+    ],
+)
+def test_labels_are_escaped(label: str, markdown: str, latex: str) -> None:
+    table = run_table(study([record(points((80, 90), (20, 60)))], **{ATU: label}))
+    assert f"| {markdown} |" in comparison_markdown(table)
+    assert f"\n{latex} & " in comparison_latex(table)
+
+
+def test_markdown_has_directions_rule_and_gaps() -> None:
+    lines = comparison_markdown(run_table(study([record(points((80, 90), (20, 60)))]))).splitlines()
+    assert lines[0] == "Scoring: corrected. Shown: last stage of every run."
+    assert "FORGET_ALL ↓ | NEIGHBOR_QA ↑" in lines[2]
+    assert lines[5].startswith("| ATU | – | – | – | 20.0 | – | – | 60.0 | 80.0 |")
+
+
+def test_latex_has_as_many_cells_as_columns() -> None:
+    for table in (run_table(study(PAIRED)), aggregate_table(study(PAIRED))):
+        text = comparison_latex(table)
+        (spec,) = (line for line in text.splitlines() if line.startswith(r"\begin{tabular}"))
+        columns = spec.removeprefix(r"\begin{tabular}{").removesuffix("}")
+        rows = [line for line in text.splitlines() if line.endswith(r" \\")]
+        assert len(rows) == 1 + len(table.rows)
+        assert {line.count(" & ") + 1 for line in rows} == {len(columns)}
+        assert r"\toprule" in text
+
+
+HOSTILE = "=1+1\n\\input{secret} | <b>\x1b[31m"
+
+
+def test_names_of_runs_and_targets_are_escaped_in_every_file() -> None:
+    """A name is whatever its writer wanted; LaTeX would read a file, a spreadsheet compute, a terminal obey."""
+    curve = points((80, 90), (40, 60), (20, 50))
+    runs = [record(curve, method, HOSTILE, name=HOSTILE, seed=seed) for method in (ATU, GA) for seed in (0, 1)]
+    for table in (run_table(study(runs)), aggregate_table(study(runs))):
+        rows = list(csv.reader(io.StringIO(comparison_csv(table), newline="")))
+        assert {len(row) for row in rows} == {len(rows[0])}
+        assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "@", "\t", "\r"))]
+        text = comparison_latex(table)
+        assert r"\input" not in text
+        assert [line for line in text.splitlines() if "secret" in line and not line.startswith(("%", r"\caption"))] == [
+            line for line in text.splitlines() if line.endswith(r" \\") and "secret" in line
+        ]
+        lines = comparison_markdown(table).splitlines()
+        assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines if line.startswith("|")} == {
+            len(header(table)) + 1
+        }
+        assert "<b>" not in comparison_markdown(table)
+        assert not re.search(r"[\x00-\x09\x0b-\x1f]", comparison_csv(table) + text + comparison_markdown(table))
+    paired = list(csv.reader(io.StringIO(paired_csv(paired_table(study(runs))), newline="")))
+    assert {len(row) for row in paired} == {11}
+    assert {row[3][:2] for row in paired[1:]} == {"'=", "(m"}

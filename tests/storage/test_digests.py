@@ -1,0 +1,30 @@
+"""`digests.json` names what is damaged, and itself where it is no record of files any more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from atu.storage.digests import DIGESTS_NAME, DamagedError, find_damage, read_digests, write_digests
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a.txt").write_text("a")
+    write_digests(tmp_path)
+    return tmp_path
+
+
+def test_a_folder_as_it_was_written_has_no_damage(folder: Path) -> None:
+    assert find_damage(folder) == []
+    (folder / "a.txt").write_text("b")
+    assert find_damage(folder) == ["a.txt"]
+
+
+@pytest.mark.parametrize("text", ["{}", '{"files": []}', '{"files": {"a.txt": "00"}}', '{"files": {"a.txt": {}}}', "["])
+def test_a_record_without_files_is_damaged_itself(folder: Path, text: str) -> None:
+    (folder / DIGESTS_NAME).write_text(text)
+    assert find_damage(folder) == [DIGESTS_NAME]
+    with pytest.raises(DamagedError, match=r"digests\.json is damaged"):
+        read_digests(folder)
