@@ -12,7 +12,7 @@ def config_dir() -> Path:
 
     Raises UserError when the installation has lost it.
     """
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     for folder in (package / "_config", package.parents[1] / "config"):
         if folder.is_dir():
             return folder
