@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 from scored_runs import points, save_run
 
+from atu.report.sweep_scores import print_scores
 from atu.sweep.job import JobEnd
 from atu.sweep.plan import PlannedJob
 from atu.sweep.table import SweepTable, draw, line, print_end
@@ -74,7 +75,7 @@ def test_the_end_has_the_means_of_what_is_done_and_a_line_for_what_is_not(
     ]
     ends = {0: JobEnd(state="done"), 1: JobEnd(state="done"), 2: JobEnd(state="failed", message="No [GPU].")}
     own, out = console()
-    print_end(runs, ends, own)
+    print_end(runs, ends, own, print_scores)
     assert out.getvalue().startswith("2 of 3 runs are done\n")
     rows = [text.split() for text in out.getvalue().splitlines()]
     # Forgetting 20 and 40, neighbors 60 and 80. Half of t's interval of two: 12.706 * sqrt(200) / sqrt(2) = 127.1.
@@ -89,13 +90,13 @@ def test_the_end_has_the_means_of_what_is_done_and_a_line_for_what_is_not(
 def test_runs_that_are_no_repeats_of_one_method_are_shown_one_by_one(tmp_path: Path) -> None:
     runs = [job(i, save_run(tmp_path / str(i), points((80, 90), (20, 60)))) for i in range(2)]
     own, out = console(width=140)
-    print_end(runs, {0: JobEnd(state="done"), 1: JobEnd(state="done")}, own)
+    print_end(runs, {0: JobEnd(state="done"), 1: JobEnd(state="done")}, own, print_scores)
     assert "±" not in out.getvalue()
     assert out.getvalue().count("20.0") == 2
 
 
 def test_without_a_finished_run_there_is_no_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own, out = console()
-    print_end([job(0, tmp_path / "a")], {0: JobEnd(state="failed", message="x")}, own)
+    print_end([job(0, tmp_path / "a")], {0: JobEnd(state="failed", message="x")}, own, print_scores)
     assert out.getvalue() == "0 of 1 runs are done\n"
     assert capsys.readouterr().err == f"failed: a: x ({tmp_path / 'a'})\n"
