@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
@@ -20,10 +20,10 @@ from atu.report.table_formats import cells, header
 from atu.text.escaping import one_line
 
 
-def print_scores(folders: Mapping[str, Path], console: Console) -> None:
+def print_scores(runs: Sequence[tuple[str, Path]], console: Console) -> None:
     """Print what `generate_results.py --aggregate` makes of these runs, without the columns that none of them has."""
     try:
-        records = tuple(record_of(root, name) for name, root in folders.items())
+        records = tuple(record_of(root, name) for name, root in runs)
         study = build_study(Collection(runs=records), rule=parse_rule("last"), scoring="corrected", names={})
         try:
             refuse_repeats(study)

@@ -18,8 +18,8 @@ from atu.sweep.plan import PlannedJob
 from atu.sweep.watch import Row
 from atu.text.escaping import one_line
 
-PrintScores = Callable[[Mapping[str, Path], Console], None]
-"""Prints the scores of finished runs, given their folders by name."""
+PrintScores = Callable[[Sequence[tuple[str, Path]], Console], None]
+"""Prints the scores of finished runs, given their names and folders."""
 
 _COLORS = {"done": "green", "failed": "red", "running": "cyan"}
 
@@ -89,7 +89,7 @@ def print_end(
     finished = [job for job in jobs if ends[job.number].state == "done"]
     console.print(f"{len(finished)} of {len(jobs)} runs are done", highlight=False)
     if finished:
-        print_scores({job.name: job.root for job in finished if job.root is not None}, console)
+        print_scores([(job.name, job.root) for job in finished if job.root is not None], console)
     for job in jobs:
         end = ends[job.number]
         if end.state == "failed":
