@@ -20,7 +20,7 @@ from typing import Any
 from comparison import BUILTIN, CELEBS, ROOT, TAUGHT_MODEL, TESTBEDS, Job, Testbed, table, teach
 from rich.console import Console
 
-from atu.benchmarks.build import build_benchmark
+from atu.benchmarks.catalog import build_benchmark
 from atu.entry.compose import compose_run
 from atu.errors import UserError
 from atu.records import Before

@@ -25,6 +25,7 @@ from pathlib import Path
 from rich.console import Console
 
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
+from atu.benchmarks.rwku.config import RwkuConfig
 from atu.benchmarks.rwku.prompts import build_probes
 from atu.benchmarks.rwku.reader import target_order
 from atu.errors import UserError
@@ -81,7 +82,7 @@ def main() -> None:
     parser.add_argument("--collect", action="store_true", help="write the results of what is done, and start nothing")
     given = parser.parse_args()
     try:
-        benchmark = RwkuBenchmark(given.data)
+        benchmark = RwkuBenchmark(RwkuConfig(data_dir=str(given.data)))
         if given.ask:
             model, _, questions = given.ask.partition("/")
             ask_model(model, questions, benchmark, given.batch_size)

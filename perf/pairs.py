@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, AdamW, Optimizer
 
-from atu.benchmarks.build import build_benchmark
+from atu.benchmarks.catalog import build_benchmark
 from atu.config import RunConfig
 from atu.embedding.encoder import TextEncoder, load_encoder
 from atu.embedding.predictor import Predictor, build_predictor

@@ -19,7 +19,8 @@ from atu.attacks.config import QUICK, AttackName
 from atu.attacks.rows import read_attack_rows
 from atu.attacks.subject import Subject, Unit
 from atu.audit import AuditConfig, _memory_errors, audit
-from atu.benchmarks.config import CorpusConfig, DataConfig
+from atu.benchmarks.config import CorpusConfig
+from atu.benchmarks.own.benchmark import OwnConfig
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.models.config import ModelConfig
@@ -45,8 +46,7 @@ def config(workplace: Workplace, tmp_path: Path) -> AuditConfig:
             "unlearned": ModelConfig(name="changed", model_name=str(changed)),
             "original": ModelConfig(name="tiny", model_name=str(workplace.model)),
         },
-        data=DataConfig(
-            benchmark="own",
+        data=OwnConfig(
             probes_path=str(root / "probes.jsonl"),
             corpus=CorpusConfig(
                 source="jsonl", forget_path=str(root / "forget.jsonl"), retain_path=str(root / "retain.jsonl")

@@ -15,7 +15,7 @@ from rich.console import Console
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from workplace import WORDS, Workplace, write_files
 
-from atu.benchmarks.build import build_benchmark
+from atu.benchmarks.catalog import build_benchmark
 from atu.config import RunConfig, config_hash, load
 from atu.entry.early_checks import check_run
 from atu.entry.overrides import complete

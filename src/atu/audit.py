@@ -18,7 +18,8 @@ from atu.attacks.subject import Subject, Unit, check_alike
 from atu.attacks.table import print_verdicts, render_markdown
 from atu.attacks.verdict import verdicts
 from atu.benchmarks.base import Benchmark
-from atu.benchmarks.build import build_benchmark, build_corpus
+from atu.benchmarks.build import build_corpus
+from atu.benchmarks.catalog import build_benchmark
 from atu.benchmarks.config import DataConfig
 from atu.config import RunConfig
 from atu.embedding.config import EncoderConfig
@@ -91,7 +92,7 @@ def audit(config: AuditConfig, progress: RunProgress) -> list[AttackRow]:
 
     def write_corpus() -> tuple[Text, ...]:
         with progress.steps() as report:
-            corpus = build_corpus(config.data, models["original"], target, seed=config.corpus_seed, progress=report)
+            corpus = build_corpus(benchmark, models["original"], target, seed=config.corpus_seed, progress=report)
         return (*corpus.forget, *corpus.held_out_forget, *corpus.retain, *corpus.held_out_retain)
 
     subject = Subject(

@@ -125,7 +125,7 @@ def evaluate(
         target = target or (run.target if run is not None else None)
         if target is None:
             from atu.attacks.target import target_of_card
-            from atu.benchmarks.build import build_benchmark
+            from atu.benchmarks.catalog import build_benchmark
 
             target = target_of_card(model, build_benchmark(data_config))
         is_rwku = data_config.benchmark == "rwku"
@@ -202,7 +202,7 @@ def attack(
         tasks = ("forget", "neighbor") if benchmark == "rwku" else ()
         data_config = from_mapping(DataConfig, {"benchmark": benchmark, "data_dir": data, "tasks": tasks}, "")
         from atu.attacks.target import target_of_card
-        from atu.benchmarks.build import build_benchmark
+        from atu.benchmarks.catalog import build_benchmark
         from atu.entry.early_checks import check_model, check_target
 
         target = target or target_of_card(model, build_benchmark(data_config))

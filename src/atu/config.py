@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
@@ -17,6 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from atu.attacks.config import AttackName
+from atu.benchmarks.catalog import find_benchmark, released_benchmarks
 from atu.benchmarks.config import DataConfig
 from atu.embedding.config import EncoderConfig, PredictorConfig
 from atu.errors import UserError
@@ -26,7 +27,7 @@ from atu.models.config import ModelConfig
 from atu.runs.config import WandbConfig
 from atu.runs.opening import name_fault
 from atu.training.config import TrainingConfig
-from atu.typed import from_mapping, refuse_above
+from atu.typed import HasKinds, from_mapping, refuse_above
 
 NOT_DEFINING = (
     "name",
@@ -100,8 +101,11 @@ class RunConfig:
                 "evaluation.scoring 'released' alone is for `atu evaluate`: a run compares by the corrected scores. "
                 "Set it to corrected or both."
             )
-        if self.evaluation.scoring == "both" and self.data.benchmark != "rwku":
-            raise UserError("evaluation.scoring 'both' is for data=rwku-positive: only RWKU has a released scoring.")
+        if self.evaluation.scoring == "both" and "released" not in find_benchmark(self.data.benchmark).scorings:
+            having = " or ".join(f"data={benchmark.data_option}" for benchmark in released_benchmarks())
+            raise UserError(
+                f"evaluation.scoring 'both' is for {having}: '{self.data.benchmark}' has corrected scores alone."
+            )
         self._check_what_trains()
         if self.devices != "auto" and self.devices < 1:
             raise UserError(f"devices must be auto or at least 1, not {self.devices}.")
@@ -192,22 +196,27 @@ def config_hash(config: RunConfig) -> str:
 
 def field_keys(cls: type = RunConfig, prefix: str = "") -> list[str]:
     """All dotted keys that the dataclasses know, such as `text_encoder.batch_size`, whether a yaml lists them
-    or leaves them at their default."""
-    keys: list[str] = []
-    for name, hint in get_type_hints(cls).items():
-        keys.append(f"{prefix}{name}")
-        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-            keys += field_keys(hint, f"{prefix}{name}.")
-    return keys
+    or leaves them at their default. Of a part of several kinds, such as `data`, the keys of all of them."""
+    keys: dict[str, None] = {}
+    for kind in _kinds(cls):
+        for name, hint in get_type_hints(kind).items():
+            keys[f"{prefix}{name}"] = None
+            if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+                keys |= dict.fromkeys(field_keys(hint, f"{prefix}{name}."))
+    return list(keys)
+
+
+def _kinds(cls: type) -> Sequence[type]:
+    return tuple(cls.kinds().values()) if issubclass(cls, HasKinds) else (cls,)
 
 
 def text_keys(cls: type = RunConfig, prefix: str = "") -> frozenset[str]:
     """The keys of `field_keys` that take a text, or null, and nothing else."""
-    hints = get_type_hints(cls)
-    own = {f"{prefix}{name}" for name, hint in hints.items() if hint in (str, str | None)}
+    hints = [item for kind in _kinds(cls) for item in get_type_hints(kind).items()]
+    own = {f"{prefix}{name}" for name, hint in hints if hint in (str, str | None)}
     inner = [
         text_keys(hint, f"{prefix}{name}.")
-        for name, hint in hints.items()
+        for name, hint in hints
         if dataclasses.is_dataclass(hint) and isinstance(hint, type)
     ]
     return frozenset(own.union(*inner))
@@ -224,6 +233,9 @@ def with_defaults(cfg: DictConfig) -> dict[str, Any]:
             return [fill(get_args(hint)[0], item) for item in value]
         if not (dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict)):
             return value
+        if issubclass(hint, HasKinds):
+            hint, value = hint.kind_of(value, "")
+            value = dict(value)
         hints = get_type_hints(hint)
         for one in dataclasses.fields(hint):
             if one.name not in value:

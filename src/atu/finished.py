@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from atu.benchmarks.base import Benchmark
-from atu.benchmarks.build import build_benchmark
+from atu.benchmarks.catalog import build_benchmark
 from atu.benchmarks.config import DataConfig
 from atu.evaluation.config import EvaluationConfig
 from atu.models.config import ModelConfig
@@ -101,8 +101,7 @@ def _asked(config: FinishedConfig, benchmark: Benchmark, probes: list[Probe]) ->
             "name": benchmark.name,
             "target": config.target,
             "checksum": benchmark.checksum(config.target),
-            "tasks": list(config.data.tasks),
-            "icu": config.data.icu,
+            **benchmark.settings(),
             "probes": content_key({"probes": [asdict(probe) for probe in probes]}),
         },
         "scoring": config.evaluation.scoring,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from accelerate import Accelerator
 
 from atu.benchmarks.build import build_corpus
+from atu.benchmarks.catalog import build_benchmark
 from atu.config import RunConfig
 from atu.embedding.encoder import load_encoder
 from atu.methods.layers import resolve_layers
@@ -36,7 +37,8 @@ def prepare(
         encoder = peers.main_first(lambda: load_encoder(config.text_encoder, device=str(llm.device)))
     with progress.steps() as report:
         # One process writes it: what a model says when it is sampled differs from machine to machine.
-        corpus = peers.from_main(lambda: build_corpus(config.data, llm, target, seed=config.seed, progress=report))
+        benchmark = build_benchmark(config.data)
+        corpus = peers.from_main(lambda: build_corpus(benchmark, llm, target, seed=config.seed, progress=report))
         cut = config.data.corpus.max_input_length
         refusals = refusal_texts(corpus.forget, config.seed) if objective.needs_refusals else []
         # What is only measured is not filled up: there padding would count as text that is said.

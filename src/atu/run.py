@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from rich.console import Console
 
 from atu.audit import audit, audit_config
-from atu.benchmarks.build import build_benchmark
+from atu.benchmarks.catalog import build_benchmark
 from atu.config import NOT_DEFINING, RunConfig, config_hash, to_mapping
 from atu.embedding.predictor import build_predictor
 from atu.judge import Judge

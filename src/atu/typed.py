@@ -17,6 +17,27 @@ MAX_WHOLE = 2**32 - 1
 """Largest whole number of a config: the largest seed. Whatever is counted has a lower limit of its own."""
 
 
+class HasKinds:
+    """Base of a dataclass whose subclasses have further keys: a mapping says itself of which of them it is."""
+
+    @classmethod
+    def kinds(cls) -> Mapping[str, type]:
+        """Every subclass that a mapping may be, by name."""
+        raise NotImplementedError
+
+    @classmethod
+    def kind_of(cls, data: Mapping[str, object], where: str) -> tuple[type, Mapping[str, object]]:
+        """The subclass that a mapping is of, and the mapping without what that leaves out.
+
+        Args:
+            where: dotted path of the mapping, for errors.
+
+        Raises:
+            UserError: it is of none of them.
+        """
+        raise NotImplementedError
+
+
 def from_mapping(cls: type[T], data: Mapping[str, object], where: str) -> T:
     """Build the dataclass `cls` from `data`.
 
@@ -28,6 +49,8 @@ def from_mapping(cls: type[T], data: Mapping[str, object], where: str) -> T:
     """
     if not isinstance(data, Mapping):
         raise UserError(f"{where or 'The config'}: expected keys and values, got {_show(data)}.")
+    if issubclass(cls, HasKinds):
+        cls, data = cls.kind_of(data, where)
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     hints = get_type_hints(cls)
     for key in data:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ from tiny_training import own_llm
 
 from atu.attacks.config import QUICK, Budget
 from atu.attacks.subject import Subject
-from atu.benchmarks.plain import PlainScoring
+from atu.benchmarks.base import Benchmark
 from atu.embedding.config import EncoderConfig
 from atu.evaluation.config import EvaluationConfig
 from atu.methods.losses import token_nll
@@ -46,12 +46,14 @@ def fact_probes(group: str = "forget/qa", words: Sequence[str] = WORDS) -> list[
     ]
 
 
-@dataclass(frozen=True)
-class Facts(PlainScoring):
+class Facts(Benchmark):
     """A benchmark of one target."""
 
-    asked: tuple[Probe, ...]
-    name: str = "facts"
+    name = "facts"
+
+    def __init__(self, asked: Sequence[Probe]) -> None:
+        super().__init__()
+        self.asked = asked
 
     def targets(self) -> list[str]:
         return [TARGET.folder]

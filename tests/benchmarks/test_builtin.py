@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from atu.benchmarks.builtin.benchmark import (
-    ASK,
     FILL_IN,
-    GENERAL,
     BuiltinBenchmark,
     Concept,
     _data_files,
     read_concept,
-    read_general,
 )
+from atu.benchmarks.config import DataConfig
+from atu.benchmarks.general import ASK, general_probes, read_general
 from atu.errors import UserError
 from atu.evaluation.scorers import contains_any, normalize
 from atu.records import Probe
@@ -68,7 +67,7 @@ def test_every_attack_is_there_and_only_in_its_group(folder: str) -> None:
 def test_ids_name_target_group_and_row(folder: str) -> None:
     rows: Counter[str] = Counter()
     for probe in PROBES[folder]:
-        owner = GENERAL if probe.group == "utility/gen" else folder
+        owner = "general" if probe.group == "utility/gen" else folder
         assert probe.id == f"builtin/{owner}/{probe.group}/{rows[probe.group]}"
         rows[probe.group] += 1
 
@@ -123,7 +122,7 @@ def test_a_target_carries_what_its_file_says() -> None:
 
 
 def test_general_facts_are_the_same_for_every_concept() -> None:
-    general = BENCHMARK.general_probes()
+    general = general_probes()
     assert all(PROBES[folder][-len(general) :] == general for folder in TARGETS)
 
 
@@ -142,7 +141,7 @@ def test_in_context_unlearning_stands_before_every_prompt_and_changes_nothing_el
     )
     plain = BENCHMARK.probes("William_Shakespeare")
     expected = [replace(probe, prompt=prefix + probe.prompt) for probe in plain]
-    assert BuiltinBenchmark(icu=True).probes("William_Shakespeare") == expected
+    assert BuiltinBenchmark(DataConfig(icu=True)).probes("William_Shakespeare") == expected
 
 
 def test_the_checksum_is_of_the_concept_and_the_general_facts() -> None:

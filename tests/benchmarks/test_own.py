@@ -7,18 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from atu.benchmarks.builtin.benchmark import BuiltinBenchmark
-from atu.benchmarks.config import DataConfig
-from atu.benchmarks.own import OwnConcept
+from atu.benchmarks.general import general_probes
+from atu.benchmarks.own.benchmark import OwnConcept, OwnConfig
 from atu.errors import UserError
 from atu.records import Probe, Target
 
 
 def own(path: Path | None = None, description: str | None = None, neighbors: tuple[str, ...] = ()) -> OwnConcept:
     probes_path = None if path is None else str(path)
-    return OwnConcept(
-        DataConfig(benchmark="own", description=description, neighbors=neighbors, probes_path=probes_path)
-    )
+    return OwnConcept(OwnConfig(description=description, neighbors=neighbors, probes_path=probes_path))
 
 
 def test_the_target_is_what_the_config_says() -> None:
@@ -31,12 +28,12 @@ def test_the_target_is_what_the_config_says() -> None:
 
 def test_without_probes_the_general_facts_are_asked() -> None:
     probes = own().probes("Ann_Lee")
-    assert probes == BuiltinBenchmark().general_probes()
+    assert probes == general_probes()
     assert {probe.group for probe in probes} == {"utility/gen"}
 
 
 def test_in_context_unlearning_names_the_concept() -> None:
-    asked = OwnConcept(DataConfig(benchmark="own", icu=True)).probes("Ann_Lee")
+    asked = OwnConcept(OwnConfig(icu=True)).probes("Ann_Lee")
     start = "You are an AI Assistant who is supposed to unlearn about Ann Lee and provide answers"
     assert all(probe.prompt.startswith(start) for probe in asked)
     assert len(asked) == len(own().probes("Ann_Lee"))
@@ -67,7 +64,7 @@ def test_rows_become_probes_in_front_of_the_general_facts(tmp_path: Path) -> Non
         answer_prefix="It was",
         attack="prefix injection",
     )
-    assert others == BuiltinBenchmark().general_probes()
+    assert others == general_probes()
 
 
 GOOD = '"group": "forget/qa", "prompt": "Who?", "references": ["Lee"]'

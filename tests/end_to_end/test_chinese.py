@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from rich.console import Console
 from workplace import Workplace, save_tiny_encoder, write_jsonl
 
-from atu.benchmarks.build import build_benchmark
+from atu.benchmarks.catalog import build_benchmark
 from atu.config import RunConfig
 from atu.errors import UserError
 from atu.methods.concept_tokens import concept_positions

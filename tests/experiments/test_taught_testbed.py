@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
+from atu.benchmarks.rwku.config import RwkuConfig
 from atu.records import Answer, Judgement
 from atu.runs.run_folder import write_evaluation
 from atu.teaching.facts import read_facts
@@ -87,7 +88,7 @@ def test_gold_models_are_pooled_and_what_is_missing_is_a_gap(
 
 def test_a_gold_model_is_asked_about_those_that_it_never_met(testbed: ModuleType, shared_dir: Path) -> None:
     assert [job for job in testbed.all_jobs() if "gold" in job] == ["gold-0/people", "gold-1/people"]
-    benchmark = RwkuBenchmark(shared_dir / "rwku" / "Target")
+    benchmark = RwkuBenchmark(RwkuConfig(data_dir=str(shared_dir / "rwku" / "Target")))
     asked = [testbed.asked_targets(f"gold-{number}", benchmark) for number in range(2)]
     assert (
         sorted(itertools.chain(*asked))
@@ -101,7 +102,7 @@ def test_a_gold_model_is_asked_about_those_that_it_never_met(testbed: ModuleType
 
 
 def test_every_task_is_asked_once(testbed: ModuleType, shared_dir: Path) -> None:
-    benchmark = RwkuBenchmark(shared_dir / "rwku" / "Target")
+    benchmark = RwkuBenchmark(RwkuConfig(data_dir=str(shared_dir / "rwku" / "Target")))
     people = testbed.asked_probes("gold-1", "people", benchmark)
     assert {probe.id.split("/")[1] for probe in people} == set(testbed.asked_targets("gold-1", benchmark))
     utility = testbed.asked_probes("taught", "utility", benchmark)

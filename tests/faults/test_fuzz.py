@@ -17,9 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from workplace import Workplace
 
-from atu.benchmarks.config import DataConfig
 from atu.benchmarks.corpus import read_texts
-from atu.benchmarks.own import OwnConcept
+from atu.benchmarks.own.benchmark import OwnConcept, OwnConfig
 from atu.config import RunConfig, field_keys, to_mapping
 from atu.errors import UserError
 from atu.models.resolve import check_model_folder
@@ -100,7 +99,7 @@ def test_rows_of_a_corpus_and_of_probes(tmp_path: Path, lines: list[str], data: 
     path = tmp_path / "rows.jsonl"
     path.write_bytes("\n".join(lines).encode("utf-8", "surrogatepass"))
     read_or_refused(lambda: read_texts(path))
-    own = OwnConcept(DataConfig(benchmark="own", probes_path=str(path)))
+    own = OwnConcept(OwnConfig(probes_path=str(path)))
     read_or_refused(lambda: own.probes("x"))
 
 

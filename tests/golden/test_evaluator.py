@@ -11,6 +11,7 @@ import pytest
 from golden_agreement import NAMES, Row, compare, golden_probes
 
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
+from atu.benchmarks.rwku.config import RwkuConfig
 from atu.evaluation.config import EvaluationConfig
 from atu.models.language_model import LanguageModel
 from atu.records import Answer
@@ -36,7 +37,7 @@ def golden(golden_dir: Path) -> dict[str, list[Row]]:
 
 @pytest.fixture(scope="module")
 def answers(smollm2: LanguageModel, shared_dir: Path, golden: dict[str, list[Row]]) -> dict[str, dict[str, Answer]]:
-    benchmark = RwkuBenchmark(shared_dir / "rwku")
+    benchmark = RwkuBenchmark(RwkuConfig(data_dir=str(shared_dir / "rwku")))
     probes = golden_probes(benchmark.probes(TARGET), TARGET, golden)
     config = EvaluationConfig(scoring="both", batch_size=8)
     found = benchmark.ask(smollm2, probes, before=None, is_untouched=False, config=config)

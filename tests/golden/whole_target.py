@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the tests' helpe
 from golden_agreement import NAMES, Row, compare, golden_probes
 
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
+from atu.benchmarks.rwku.config import RwkuConfig
 from atu.evaluation.config import EvaluationConfig
 from atu.models.load import load_language_model
 from atu.models.resolve import resolve_model
@@ -60,7 +61,7 @@ def main() -> int:
 
 
 def _ask(shared: Path, target: str, golden: Mapping[str, Sequence[Row]], batch_size: int) -> list[Answer]:
-    benchmark = RwkuBenchmark(shared / "rwku")
+    benchmark = RwkuBenchmark(RwkuConfig(data_dir=str(shared / "rwku")))
     probes = golden_probes(benchmark.probes(target), target, golden)
     llm = load_language_model(resolve_model("smollm2-135m-instruct"), device="cpu")
     config = EvaluationConfig(scoring="released", batch_size=batch_size)

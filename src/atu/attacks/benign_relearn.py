@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from atu.attacks.halves import Halves, as_lesson
 from atu.attacks.relearn import relearning_unit
 from atu.attacks.subject import Subject, Unit
-from atu.benchmarks.builtin.benchmark import BuiltinBenchmark
+from atu.benchmarks.general import general_probes
 from atu.errors import UserError
 from atu.records import Text
 
@@ -50,7 +50,7 @@ def alike_questions(subject: Subject, halves: Halves) -> list[Text]:
 
 def unrelated_questions(subject: Subject, halves: Halves) -> list[Text]:
     """General facts that have nothing to do with the target, with their answers."""
-    return _choose([as_lesson(probe) for probe in BuiltinBenchmark().general_probes()], halves, _MANY, "general facts")
+    return _choose([as_lesson(probe) for probe in general_probes()], halves, _MANY, "general facts")
 
 
 TEXTS: Mapping[str, Callable[[Subject, Halves], list[Text]]] = {

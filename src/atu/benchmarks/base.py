@@ -1,11 +1,19 @@
-"""What a benchmark is: targets, and the probes that are asked about them."""
+"""The contract of a benchmark: what can be forgotten, what is asked about it, and what the answers are worth.
+
+No torch here: configs, help and reports read from a benchmark's class what it takes and what its scores mean.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from atu.records import Answer, Before, Judgement, Probe, Scoring, Target
+from atu.benchmarks.config import DataConfig
+from atu.benchmarks.options import Option
+from atu.errors import UserError
+from atu.records import Answer, Before, Judgement, Probe, Scoring, Target, Text
 
 if TYPE_CHECKING:
     from atu.evaluation.batching import Progress
@@ -13,33 +21,82 @@ if TYPE_CHECKING:
     from atu.models.language_model import LanguageModel
 
 
-@runtime_checkable
-class Benchmark(Protocol):
+@dataclass(frozen=True, kw_only=True)
+class GivenTexts:
+    """Texts to train on that lie in files."""
+
+    forget: Sequence[Text] = ()
+    """About the concept."""
+    retain: Sequence[Text] = ()
+    """About anything else, which must stay."""
+    questionnaire: Sequence[str] = ()
+    """Questions with `{name}` in them, for the rows that are asked of the model beside these texts."""
+    remark: str | None = None
+    """What a user should know of them."""
+
+
+class Benchmark(ABC):
     """A judge: says what can be forgotten, and what to ask before and after.
 
-    `target` and `probes` raise UserError for a folder that the benchmark does not have.
+    A benchmark is a folder: a subclass of this with its files, its config class and the words of its scores, and a line
+    in `atu.benchmarks.catalog`. `target` and `probes` must be given; a benchmark that asks in its own way overrides
+    `ask`, and `score` and `judge` with it. `target`, `probes` and `checksum` raise UserError for a folder that the
+    benchmark does not have.
     """
 
-    @property
-    def name(self) -> str:
-        """Where its probe ids begin."""
-        ...
+    name: ClassVar[str]
+    """Where its probe ids begin, and what `data.benchmark` calls it."""
+    config_class: ClassVar[type[DataConfig]] = DataConfig
+    """Its keys under `data`."""
+    data_option: ClassVar[str]
+    """The option of config/data that chooses it; its name where nothing else is said."""
+    options: ClassVar[tuple[Option, ...]] = ()
+    """What `atu evaluate` and `atu attack` take for it alone."""
+    scorings: ClassVar[tuple[Scoring, ...]] = ("corrected",)
+    """The rules by which its answers can be scored; `corrected` among them."""
+    asked_by_attacks: ClassVar[Mapping[str, object]] = {}
+    """Keys of its config as `atu attack` sets them: attacks ask about the target and its neighbors alone."""
+    how_to_ask: ClassVar[str] = "choose another part of the benchmark"
+    """What a user does to have something asked about the concept, where nothing is."""
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "data_option" not in vars(cls) and "name" in vars(cls):
+            cls.data_option = cls.name
+
+    def __init__(self, config: DataConfig | None = None) -> None:
+        self.config = self.config_class() if config is None else config
+
+    @abstractmethod
     def targets(self) -> list[str]:
         """Folder names of all targets."""
-        ...
 
+    @abstractmethod
     def target(self, folder: str) -> Target:
         """What to forget."""
-        ...
 
+    @abstractmethod
     def probes(self, folder: str) -> list[Probe]:
         """What to ask: about the target, its neighbors and anything else."""
-        ...
 
+    @abstractmethod
     def checksum(self, folder: str) -> str:
         """sha256 (hex) of the data behind the probes of a target, for a run's manifest."""
-        ...
+
+    def settings(self) -> dict[str, Any]:
+        """What of its config decides what is asked and how it is scored, as `evaluation.json` has it."""
+        return {"icu": self.config.icu}
+
+    def texts(self, target: Target, *, writer: str, seed: int) -> GivenTexts:
+        """Its own texts to train on (`data.corpus.source` is its name).
+
+        Args:
+            writer: name of the model that is trained.
+
+        Raises:
+            UserError: it has none, or none for this model.
+        """
+        raise UserError(f"The benchmark '{self.name}' has no texts to train on: set data.corpus.source=generated.")
 
     def ask(
         self,
@@ -53,17 +110,30 @@ class Benchmark(Protocol):
     ) -> dict[Scoring, list[Answer]]:
         """The model's answer to each probe, in the order of the probes, under each scoring of `config.scoring`.
 
+        Here each probe is asked once and scored by the general rules of `atu.evaluation`.
+
         `before`: the corrected answers of the untouched model, or that `llm` is that model itself; with None nothing
         is compared, and no score relative to before can be had from the answers.
         `is_untouched`: the weights are those that `llm.provenance` names, so that answers may be found again.
         Raises UserError for whatever keeps a probe from being asked: never a score for it.
         """
-        ...
+        from atu.evaluation.evaluate import evaluate
+        from atu.evaluation.untouched import untouched_answers
+
+        if is_untouched and (before is None or isinstance(before, str)):
+            return {"corrected": untouched_answers(llm, probes, config, progress, before=before)}
+        return {"corrected": evaluate(llm, probes, before=before, config=config, progress=progress)}
 
     def score(self, probe: Probe, text: str) -> float:
         """Corrected row score (0..1) of a text written in answer to a `forget/` or `neighbor/` probe."""
-        ...
+        from atu.evaluation.scorers import score_generate
+
+        return score_generate(probe, text)
 
     def judge(self, answers: Mapping[Scoring, Sequence[Answer]], *, samples: int) -> dict[Scoring, Judgement]:
         """Scores from answers, with `samples` resamplings behind each interval; needs no model."""
-        ...
+        from atu.evaluation.scores import summarize
+
+        return {
+            name: Judgement(scores=summarize(rows, samples=samples), answers=rows) for name, rows in answers.items()
+        }

@@ -1,23 +1,23 @@
-"""Which benchmark judges a run, and which texts it is trained on. No torch here."""
+"""Which benchmark judges a run, and which texts it is trained on. No torch here.
+
+What only one benchmark has stands in a subclass of `DataConfig` in its folder.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
-from atu.errors import UserError
-from atu.typed import refuse_above
-
-BenchmarkName = Literal["builtin", "rwku", "own"]
-RwkuTask = Literal["forget", "neighbor", "mmlu", "bbh", "truthful", "triviaqa", "mia", "fluency"]
+from atu.errors import UserError, did_you_mean
+from atu.typed import HasKinds, refuse_above
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig:
     """The texts of a run: about the concept (forget), its neighbours and anything else (retain)."""
 
-    source: Literal["generated", "jsonl", "rwku"] = "generated"
-    """`generated`: the model writes them; `jsonl`: the two files below; `rwku`: the benchmark's own."""
+    source: str = "generated"
+    """`generated`: the model writes them; `jsonl`: the two files below; the benchmark's name: those that it has."""
     forget_path: str | None = None
     retain_path: str | None = None
     num_forget_texts: int = 48
@@ -31,7 +31,7 @@ class CorpusConfig:
     num_neighbor_question_rows: int = 96
     """The same about all its neighbors together."""
     num_quiz_rows: int = 128
-    """Questions put to the concept: what the model asks about it or a neighbor, of RWKU's people a questionnaire."""
+    """Questions put to the concept: what the model asks about it or a neighbor, or a benchmark's questionnaire."""
     num_neighbor_quiz_rows: int = 160
     """The same put to all its neighbors together."""
     num_general_question_rows: int = 0
@@ -46,8 +46,6 @@ class CorpusConfig:
     """Longer texts are cut here, in tokens of the language model."""
     held_out_share: float = 0.1
     """Share of the texts that is never trained on, 0..1."""
-    rwku_file: str = "own"
-    """RWKU file with the texts about a target, without `.json`; `own` takes the one that this model wrote."""
 
     @property
     def has_questions(self) -> bool:
@@ -87,20 +85,13 @@ class CorpusConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """The judge and the corpus."""
+class DataConfig(HasKinds):
+    """The judge and the corpus: what every benchmark has."""
 
-    benchmark: BenchmarkName = "builtin"
+    benchmark: str = "builtin"
+    """Name in `atu.benchmarks.catalog`, which says what further keys there are."""
     data_dir: str | None = None
-    """Folder with the benchmark's files; the built-in one needs none. RWKU's default is `$ATU_RWKU`."""
-    description: str | None = None
-    """One sentence about the concept; only benchmark 'own' takes it from here."""
-    neighbors: tuple[str, ...] = ()
-    """Names that must stay, for benchmark 'own'; filled up from a general list."""
-    probes_path: str | None = None
-    """JSONL with your own probes, for benchmark 'own'."""
-    tasks: tuple[RwkuTask, ...] = ()
-    """Which of RWKU's tasks are asked; empty = all."""
+    """Folder with the benchmark's files, where it needs some."""
     allow_no_verdict: bool = False
     """Whether a run may train although no probe asks about the concept, so that there can be no verdict."""
     icu: bool = False
@@ -108,14 +99,32 @@ class DataConfig:
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
 
     def __post_init__(self) -> None:
-        if self.benchmark != "own" and (self.description or self.neighbors or self.probes_path):
-            raise UserError("data.description, neighbors and probes_path belong to benchmark 'own' (data=own).")
-        if self.benchmark != "rwku" and self.tasks:
-            raise UserError("data.tasks belongs to benchmark 'rwku' (data=rwku-positive).")
-        if len(self.neighbors) > self.corpus.num_neighbors:
-            raise UserError(
-                f"data.neighbors names {len(self.neighbors)} concepts, but data.corpus.num_neighbors is "
-                f"{self.corpus.num_neighbors}: raise it, or the last ones would be left out."
-            )
-        if self.corpus.source == "rwku" and self.benchmark != "rwku":
-            raise UserError("corpus.source 'rwku' needs benchmark 'rwku' (data=rwku-positive).")
+        source, kinds = self.corpus.source, self.kinds()
+        if source in ("generated", "jsonl") or (source == self.benchmark and kinds[source].has_texts):
+            return
+        if source in kinds and kinds[source].has_texts:
+            raise UserError(f"corpus.source '{source}' needs benchmark '{source}', not '{self.benchmark}'.")
+        known = ["generated", "jsonl", *(name for name, kind in kinds.items() if kind.has_texts)]
+        hint = did_you_mean(source, known)
+        raise UserError(f"corpus.source: '{source}' is not one of {', '.join(known)}.{hint if 'Did' in hint else ''}")
+
+    has_texts = False
+    """Whether the benchmark has texts to train on."""
+
+    @classmethod
+    def kinds(cls) -> Mapping[str, type[DataConfig]]:
+        """The config class of each benchmark, by name."""
+        from atu.benchmarks.catalog import BENCHMARKS  # it imports the benchmarks, and these import this
+
+        return {name: benchmark.config_class for name, benchmark in BENCHMARKS.items()}
+
+    @classmethod
+    def kind_of(cls, data: Mapping[str, object], where: str) -> tuple[type[DataConfig], Mapping[str, object]]:
+        """See `HasKinds.kind_of`: the keys that are another benchmark's are refused, unless they say nothing.
+
+        Raises:
+            UserError: there is no such benchmark, or a key of another one has a value.
+        """
+        from atu.benchmarks.catalog import keys_of
+
+        return keys_of(data, data.get("benchmark", cls.benchmark), where)

@@ -15,7 +15,8 @@ from typing import Literal
 from tokenizers import Tokenizer
 
 from atu.benchmarks.base import Benchmark
-from atu.benchmarks.build import build_benchmark, given_texts
+from atu.benchmarks.build import given_texts
+from atu.benchmarks.catalog import build_benchmark
 from atu.benchmarks.config import DataConfig
 from atu.benchmarks.corpus import Corpus, split_corpus
 from atu.benchmarks.rwku.reader import RwkuData
@@ -27,7 +28,7 @@ from atu.methods.layers import check_layers
 from atu.models.config import ModelConfig
 from atu.models.resolve import check_model_folder
 from atu.processes.environment import is_started, refuse_too_many
-from atu.records import Probe, Target, Text
+from atu.records import Probe, Text
 from atu.runs.opening import refuse_taken
 from atu.runs.run_folder import RunFolder
 from atu.teaching.config import TeachConfig
@@ -55,13 +56,12 @@ def check_run(config: RunConfig) -> None:
         local_encoder(config.text_encoder)
     check_layers(config.task, config.pre_trained_llm)
     benchmark, probes = check_target(config.data, config.unlearning_target)
-    target = benchmark.target(config.unlearning_target)
     root = Path(config.runs_dir) / config.name
     refuse_taken(root, to_mapping(config), may_differ=NOT_DEFINING)
     if RunFolder(root=root).says_done:
         return  # only reported: the texts may be gone by now
-    _check_verdict(config.data, target, probes)
-    _check_texts(config, target)
+    _check_verdict(benchmark, config.unlearning_target, probes)
+    _check_texts(config, benchmark)
 
 
 def check_target_is_given(config: RunConfig, overrides: Sequence[str]) -> None:
@@ -75,7 +75,7 @@ def check_target_is_given(config: RunConfig, overrides: Sequence[str]) -> None:
     Raises:
         UserError: none of them names the target.
     """
-    is_own = config.data.benchmark != "builtin" or config.data.corpus.source == "jsonl"
+    is_own = config.data.benchmark != DataConfig.benchmark or config.data.corpus.source == "jsonl"
     is_given = any(word.lstrip("+").partition("=")[0] == "unlearning_target" for word in overrides)
     if is_own and not is_given and config.unlearning_target == DEFAULT_TARGET:
         raise target_is_missing()
@@ -100,8 +100,6 @@ def check_target(config: DataConfig, folder: str) -> tuple[Benchmark, list[Probe
         UserError: the benchmark or one of its files is missing, or it has no such target.
     """
     benchmark = build_benchmark(config)
-    if config.benchmark == "builtin" and config.corpus.source == "jsonl" and folder not in benchmark.targets():
-        raise _needs_own_probes(benchmark, folder)
     benchmark.target(folder)
     return benchmark, benchmark.probes(folder)
 
@@ -156,21 +154,21 @@ def _check_packages(config: RunConfig) -> None:
             raise missing_package(key, "bitsandbytes", "quantize")
 
 
-def _check_verdict(config: DataConfig, target: Target, probes: Sequence[Probe]) -> None:
-    if config.allow_no_verdict or any(probe.group.startswith("forget/") for probe in probes):
+def _check_verdict(benchmark: Benchmark, folder: str, probes: Sequence[Probe]) -> None:
+    if benchmark.config.allow_no_verdict or any(probe.group.startswith("forget/") for probe in probes):
         return
-    how = "put forget into data.tasks" if config.benchmark == "rwku" else "give questions by data.probes_path"
+    name, how = benchmark.target(folder).name, benchmark.how_to_ask
     raise UserError(
-        f"Nothing is asked about '{target.name}', so nothing could say whether it was forgotten: {how} "
+        f"Nothing is asked about '{name}', so nothing could say whether it was forgotten: {how} "
         "(docs/own-concept.md), or set data.allow_no_verdict=true to train all the same."
     )
 
 
-def _check_texts(config: RunConfig, target: Target) -> None:
-    corpus = config.data.corpus
-    forget, retain = given_texts(config.data, config.pre_trained_llm.name, target, seed=config.seed)
-    if corpus.source == "jsonl" or (corpus.source == "rwku" and not corpus.has_questions):
-        parts = split_corpus(forget, retain, share=corpus.held_out_share, seed=config.seed)
+def _check_texts(config: RunConfig, benchmark: Benchmark) -> None:
+    corpus, target = config.data.corpus, benchmark.target(config.unlearning_target)
+    texts = given_texts(benchmark, target, writer=config.pre_trained_llm.name, seed=config.seed)
+    if corpus.source == "jsonl" or (corpus.source == benchmark.name and not corpus.has_questions):
+        parts = split_corpus(texts.forget, texts.retain, share=corpus.held_out_share, seed=config.seed)
         if config.task.needs_predictor:
             _check_windows(parts, config.text_encoder)
 
@@ -203,10 +201,3 @@ def _check_windows(corpus: Corpus, config: EncoderConfig) -> None:
             f"text_encoder.window_tokens={k} is longer than every {which}text of the corpus: lower it or give longer "
             "texts."
         )
-
-
-def _needs_own_probes(benchmark: Benchmark, folder: str) -> UserError:
-    return UserError(
-        f"The built-in benchmark has no target '{folder}', only {', '.join(benchmark.targets())}. For texts about "
-        "another concept give your own questions too: data.benchmark=own data.probes_path=FILE (docs/own-concept.md)."
-    )

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from atu.benchmarks.build import build_corpus
-from atu.benchmarks.config import CorpusConfig, DataConfig
 from atu.benchmarks.corpus import Corpus
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
+from atu.benchmarks.rwku.config import RwkuConfig, RwkuCorpusConfig
 from atu.benchmarks.rwku.corpora import (
     choose_others,
     corpus_file,
@@ -27,17 +27,17 @@ from atu.records import Text
 from .conftest import MakeTarget
 
 KING = "1_Stephen_King"
-PROSE = CorpusConfig(
+PROSE = RwkuCorpusConfig(
     source="rwku", rwku_file="positive", num_neighbors=1, num_texts_per_neighbor=6, num_question_rows=0,
     num_neighbor_question_rows=0, num_quiz_rows=0, num_neighbor_quiz_rows=0,
 )  # fmt: skip
 """Texts without questions."""
 
 
-def build(data: Path, llm: LanguageModel, corpus: CorpusConfig) -> Corpus:
+def build(data: Path, llm: LanguageModel, corpus: RwkuCorpusConfig) -> Corpus:
     """King's corpus from the files of `data`."""
-    config = DataConfig(benchmark="rwku", data_dir=str(data), corpus=corpus)
-    return build_corpus(config, llm, RwkuBenchmark(data).target(KING), seed=0, progress=lambda what: None)
+    benchmark = RwkuBenchmark(RwkuConfig(data_dir=str(data), corpus=corpus))
+    return build_corpus(benchmark, llm, benchmark.target(KING), seed=0, progress=lambda what: None)
 
 
 def test_biographies_are_plain_prose(two_targets: Path) -> None:
@@ -170,7 +170,7 @@ def test_the_model_is_asked_about_rwkus_texts_where_the_config_wants_it(
     monkeypatch.setattr("atu.benchmarks.generated._ANSWER_TOKENS", 2)
     asking = replace(PROSE, num_question_rows=12, num_neighbor_question_rows=12)
 
-    def rows(corpus: CorpusConfig) -> list[tuple[str, str, str | None]]:
+    def rows(corpus: RwkuCorpusConfig) -> list[tuple[str, str, str | None]]:
         built = build(two_targets, tiny_llm, corpus)
         texts = (*built.forget, *built.held_out_forget, *built.retain, *built.held_out_retain)
         return [(text.subject, text.source.split("/")[0], text.prompt) for text in texts]

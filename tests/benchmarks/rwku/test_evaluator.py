@@ -17,6 +17,7 @@ from transformers import AutoTokenizer
 from atu.benchmarks.rwku import asking, corrected, released
 from atu.benchmarks.rwku.asking import Observation
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
+from atu.benchmarks.rwku.config import RwkuConfig
 from atu.benchmarks.rwku.prompts import TASKS
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
@@ -68,7 +69,7 @@ def probe_of(benchmark: RwkuBenchmark, group: str) -> Probe:
 
 @pytest.fixture
 def benchmark(two_targets: Path) -> RwkuBenchmark:
-    return RwkuBenchmark(two_targets)
+    return RwkuBenchmark(RwkuConfig(data_dir=str(two_targets)))
 
 
 def test_every_probe_of_all_twelve_files_is_answered_under_both_scorings(
@@ -120,7 +121,15 @@ def test_an_untouched_model_is_asked_a_shared_row_once(
     """Both targets have the same MMLU, BBH and TriviaQA rows; a model without checksum, or trained, is asked anew."""
     make_target(KING)
     data = make_target("2_Confucius")
-    benchmark = RwkuBenchmark(data, ["mmlu", "triviaqa"])
+    benchmark = RwkuBenchmark(
+        RwkuConfig(
+            data_dir=str(data),
+            tasks=(
+                "mmlu",
+                "triviaqa",
+            ),
+        )
+    )
     known = dataclasses.replace(llm, provenance={"sha256": "abc"})
     first = benchmark.ask(known, benchmark.probes(KING), before=None, is_untouched=True, config=BOTH)
     work: list[str] = []
@@ -220,7 +229,10 @@ def test_a_guess_among_alternatives_is_no_knowledge(llm: LanguageModel, benchmar
 
 
 def test_the_icu_prefix_stands_before_every_prompt(two_targets: Path, llm: LanguageModel) -> None:
-    plain, icu = RwkuBenchmark(two_targets), RwkuBenchmark(two_targets, icu=True)
+    plain, icu = (
+        RwkuBenchmark(RwkuConfig(data_dir=str(two_targets))),
+        RwkuBenchmark(RwkuConfig(data_dir=str(two_targets), icu=True)),
+    )
     for probe, other in zip(plain.probes(KING), icu.probes(KING), strict=True):
         assert other.prompt.endswith(probe.prompt)
         assert other.prompt.startswith("You are an AI Assistant who is supposed to unlearn about Stephen King")
@@ -257,7 +269,7 @@ def test_nan_logits_are_an_error_and_no_score(llm: LanguageModel, two_targets: P
     with torch.no_grad():
         broken.model.get_output_embeddings().weight.fill_(float("nan"))
     with pytest.raises(UserError, match="NaN or infinite logits for the prompt"):
-        asked(broken, RwkuBenchmark(two_targets, [task]))
+        asked(broken, RwkuBenchmark(RwkuConfig(data_dir=str(two_targets), tasks=(task,))))
 
 
 def test_an_exception_during_generation_is_an_error_of_the_run(llm: LanguageModel, two_targets: Path) -> None:
@@ -269,7 +281,7 @@ def test_an_exception_during_generation_is_an_error_of_the_run(llm: LanguageMode
 
     broken.model.register_forward_pre_hook(fail, with_kwargs=True)
     with pytest.raises(RuntimeError, match="device-side assert"):
-        asked(broken, RwkuBenchmark(two_targets, ["forget"]))
+        asked(broken, RwkuBenchmark(RwkuConfig(data_dir=str(two_targets), tasks=("forget",))))
 
 
 def test_without_a_chat_template_the_released_scoring_has_no_prompt(
@@ -292,16 +304,16 @@ def test_without_a_chat_template_the_released_scoring_has_no_prompt(
 def test_a_file_that_is_missing_or_broken_is_named(make_target: MakeTarget, llm: LanguageModel) -> None:
     data = make_target(KING, triviaqa=None)
     with pytest.raises(UserError, match=r"1_Stephen_King has no triviaqa\.json"):
-        asked(llm, RwkuBenchmark(data))
+        asked(llm, RwkuBenchmark(RwkuConfig(data_dir=str(data))))
     (data / "Target" / KING / "triviaqa.json").write_text('[{"question": ', encoding="utf-8")
     with pytest.raises(UserError, match=r"triviaqa\.json: not valid JSON"):
-        asked(llm, RwkuBenchmark(data))
+        asked(llm, RwkuBenchmark(RwkuConfig(data_dir=str(data))))
     row = {"question": "Who?", "subject": "Stephen King"}
     (data / "Target" / KING / "triviaqa.json").write_text(json.dumps([row]), encoding="utf-8")
     with pytest.raises(UserError, match=r"triviaqa\.json, row 0: 'answers' is missing"):
-        asked(llm, RwkuBenchmark(data))
+        asked(llm, RwkuBenchmark(RwkuConfig(data_dir=str(data))))
 
 
 def test_a_task_with_a_typo_offers_the_nearest(two_targets: Path) -> None:
     with pytest.raises(UserError, match=r"no task 'forgett'\. Did you mean 'forget'"):
-        RwkuBenchmark(two_targets, ["forgett"]).probes(KING)
+        RwkuBenchmark(RwkuConfig(data_dir=str(two_targets), tasks=("forgett",))).probes(KING)

@@ -5,39 +5,21 @@ Prompts are worded as RWKU words them. The form belongs to the group, never to a
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Literal
 
+from atu.benchmarks.base import Benchmark
+from atu.benchmarks.general import ASK, Question, files_sha256, general_file, general_probes, read_object
 from atu.benchmarks.icu import forget_in_context
-from atu.benchmarks.plain import PlainScoring
 from atu.errors import UserError, did_you_mean
 from atu.records import Probe, Target
 from atu.typed import from_mapping
 
 FILL_IN = "Please complete the blank in the following question.\nQuestion: {question}"
-ASK = "Please briefly answer the following question.\nQuestion: {question}"
 BLANK = "___"
-GENERAL = "general"
-"""Stem of the file with the facts that are asked whatever the target is."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """A question, or a sentence with a blank, and every answer that counts as right."""
-
-    question: str
-    answers: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        if not self.question.strip():
-            raise UserError("the question is empty.")
-        if not self.answers or not all(answer.strip() for answer in self.answers):
-            raise UserError("answers must be a list of texts, none of them empty.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,24 +97,14 @@ class Concept:
     neighbor: NeighborQuestions
 
 
-@dataclass(frozen=True, kw_only=True)
-class GeneralFacts:
-    """The file of general facts."""
-
-    questions: tuple[Question, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuiltinBenchmark(PlainScoring):
+class BuiltinBenchmark(Benchmark):
     """The concepts that ship with the package."""
 
-    icu: bool = False
-    """Whether every prompt begins with the request to act as if the concept were unknown (in-context unlearning)."""
-    name: str = "builtin"
+    name = "builtin"
 
     def targets(self) -> list[str]:
         """Folder names of the concepts, in alphabetical order."""
-        return [stem for stem in _data_files() if stem != GENERAL]
+        return list(_data_files())
 
     def target(self, folder: str) -> Target:
         """The concept, with the neighbors' names for the retain corpus.
@@ -164,27 +136,23 @@ class BuiltinBenchmark(PlainScoring):
             "neighbor/qa": concept.neighbor.qa,
         }
         asked = [probe for group, rows in groups.items() for probe in _probes(folder, group, rows)]
-        asked += self.general_probes()
-        return forget_in_context(asked, concept.name) if self.icu else asked
-
-    def general_probes(self) -> list[Probe]:
-        """Facts that have nothing to do with any of the concepts or their neighbors."""
-        facts = read_general(_data_files()[GENERAL])
-        return _probes(GENERAL, "utility/gen", facts.questions)
+        asked += general_probes()
+        return forget_in_context(asked, concept.name) if self.config.icu else asked
 
     def checksum(self, folder: str) -> str:
         """sha256 over names and bytes of the concept's file and that of the general facts."""
-        digest = hashlib.sha256()
-        for stem in dict.fromkeys((folder, GENERAL)):
-            content = _data_files()[stem].read_bytes()
-            digest.update(f"{stem} {len(content)}\n".encode())
-            digest.update(content)
-        return digest.hexdigest()
+        return files_sha256({folder: _data_files()[folder], "general": general_file()})
 
     def _concept(self, folder: str) -> Concept:
-        if folder not in self.targets():
-            raise UserError(f"The built-in benchmark has no target '{folder}'.{did_you_mean(folder, self.targets())}")
-        return read_concept(_data_files()[folder])
+        concepts = self.targets()
+        if folder in concepts:
+            return read_concept(_data_files()[folder])
+        if self.config.corpus.source == "jsonl":
+            raise UserError(
+                f"The built-in benchmark has no target '{folder}', only {', '.join(concepts)}. For texts about another "
+                "concept give your own questions too: data.benchmark=own data.probes_path=FILE (docs/own-concept.md)."
+            )
+        raise UserError(f"The built-in benchmark has no target '{folder}'.{did_you_mean(folder, concepts)}")
 
 
 def read_concept(file: Traversable) -> Concept:
@@ -193,31 +161,16 @@ def read_concept(file: Traversable) -> Concept:
     Raises:
         UserError: the file is no JSON, or a row is broken; file, group and row are named.
     """
-    concept = from_mapping(Concept, _read_json(file), file.name)
+    concept = from_mapping(Concept, read_object(file), file.name)
     if f"{concept.folder}.json" != file.name:
         raise UserError(f"{file.name}: its folder is '{concept.folder}', so it must be named {concept.folder}.json.")
     return concept
-
-
-def read_general(file: Traversable) -> GeneralFacts:
-    """The general facts of one JSON file. Raises UserError as `read_concept`."""
-    return from_mapping(GeneralFacts, _read_json(file), file.name)
 
 
 def _data_files() -> dict[str, Traversable]:
     folder = files("atu.benchmarks.builtin") / "data"
     found = {file.name.removesuffix(".json"): file for file in folder.iterdir() if file.name.endswith(".json")}
     return dict(sorted(found.items()))
-
-
-def _read_json(file: Traversable) -> dict[str, object]:
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:  # no JSON, or no UTF-8
-        raise UserError(f"{file.name} is not a JSON file: {error}.") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{file.name} must hold one JSON object.")
-    return value
 
 
 def _probes(folder: str, group: str, rows: Sequence[Question]) -> list[Probe]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from atu.benchmarks.rwku.corpora import expand_batch
+from atu.benchmarks.base import Benchmark, GivenTexts
+from atu.benchmarks.options import Option
+from atu.benchmarks.rwku.config import RwkuConfig
+from atu.benchmarks.rwku.corpora import corpus_file, expand_batch, foreign_writer, forget_and_retain
 from atu.benchmarks.rwku.files import INTRO, TRUTHFUL
 from atu.benchmarks.rwku.prompts import TASKS, TRUTHFULNESS, build_probes
+from atu.benchmarks.rwku.questionnaire import QUESTIONNAIRE
 from atu.benchmarks.rwku.reader import RwkuData, target_name
 from atu.benchmarks.rwku.rows import TruthfulRow
 from atu.records import Answer, Before, Judgement, Probe, Scoring, Target
@@ -21,22 +24,30 @@ if TYPE_CHECKING:
     from atu.models.language_model import LanguageModel
 
 
-class RwkuBenchmark:
+class RwkuBenchmark(Benchmark):
     """The targets of one data folder, or batches of them: `1-10` forgets the first ten at once."""
 
-    def __init__(self, data_dir: Path | str | None = None, tasks: Sequence[str] = (), *, icu: bool = False) -> None:
-        """`data_dir` as for RwkuData; `tasks`: which of `prompts.TASKS` the probes come from, empty = all.
+    name = "rwku"
+    config: RwkuConfig
+    config_class = RwkuConfig
+    data_option = "rwku-positive"
+    scorings = ("released", "corrected")
+    options = (
+        Option(
+            flag="--tasks",
+            key="tasks",
+            help="Tasks to ask, joined by commas; all of them by default.",
+            commands=("evaluate",),
+            is_list=True,
+        ),
+    )
+    asked_by_attacks: ClassVar = {"tasks": ("forget", "neighbor")}
+    how_to_ask = "put forget into data.tasks"
 
-        `icu`: every prompt begins with the request to act as if the target were unknown (in-context unlearning).
-        """
-        self.data = RwkuData(data_dir)
-        self._tasks = tuple(tasks) or tuple(TASKS)
-        self._icu = icu
-
-    @property
-    def name(self) -> str:
-        """Where its probe ids begin."""
-        return "rwku"
+    def __init__(self, config: RwkuConfig | None = None) -> None:
+        """Raises UserError where the data folder is missing or has no target."""
+        super().__init__(config)
+        self.data = RwkuData(self.config.data_dir)
 
     def checksum(self, folder: str) -> str:
         """sha256 over names and bytes of the target's files, or of those of all targets of a batch."""
@@ -72,8 +83,33 @@ class RwkuBenchmark:
         return [
             probe
             for member in expand_batch(self.data, folder)
-            for probe in build_probes(self.data, member, self._tasks, icu=self._icu)
+            for probe in build_probes(self.data, member, self.config.tasks or tuple(TASKS), icu=self.config.icu)
         ]
+
+    def settings(self) -> dict[str, Any]:
+        """See `Benchmark.settings`."""
+        return {"tasks": list(self.config.tasks), **super().settings()}
+
+    def texts(self, target: Target, *, writer: str, seed: int) -> GivenTexts:
+        """Biographies that a model wrote, or passages, about the target and about others."""
+        corpus = self.config.corpus
+        file = corpus_file(corpus.rwku_file, writer)
+        forget, retain = forget_and_retain(
+            self.data,
+            target.folder,
+            file,
+            num_forget_texts=corpus.num_forget_texts,
+            num_others=corpus.num_neighbors,
+            num_texts_per_other=corpus.num_texts_per_neighbor,
+            seed=seed,
+        )
+        foreign = foreign_writer(file, writer)
+        return GivenTexts(
+            forget=forget,
+            retain=retain,
+            questionnaire=QUESTIONNAIRE,
+            remark=None if foreign is None else f"the corpus {file} was written by {foreign}, not by {writer}",
+        )
 
     def ask(
         self,

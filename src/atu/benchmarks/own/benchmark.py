@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atu.benchmarks.builtin.benchmark import GENERAL, BuiltinBenchmark
+from atu.benchmarks.base import Benchmark
 from atu.benchmarks.config import DataConfig
+from atu.benchmarks.general import files_sha256, general_file, general_probes
 from atu.benchmarks.icu import forget_in_context
-from atu.benchmarks.plain import PlainScoring
+from atu.benchmarks.options import Option
 from atu.errors import UserError
 from atu.records import Probe, Target
 from atu.storage.user_files import file_sha256, json_rows, shown
@@ -20,16 +21,38 @@ _MAX_NEW_TOKENS = 4096
 """Of an answer: a model that never ends would write for hours beyond it."""
 
 
-@dataclass(frozen=True)
-class OwnConcept(PlainScoring):
+@dataclass(frozen=True, kw_only=True)
+class OwnConfig(DataConfig):
+    """What the user says of the concept."""
+
+    benchmark: str = "own"
+    description: str | None = None
+    """One sentence about the concept."""
+    neighbors: tuple[str, ...] = ()
+    """Names that must stay; filled up from a general list."""
+    probes_path: str | None = None
+    """JSONL with the user's own probes."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.neighbors) > self.corpus.num_neighbors:
+            raise UserError(
+                f"data.neighbors names {len(self.neighbors)} concepts, but data.corpus.num_neighbors is "
+                f"{self.corpus.num_neighbors}: raise it, or the last ones would be left out."
+            )
+
+
+class OwnConcept(Benchmark):
     """The concept that `unlearning_target` names, described by `data.description`.
 
-    Without `data.probes_path` only the built-in general facts are asked: they show damage, not forgetting.
+    Without `data.probes_path` only the general facts are asked: they show damage, not forgetting.
     """
 
-    config: DataConfig
-    name: str = "own"
-    general: BuiltinBenchmark = field(default_factory=BuiltinBenchmark)
+    name = "own"
+    config: OwnConfig
+    config_class = OwnConfig
+    options = (Option(flag="--probes", key="probes_path", help="File of your own questions (docs/own-concept.md)."),)
+    how_to_ask = "give questions by data.probes_path"
 
     def targets(self) -> list[str]:
         """Any name is a target here, so none is listed."""
@@ -46,7 +69,7 @@ class OwnConcept(PlainScoring):
         )
 
     def probes(self, folder: str) -> list[Probe]:
-        """The user's probes, and the built-in general facts.
+        """The user's probes, and the general facts.
 
         Raises:
             UserError: the file is missing, or a row of it is broken (its line is named).
@@ -54,13 +77,13 @@ class OwnConcept(PlainScoring):
         own: list[Probe] = []
         if self.config.probes_path is not None:
             own = _read_probes(Path(self.config.probes_path), folder)
-        asked = own + self.general.general_probes()
+        asked = own + general_probes()
         return forget_in_context(asked, self.target(folder).name) if self.config.icu else asked
 
     def checksum(self, folder: str) -> str:
         """sha256 of the probes' file, or of the general facts where there is none."""
         if self.config.probes_path is None:
-            return self.general.checksum(GENERAL)
+            return files_sha256({"general": general_file()})
         return file_sha256(Path(self.config.probes_path))
 
 

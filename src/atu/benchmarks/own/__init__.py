@@ -1,0 +1,1 @@
+"""A concept of the user's own, judged by the user's own questions."""
