@@ -26,7 +26,7 @@ STAGES = "task.stages=[{type: training, steps: 10}, {type: unlearning, steps: 20
 def workers() -> dict[str, psutil.Process]:
     """The processes that the command has started, by rank."""
     children = psutil.Process().children(recursive=True)
-    return {child.environ()["RANK"]: child for child in children if "atu.entry.workers" in child.cmdline()}
+    return {child.environ()["RANK"]: child for child in children if "atu.worker" in child.cmdline()}
 
 
 def kill_second(metrics: Path, killed: dict[str, psutil.Process]) -> None:

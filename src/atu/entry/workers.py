@@ -62,7 +62,7 @@ def start_workers(config: RunConfig) -> None:
                 logging.getLogger(logger).setLevel(logging.CRITICAL)
         handlers = {number: signal.getsignal(number) for number in _HANDLED}
         try:
-            elastic_launch(settings, sys.executable)("-m", "atu.entry.workers", name)
+            elastic_launch(settings, sys.executable)("-m", "atu.worker", name)
         except SignalException as error:
             raise KeyboardInterrupt from error
         except ChildFailedError as error:
