@@ -298,7 +298,10 @@ def test_evaluate_of_an_unknown_model(tmp_path: Path) -> None:
             "tasks[1]: 'mmmlu' is not one of forget, neighbor, mmlu, bbh, truthful, triviaqa, mia, fluency. "
             "Did you mean 'mmlu'?",
         ),
-        (["--tasks", "forget"], "data.tasks belongs to benchmark 'rwku' (data=rwku-positive)."),
+        (["--tasks", "forget"], "--tasks is for --benchmark rwku, not for builtin."),
+        (["--benchmark", "own", "--tasks", "forget"], "--tasks is for --benchmark rwku, not for own."),
+        (["--benchmark", "rwku", "--probes", "p.jsonl"], "--probes is for --benchmark own, not for rwku."),
+        (["--benchmark", "rwkuu"], "--benchmark: 'rwkuu' is not one of builtin, own, rwku. Did you mean 'rwku'?"),
         (
             ["--scoring", "both"],
             "--scoring both is for --benchmark rwku: builtin has corrected scores alone.",

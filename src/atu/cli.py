@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,19 +13,17 @@ import typer
 from typer.core import TyperGroup
 
 from atu import __version__
-from atu.benchmarks.config import DataConfig
-from atu.benchmarks.rwku.reader import DEFAULT_DATA_DIR
+from atu.benchmarks.catalog import BENCHMARKS
+from atu.entry.attack import AttackRequest, attack_model
+from atu.entry.benchmark_options import BENCHMARK_NAMES, with_benchmark_options
 from atu.entry.cache_command import app as cache_app
+from atu.entry.evaluate import EvaluationRequest, evaluate_model
 from atu.entry.guard import exit_codes
 from atu.errors import UserError
-from atu.evaluation.config import MAX_BATCH_SIZE, EvaluationConfig
+from atu.evaluation.config import MAX_BATCH_SIZE
 from atu.launch import launch
-from atu.models.config import DtypeName, ModelConfig, QuantizationName
-from atu.models.resolve import chat_settings, resolve_model
-from atu.reference import RunReference, find_reference
-from atu.runs.evaluation_folder import open_evaluation
+from atu.models.config import DtypeName, QuantizationName
 from atu.text.escaping import one_line
-from atu.typed import from_mapping
 
 app = typer.Typer(
     help="Make a language model forget a concept and keep the rest.",
@@ -68,6 +66,7 @@ def train(context: typer.Context) -> None:
 
 
 @app.command()
+@with_benchmark_options("evaluate")
 def evaluate(
     model: Annotated[str, typer.Argument(help="Folder, hub id, or a name of config/pre_trained_llm.")],
     out: Annotated[Path, typer.Option(help="Folder for scores and answers.")],
@@ -86,14 +85,16 @@ def evaluate(
         ),
     ] = None,
     benchmark: Annotated[
-        Literal["builtin", "rwku"] | None,
-        typer.Option(help="Whose probes; by default those of --before RUN, else builtin."),
+        str | None,
+        typer.Option(metavar=BENCHMARK_NAMES, help="Whose probes; by default those of --before RUN, else builtin."),
     ] = None,
     data: Annotated[str | None, typer.Option(help="Folder of the benchmark's files.")] = None,
-    tasks: Annotated[str, typer.Option(help="RWKU: tasks to ask, joined by commas; all of them by default.")] = "",
     scoring: Annotated[
         Literal["released", "corrected", "both"] | None,
-        typer.Option(help="Whose rules; RWKU's released ones are for published numbers. RWKU: both by default."),
+        typer.Option(
+            help="Whose rules; a benchmark's released ones are for published numbers. Both by default, where it has "
+            "them."
+        ),
     ] = None,
     icu: Annotated[
         bool, typer.Option("--icu", help="Before each prompt, ask the model to act as if the target were unknown.")
@@ -109,53 +110,26 @@ def evaluate(
         QuantizationName | None, typer.Option(help="Round the weights on loading, those of --before MODEL too.")
     ] = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model is computed.")] = "auto",
+    **options: str | None,
 ) -> None:
     """Ask a model the probes of a concept, and write its answers and scores."""
     with exit_codes("The same command resumes with what the cache has."):
-        run = None if before is None else find_reference(before, model)
-        loading: dict[str, Any] = {"dtype": dtype, "quantization": quantization}
-        given: dict[str, Any] = {"data_dir": data, "tasks": _names(tasks) or None, "icu": icu or None}
-        if run is not None:
-            loading |= {"attn_implementation": run.model.attn_implementation, "dtype": dtype or run.model.dtype}
-        if run is not None and benchmark in (None, run.data.benchmark):
-            data_config = from_mapping(DataConfig, {**asdict(run.data), **_present(given)}, "")
-        else:
-            data_config = from_mapping(DataConfig, _present({"benchmark": benchmark, **given}), "")
-        model_config = replace(resolve_model(model), **_present(loading))
-        target = target or (run.target if run is not None else None)
-        if target is None:
-            from atu.attacks.target import target_of_card
-            from atu.benchmarks.catalog import build_benchmark
-
-            target = target_of_card(model, build_benchmark(data_config))
-        is_rwku = data_config.benchmark == "rwku"
-        if not is_rwku and scoring not in (None, "corrected"):
-            raise UserError(
-                f"--scoring {scoring} is for --benchmark rwku: {data_config.benchmark} has corrected scores alone."
-            )
-        evaluation = run.evaluation if run is not None else EvaluationConfig(scoring="both" if is_rwku else "corrected")
-        reference: RunReference | ModelConfig | None = run
-        if before is not None and run is None:
-            reference = replace(resolve_model(before), **_present(loading), **chat_settings(model_config))
-        from atu.entry.early_checks import check_device, check_model, check_target
-
-        check_device(device)
-        check_model(model_config)
-        check_target(data_config, target)
-        with open_evaluation(out) as folder:
-            from atu.finished import FinishedConfig, evaluate_finished  # brings torch
-
-            config = FinishedConfig(
-                model=model_config,
-                before=reference,
-                data=data_config,
-                target=target,
-                evaluation=replace(evaluation, **_present({"scoring": scoring, "batch_size": batch_size})),
-                device=device,
-                threads=None if run is None else run.threads,
-            )
-            judgements = evaluate_finished(config, folder)
-        for name, judgement in judgements.items():
+        request = EvaluationRequest(
+            model=model,
+            out=out,
+            target=target,
+            before=before,
+            benchmark=benchmark,
+            data_dir=data,
+            options=options,
+            scoring=scoring,
+            icu=icu,
+            batch_size=batch_size,
+            dtype=dtype,
+            quantization=quantization,
+            device=device,
+        )
+        for name, judgement in evaluate_model(request).items():
             typer.echo(f"{name}:")
             for label, score in judgement.scores.items():
                 typer.echo(
@@ -167,6 +141,7 @@ def evaluate(
 
 
 @app.command()
+@with_benchmark_options("attack")
 def attack(
     model: Annotated[str, typer.Argument(help="The unlearned model: folder, or hub id.")],
     before: Annotated[str, typer.Option(help="The model that it was made from.")],
@@ -174,8 +149,12 @@ def attack(
     target: Annotated[
         str | None, typer.Option(help="Folder name of what was to be forgotten; by default what the model card says.")
     ] = None,
-    benchmark: Annotated[Literal["builtin", "rwku"], typer.Option(help="Whose probes.")] = "builtin",
+    benchmark: Annotated[str, typer.Option(metavar=BENCHMARK_NAMES, help="Whose probes.")] = "builtin",
     data: Annotated[str | None, typer.Option(help="Folder of the benchmark's files.")] = None,
+    forget: Annotated[
+        str | None, typer.Option(help="File of texts about the target; by default the model before writes them.")
+    ] = None,
+    retain: Annotated[str | None, typer.Option(help="File of texts about anything else, with --forget.")] = None,
     attacks: Annotated[str, typer.Option(help="Names joined by commas, or all (docs/attacks.md).")] = "all",
     gold: Annotated[str | None, typer.Option(help="A model that never knew the target: the floor.")] = None,
     quick: Annotated[
@@ -186,48 +165,28 @@ def attack(
     dtype: Annotated[
         DtypeName | None, typer.Option(help="Type of the weights of all models in memory; float32 by default.")
     ] = None,
+    **options: str | None,
 ) -> None:
     """Try to bring back what a model was made to forget."""
     with exit_codes("The same command resumes after the last finished piece."):
-        from atu.attacks.config import FULL, QUICK, ModelName, parse_attacks, parse_seeds
-
-        chosen, budget = parse_attacks(attacks), QUICK if quick else FULL
-        numbers = parse_seeds(seeds or ("0" if quick else "0,1,2"))
-        named: dict[ModelName, str | None] = {"unlearned": model, "original": before, "gold": gold}
-        models: dict[ModelName, ModelConfig] = {
-            name: replace(resolve_model(one), **_present({"dtype": dtype}))
-            for name, one in named.items()
-            if one is not None
-        }
-        tasks = ("forget", "neighbor") if benchmark == "rwku" else ()
-        data_config = from_mapping(DataConfig, {"benchmark": benchmark, "data_dir": data, "tasks": tasks}, "")
-        from atu.attacks.target import target_of_card
-        from atu.benchmarks.catalog import build_benchmark
-        from atu.entry.early_checks import check_model, check_target
-
-        target = target or target_of_card(model, build_benchmark(data_config))
-        check_target(data_config, target)
-        for one in models.values():
-            check_model(one)
-        # These bring torch.
-        from rich.console import Console
-
-        from atu.audit import AuditConfig, audit, named_encoder
-        from atu.runs.progress import RunProgress
-
-        config = AuditConfig(
-            models=models,
-            data=data_config,
-            target=target,
+        request = AttackRequest(
+            model=model,
+            before=before,
+            gold=gold,
             out=out,
-            attacks=chosen,
-            seeds=numbers,
-            budget=budget,
-            encoders=tuple(map(named_encoder, budget.encoders)),
-            evaluation=EvaluationConfig(batch_size=batch_size),
+            target=target,
+            benchmark=benchmark,
+            data_dir=data,
+            options=options,
+            forget=forget,
+            retain=retain,
+            attacks=attacks,
+            quick=quick,
+            seeds=seeds,
+            batch_size=batch_size,
+            dtype=dtype,
         )
-        with RunProgress(Console()) as progress:
-            audit(config, progress)
+        attack_model(request)
         for what, file in (("rows", "attacks.json"), ("verdict", "attacks.md")):
             typer.echo(one_line(f"{what}: {out / file}"))
 
@@ -320,35 +279,17 @@ app.add_typer(data_app, name="data")
 app.add_typer(cache_app, name="cache")
 
 
-@data_app.command()
-def rwku(
-    targets: Annotated[list[str] | None, typer.Argument(help="Folder names, such as 1_Stephen_King.")] = None,
-    all_targets: Annotated[bool, typer.Option("--all", help="All 200 targets (2.2 GB).")] = False,
-    source: Annotated[Path | None, typer.Option("--from", help="Take them from a copy at hand.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder that gets Target/ and a manifest.")] = DEFAULT_DATA_DIR,
-    revision: Annotated[
-        str | None, typer.Option(help="Commit, tag or branch of the hub; else the manifest's commit, or main.")
-    ] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Only compare the files with the manifest.")] = False,
-) -> None:
-    """Fetch RWKU from the Hugging Face hub or from a copy; the same command again resumes."""
-    with exit_codes("The same command resumes."):
-        from atu.benchmarks.rwku.download import download
-        from atu.benchmarks.rwku.download import verify as verify_files
+def _resumable(command: Callable[..., None]) -> Callable[..., None]:
+    """A benchmark's command, which may be called again when it was stopped."""
 
-        if verify:
-            typer.echo(f"{verify_files(out)} files equal the manifest.")
-            return
-        manifest = download(
-            targets or [], all_targets=all_targets, source=source, revision=revision, out=out, report=typer.echo
-        )
-        typer.echo(f"checksums: {manifest}")
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        with exit_codes("The same command resumes."):
+            command(*arguments, **options)
+
+    return run
 
 
-def _present(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What the user gave: all but None."""
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def _names(joined: str) -> list[str]:
-    return [name.strip() for name in joined.split(",") if name.strip()]
+for _name, _benchmark in BENCHMARKS.items():
+    if (_command := _benchmark.data_command()) is not None:
+        data_app.command(_name)(_resumable(_command))

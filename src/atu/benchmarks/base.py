@@ -6,7 +6,7 @@ No torch here: configs, help and reports read from a benchmark's class what it t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -82,6 +82,11 @@ class Benchmark(ABC):
     @abstractmethod
     def checksum(self, folder: str) -> str:
         """sha256 (hex) of the data behind the probes of a target, for a run's manifest."""
+
+    @classmethod
+    def data_command(cls) -> Callable[..., None] | None:
+        """What `atu data NAME` does to get its files: a function whose parameters typer reads; None for no command."""
+        return None
 
     def settings(self) -> dict[str, Any]:
         """What of its config decides what is asked and how it is scored, as `evaluation.json` has it."""

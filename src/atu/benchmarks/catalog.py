@@ -21,8 +21,11 @@ BENCHMARKS: dict[str, type[Benchmark]] = {
 """`data.benchmark` → what it is."""
 
 
-def find_benchmark(name: object) -> type[Benchmark]:
+def find_benchmark(name: object, where: str = "data.benchmark") -> type[Benchmark]:
     """The benchmark of that name.
+
+    Args:
+        where: key or option that names it, for the error.
 
     Raises:
         UserError: there is none, with the nearest that there is.
@@ -30,7 +33,9 @@ def find_benchmark(name: object) -> type[Benchmark]:
     if isinstance(name, str) and name in BENCHMARKS:
         return BENCHMARKS[name]
     hint = did_you_mean(name, BENCHMARKS) if isinstance(name, str) else ""
-    raise UserError(f"{str(name)[:60]!r} is not one of {', '.join(BENCHMARKS)}.{hint if 'Did' in hint else ''}")
+    raise UserError(
+        f"{where}: {str(name)[:60]!r} is not one of {', '.join(BENCHMARKS)}.{hint if 'Did' in hint else ''}"
+    )
 
 
 def released_benchmarks() -> list[type[Benchmark]]:
@@ -58,10 +63,7 @@ def keys_of(data: Mapping[str, object], name: object, where: str) -> tuple[type[
     Raises:
         UserError: there is no such benchmark, or a key that only another one has says something.
     """
-    try:
-        chosen = find_benchmark(name)
-    except UserError as error:
-        raise UserError(f"{_join(where, 'benchmark')}: {error}") from error
+    chosen = find_benchmark(name, _join(where, "benchmark"))
     others = [(one, one.config_class) for one in BENCHMARKS.values() if one is not chosen]
     return chosen.config_class, _own_keys(chosen.config_class, others, data, where)
 

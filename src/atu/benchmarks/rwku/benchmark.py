@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from atu.benchmarks.base import Benchmark, GivenTexts
@@ -85,6 +85,13 @@ class RwkuBenchmark(Benchmark):
             for member in expand_batch(self.data, folder)
             for probe in build_probes(self.data, member, self.config.tasks or tuple(TASKS), icu=self.config.icu)
         ]
+
+    @classmethod
+    def data_command(cls) -> Callable[..., None]:
+        """See `Benchmark.data_command`."""
+        from atu.benchmarks.rwku.command import fetch  # brings typer
+
+        return fetch
 
     def settings(self) -> dict[str, Any]:
         """See `Benchmark.settings`."""
