@@ -11,6 +11,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,6 +81,19 @@ def test_every_package_that_the_source_imports_is_a_declared_dependency() -> Non
         for package in imported_packages(path) - set(sys.stdlib_module_names) - {"atu", "__future__"}:
             distributions = {name.lower().replace("_", "-") for name in providers.get(package, [])}
             assert distributions & (CORE | OPTIONAL), f"{path}: {package} is not in pyproject's dependencies"
+
+
+def test_a_benchmark_is_known_to_the_catalog_alone() -> None:
+    """And to what else is about RWKU's data: its download, and teaching their facts."""
+    folders = {path.parent.name for path in (ROOT / "src/atu/benchmarks").glob("*/__init__.py")}
+    assert {"builtin", "own", "rwku"} <= folders
+    allowed = {folder: ["atu.benchmarks.catalog"] for folder in folders}
+    allowed["rwku"] += ["atu.cli", "atu.entry", "atu.teaching"]
+    graph = grimp.build_graph("atu")
+    for folder, importers in allowed.items():
+        found = graph.find_modules_that_directly_import(f"atu.benchmarks.{folder}", as_package=True)
+        strange = {name for name in found if not name.startswith((f"atu.benchmarks.{folder}", *importers))}
+        assert not strange, f"{folder} is imported by {strange}"
 
 
 @pytest.mark.parametrize("module", ["atu", "atu.cli", "atu.config", "atu.launch", "atu.report.page"])
