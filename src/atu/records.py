@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 ProbeKind = Literal["generate", "choose", "likelihood"]
 Scoring = Literal["released", "corrected"]
 StageKind = Literal["before", "align", "unlearn"]
 UNFINISHED = "unfinished_thinking"
 """Value of an answer that is a thought without an end; its score is that of the thought, and no mean has it."""
+
+
+class Words(NamedTuple):
+    """The same words in both languages of the reports."""
+
+    en: str
+    zh: str
 
 
 @dataclass(frozen=True, kw_only=True)

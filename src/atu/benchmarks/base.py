@@ -14,6 +14,7 @@ from atu.benchmarks.config import DataConfig
 from atu.benchmarks.options import Option
 from atu.errors import UserError
 from atu.records import Answer, Before, Judgement, Probe, Scoring, Target, Text
+from atu.text.metric_words import MetricWords
 
 if TYPE_CHECKING:
     from atu.evaluation.batching import Progress
@@ -54,6 +55,14 @@ class Benchmark(ABC):
     """What `atu evaluate` and `atu attack` take for it alone."""
     scorings: ClassVar[tuple[Scoring, ...]] = ("corrected",)
     """The rules by which its answers can be scored; `corrected` among them."""
+    groups: ClassVar[tuple[str, ...]]
+    """The groups of its probes, such as `forget/qa`: the names of their scores. What begins with `forget/`, `neighbor/`
+    or `utility/` is read by the verdict."""
+    further_scores: ClassVar[tuple[str, ...]] = ()
+    """Names of scores besides those that `atu.evaluation.score_words` makes of the groups."""
+    words: ClassVar[MetricWords] = MetricWords()
+    """What its scores mean, where the words of `atu.evaluation.score_words` do not say it. A name means the same in
+    every benchmark."""
     asked_by_attacks: ClassVar[Mapping[str, object]] = {}
     """Keys of its config as `atu attack` sets them: attacks ask about the target and its neighbors alone."""
     how_to_ask: ClassVar[str] = "choose another part of the benchmark"

@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from atu.benchmarks.metrics import Metric, Words, describe, sort_key
-from atu.records import Score
+from atu.benchmarks.metrics import describe, sort_key
+from atu.records import Score, Words
+from atu.text.metric_words import Metric
 
 MAX_FORGET_KEPT = 100 / 3
 """Percent of the right answers about the concept that may be left for it to count as forgotten."""

@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from atu.benchmarks.comparison import DEGENERATE, Check, Row, checks, compare
-from atu.benchmarks.metrics import Words
-from atu.records import Score
+from atu.records import Score, Words
 
 _FORGOTTEN_LEFT, _STAYED_LEFT = 50.0, 90.0
 """Percent of the right answers about the concept that are left: up to the first it counts as forgotten, from the second

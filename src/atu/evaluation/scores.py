@@ -22,10 +22,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from atu.evaluation.score_words import POOLED, SIDES
 from atu.records import UNFINISHED, Answer, Score
-
-POOLED = ("forget", "neighbor")
-JUDGED = ("forget", "neighbor", "utility")
 
 
 def summarize(answers: Sequence[Answer], *, samples: int, seed: int = 0) -> dict[str, Score]:
@@ -77,7 +75,7 @@ def _columns(answers: Sequence[Answer]) -> dict[str, list[float]]:
         if "loss" in answer.values:
             columns.setdefault(answer.group, []).append(answer.values["loss"])
     written = [answer for answer in graded if _is_written(answer)]
-    for side in JUDGED:
+    for side in SIDES:
         columns[f"degenerate/{side}"] = [100.0 * answer.degenerate for answer in _of(side, written)]
         columns[f"nll/{side}@known"] = [
             answer.values["nll"] for answer in _of(side, graded) if answer.known_before and "nll" in answer.values

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from atu.benchmarks.score_names import SCORE_NAMES
+from atu.benchmarks.metrics import known_names
 from atu.errors import UserError, did_you_mean
 from atu.records import RunRecord, Score, Scoring, StageResult
 from atu.report.selection import curve
@@ -131,9 +131,10 @@ def _single_stage(
 ) -> dict[Scoring, tuple[StageResult, ...]]:
     if not metrics:
         raise UserError(f"{where}: no 'metrics' and no 'stages', so there is nothing to show.")
+    known = known_names()
     for name, value in metrics.items():
-        if name not in SCORE_NAMES:
-            raise UserError(f"{where}: there is no metric '{name}'.{did_you_mean(name, SCORE_NAMES)}")
+        if name not in known:
+            raise UserError(f"{where}: there is no metric '{name}'.{did_you_mean(name, known)}")
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             shown = json.dumps(value, ensure_ascii=False)
             raise UserError(f"{where}: the metric '{name}' must be a number, or null for a gap, not {shown}.")

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
-from atu.benchmarks.metrics import DIRECTIONS, describe
 from atu.report.drawing import PALE, caption, say_empty
 from atu.report.lines import STAGE, Dashes, Line, mean_lines, run_lines, target_dashes
+from atu.report.metrics import describe
 from atu.report.selection import FORGET, NEIGHBOR, UTILITY
 from atu.report.statistics import Estimate
 from atu.report.study import Study
 from atu.report.tables import BEFORE
+from atu.text.metric_words import DIRECTIONS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import quote
 
-from atu.benchmarks.metrics import FAMILIES, KNOWN_SUFFIX, Words, sort_key
-from atu.records import AttackRow, RunRecord, Scoring
+from atu.benchmarks.metrics import is_main
+from atu.records import AttackRow, RunRecord, Scoring, Words
+from atu.report.metrics import all_words, sort_key
 from atu.report.page_data import attack_data, headlines, metrics_data, stage_data
 from atu.report.styles import method_order, method_style
 from atu.runs.run_folder import flat_keys
 
-_MAIN_KINDS = ("fb", "qa", "aa", "all", "gen", "rea", "tru", "fac", "flu", "fm", "rt")
-"""Kinds of scores that the table shows at first."""
 _LABELS_ZH = {
     "unlearning_atu_released": "ATU（原发布版）",
     "unlearning_npo": "NPO + 保留 KL",
@@ -47,9 +46,9 @@ def index_data(runs: Sequence[RunRecord], attacks: Sequence[Sequence[AttackRow]]
     return {
         "metrics": metrics_data({*scored_names, *(row["group"] for row in attack_rows)}),
         "scored": scored,
-        "columns": [name for name in scored if _is_main(name)],
+        "columns": [name for name in scored if is_main(name)],
         "headline": headlines(stages),
-        "families": {name: family.label for name, family in FAMILIES.items()},
+        "families": all_words().family_labels(),
         "methods": [_method(method) for method in methods],
         "scorings": _scorings(runs),
         "runs": [_run(runs[at], place, methods.index(runs[at].method), folder) for place, at in enumerate(order)],
@@ -65,13 +64,6 @@ def local_folder(run: RunRecord) -> Path | None:
 
 def _order(run: RunRecord) -> tuple[tuple[int, str], str, float, str, str]:
     return method_order(run.method), run.target, -1 if run.seed is None else run.seed, run.name, run.source
-
-
-def _is_main(name: str) -> bool:
-    family, _, kind = name.partition("/")
-    if name.endswith(KNOWN_SUFFIX) or family in ("attack", "language", "nll"):
-        return False
-    return kind in _MAIN_KINDS or family not in ("forget", "neighbor", "utility", "mia")
 
 
 def _method(method: str) -> dict[str, Any]:

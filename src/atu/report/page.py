@@ -10,10 +10,10 @@ from typing import Any
 
 from atu.attacks.rows import read_attack_rows
 from atu.benchmarks.comparison import Row, checks, compare
-from atu.benchmarks.metrics import FAMILIES, Words
 from atu.benchmarks.verdict import verdict
 from atu.errors import UserError
-from atu.records import StageResult
+from atu.records import StageResult, Words
+from atu.report.metrics import family_label
 from atu.report.page_data import last_evaluated, page_data
 from atu.report.page_template import render_page
 from atu.runs.run_folder import RunFolder
@@ -108,7 +108,7 @@ def _families(first: StageResult | None, last: StageResult | None) -> list[_Fami
     families = []
     for name, members in itertools.groupby(rows, key=lambda row: row.metric.family):
         family_rows = tuple(members)
-        label = FAMILIES[name].label if name in FAMILIES else Words(name, name)
+        label = family_label(name)
         scales = {unit: _scale(unit, family_rows) for unit in {row.metric.unit for row in family_rows}}
         families.append(_Family(name=name, label=label, rows=family_rows, scales=scales))
     return families

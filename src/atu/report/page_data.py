@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from atu.benchmarks.metrics import DIRECTIONS, FAMILIES, describe, sort_key
 from atu.records import Answer, AttackRow, Score, StageResult
+from atu.report.metrics import all_words, describe, sort_key
 from atu.report.styles import PALETTE
+from atu.text.metric_words import DIRECTIONS
 
 KNOWN_SCORE = 0.5
 """Row score from which an answer counts as right."""
@@ -50,7 +51,7 @@ def page_data(
         "attacks": [attack_data(row) for row in attacks],
         "palette": PALETTE,
         "panels": panels,
-        "families": {name: family.label for name, family in FAMILIES.items()},
+        "families": all_words().family_labels(),
         "stage_starts": _stage_starts(metric_rows),
         "answers": {"fields": ANSWER_FIELDS, "rows": _answer_rows(before, after)},
         "has_after": bool(after),

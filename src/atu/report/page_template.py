@@ -14,8 +14,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from atu.benchmarks.comparison import number, signed
-from atu.benchmarks.metrics import DIRECTIONS, FAMILIES, KNOWN_SUFFIX, Words, describe
+from atu.records import Words
+from atu.report.metrics import describe, family_label
 from atu.runs.progress import duration
+from atu.text.metric_words import DIRECTIONS, KNOWN_SUFFIX
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -87,7 +89,7 @@ def _environment() -> Environment:
         "words": _words(),
         "directions": DIRECTIONS,
         "describe": describe,
-        "family_labels": FAMILIES,
+        "family_label": family_label,
         "known_suffix": KNOWN_SUFFIX,
     }
     return environment

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from atu.benchmarks.comparison import MAX_FORGET_KEPT
-from atu.benchmarks.metrics import Metric, describe
 from atu.records import RunRecord, Score
+from atu.report.metrics import describe
 from atu.report.selection import NEIGHBOR, UTILITY, Rule, before, select, value
 from atu.report.statistics import GAP, Estimate, Paired, by_target, differences, mean_interval, paired
 from atu.report.study import Entry, Study, unequal_runs
+from atu.text.metric_words import Metric
 
 
 class Column(NamedTuple):

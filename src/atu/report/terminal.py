@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from atu.benchmarks.comparison import GAP, Row, compare, number, signed
-from atu.benchmarks.metrics import FAMILIES
 from atu.benchmarks.verdict import verdict
 from atu.records import Score
+from atu.report.metrics import family_label
 from atu.runs.run_folder import RunFolder
 from atu.text.escaping import one_line
 
@@ -50,8 +50,7 @@ def print_before_after(before: Mapping[str, Score], after: Mapping[str, Score], 
                 table.add_section()
             family = row.metric.family
             unit = f", {row.metric.unit}" if row.metric.unit else ""
-            heading = FAMILIES[family].label.en if family in FAMILIES else family
-            table.add_row(Text(one_line(f"{heading}{unit}"), style="bold"))
+            table.add_row(Text(one_line(f"{family_label(family).en}{unit}"), style="bold"))
         table.add_row(*_cells(row))
     console.print(verdict(before, after).en, style="bold", highlight=False, markup=False)
     console.print(table, highlight=False)

@@ -101,6 +101,7 @@ class BuiltinBenchmark(Benchmark):
     """The concepts that ship with the package."""
 
     name = "builtin"
+    groups = ("forget/fb", "forget/qa", "forget/aa", "neighbor/fb", "neighbor/qa", "utility/gen")
 
     def targets(self) -> list[str]:
         """Folder names of the concepts, in alphabetical order."""

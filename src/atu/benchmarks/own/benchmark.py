@@ -15,7 +15,6 @@ from atu.errors import UserError
 from atu.records import Probe, Target
 from atu.storage.user_files import file_sha256, json_rows, shown
 
-_GROUPS = ("forget/fb", "forget/qa", "forget/aa", "neighbor/fb", "neighbor/qa", "utility/gen")
 _FIELDS = {"group", "prompt", "references", "max_new_tokens", "answer_prefix", "attack"}
 _MAX_NEW_TOKENS = 4096
 """Of an answer: a model that never ends would write for hours beyond it."""
@@ -49,6 +48,7 @@ class OwnConcept(Benchmark):
     """
 
     name = "own"
+    groups = ("forget/fb", "forget/qa", "forget/aa", "neighbor/fb", "neighbor/qa", "utility/gen")
     config: OwnConfig
     config_class = OwnConfig
     options = (Option(flag="--probes", key="probes_path", help="File of your own questions (docs/own-concept.md)."),)
@@ -97,8 +97,8 @@ def _read_probes(path: Path, folder: str) -> list[Probe]:
 
 
 def _to_probe(row: dict[str, Any], where: str, probe_id: str) -> Probe:
-    if row.get("group") not in _GROUPS:
-        raise UserError(f'{where}: each line must be an object with a "group", one of {", ".join(_GROUPS)}.')
+    if row.get("group") not in OwnConcept.groups:
+        raise UserError(f'{where}: each line must be an object with a "group", one of {", ".join(OwnConcept.groups)}.')
     unknown = sorted(set(row) - _FIELDS)
     if unknown:
         raise UserError(f"{where}: unknown field '{unknown[0]}'; known are {', '.join(sorted(_FIELDS))}.")

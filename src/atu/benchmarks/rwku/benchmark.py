@@ -15,6 +15,7 @@ from atu.benchmarks.rwku.prompts import TASKS, TRUTHFULNESS, build_probes
 from atu.benchmarks.rwku.questionnaire import QUESTIONNAIRE
 from atu.benchmarks.rwku.reader import RwkuData, target_name
 from atu.benchmarks.rwku.rows import TruthfulRow
+from atu.benchmarks.rwku.words import FURTHER_SCORES, GROUPS, RWKU_WORDS
 from atu.records import Answer, Before, Judgement, Probe, Scoring, Target
 from atu.storage.user_files import read_bytes
 
@@ -28,6 +29,9 @@ class RwkuBenchmark(Benchmark):
     """The targets of one data folder, or batches of them: `1-10` forgets the first ten at once."""
 
     name = "rwku"
+    groups = GROUPS
+    words = RWKU_WORDS
+    further_scores = FURTHER_SCORES
     config: RwkuConfig
     config_class = RwkuConfig
     data_option = "rwku-positive"

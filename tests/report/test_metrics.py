@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from atu.benchmarks.metrics import DIRECTIONS, Words, describe, sort_key
+from atu.records import Words
+from atu.report.metrics import describe, sort_key
+from atu.text.metric_words import DIRECTIONS
 
 NAMES = [
     "forget/fb", "forget/qa", "forget/aa", "forget/all", "neighbor/fb", "neighbor/qa", "neighbor/all",
