@@ -14,6 +14,8 @@ from pathlib import Path
 import grimp
 import pytest
 
+from atu import extras
+
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted(
     module.name for module in pkgutil.walk_packages([str(ROOT / "src")]) if not module.name.endswith("__main__")
@@ -26,12 +28,13 @@ def package_names(requirements: list[str]) -> set[str]:
 
 
 CORE = package_names(PROJECT["dependencies"])
-OPTIONAL = {
-    name
-    for extra, requirements in PROJECT["optional-dependencies"].items()
-    if extra != "dev"
-    for name in package_names(requirements)
+EXTRAS = {extra: package_names(lines) for extra, lines in PROJECT["optional-dependencies"].items() if extra != "dev"}
+OPTIONAL = set().union(*EXTRAS.values())
+PROVIDERS = {
+    module: {name.lower().replace("_", "-") for name in names}
+    for module, names in importlib.metadata.packages_distributions().items()
 }
+"""Module → the packages that have it."""
 
 
 def imported_packages(path: Path) -> set[str]:
@@ -58,7 +61,7 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
 def test_all_modules_import_without_the_development_and_optional_packages() -> None:
     # What the extras bring must not be needed to run: their packages cannot be imported here.
     dev = [
-        *OPTIONAL,
+        *(module for module, packages in PROVIDERS.items() if packages and packages <= OPTIONAL),
         "pytest",
         "hypothesis",
         "beartype",
@@ -67,8 +70,8 @@ def test_all_modules_import_without_the_development_and_optional_packages() -> N
         "ruff",
         "hatchling",
         "sentence_transformers",
-        "bitsandbytes",
     ]
+    assert {"bitsandbytes", "nltk", "punkt", "rouge", "sklearn", "tensorboard", "wandb"} <= set(dev)
     blocked = "".join(f"sys.modules[{name!r}] = None\n" for name in dev)
     imports = "".join(f"import {name}\n" for name in MODULES)
     result = run_python(blocked + imports)
@@ -76,11 +79,15 @@ def test_all_modules_import_without_the_development_and_optional_packages() -> N
 
 
 def test_every_package_that_the_source_imports_is_a_declared_dependency() -> None:
-    providers = importlib.metadata.packages_distributions()
     for path in [*(ROOT / "src").rglob("*.py"), *ROOT.glob("*.py")]:
         for package in imported_packages(path) - set(sys.stdlib_module_names) - {"atu", "__future__"}:
-            distributions = {name.lower().replace("_", "-") for name in providers.get(package, [])}
-            assert distributions & (CORE | OPTIONAL), f"{path}: {package} is not in pyproject's dependencies"
+            assert PROVIDERS.get(package, set()) & (CORE | OPTIONAL), f"{path}: {package} is no dependency in pyproject"
+
+
+@pytest.mark.parametrize("package", [extras.BITSANDBYTES, extras.NLTK, extras.ROUGE, extras.SCIKIT_LEARN])
+def test_what_a_message_names_is_in_its_extra(package: extras.Package) -> None:
+    assert package.name in EXTRAS[package.extra]
+    assert all(PROVIDERS[module] & EXTRAS[package.extra] for module in package.modules)
 
 
 def test_a_benchmark_is_known_to_the_catalog_alone() -> None:
@@ -112,5 +119,7 @@ def test_config_modules_bring_no_torch() -> None:
 
 def test_a_run_brings_only_what_it_uses() -> None:
     """peft comes with adapters, scikit-learn with attacks: each takes seconds."""
-    result = run_python("import atu.run\nprint({'bitsandbytes', 'peft', 'sklearn'} & set(sys.modules))")
+    result = run_python(
+        "import atu.run\nprint({'bitsandbytes', 'nltk', 'peft', 'rouge', 'sklearn'} & set(sys.modules))"
+    )
     assert result.stdout.strip() == "set()", result.stderr

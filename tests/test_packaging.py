@@ -130,10 +130,15 @@ def test_the_lock_serves_every_python_that_the_project_runs_on() -> None:
 
 def test_the_lock_holds_every_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
-    pinned = {Requirement(line).name for line in locked()}
-    for requirement in wanted:
-        assert Requirement(requirement).name.lower() in pinned
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    wanted = {Requirement(line).name.lower() for lines in lists for line in lines}
+    assert wanted - {project["name"]} <= {Requirement(line).name for line in locked()}
+
+
+def test_the_development_extra_brings_all_others() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    itself = next(one for one in map(Requirement, extras["dev"]) if one.name == "align-then-unlearn")
+    assert itself.extras == extras.keys() - {"dev"}
 
 
 def test_what_docs_and_messages_tell_to_install_can_be_installed() -> None:
@@ -148,6 +153,6 @@ def test_what_docs_and_messages_tell_to_install_can_be_installed() -> None:
     ]:
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"pip install \S*align-then-unlearn", text), path
-        told |= set(re.findall(r"pip install '\.\[(\w+)\]'", text))
-    assert told == {"wandb", "tensorboard", "quantize"}
+        told |= {extra for names in re.findall(r"pip install '\.\[([\w,]+)\]'", text) for extra in names.split(",")}
+    assert told == {"eval", "wandb", "tensorboard", "quantize"}
     assert told <= set(extras)

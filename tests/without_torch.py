@@ -27,7 +27,8 @@ class _Guard(importlib.abc.MetaPathFinder):
 def main(commands: list[list[str]]) -> list[list[object]]:
     """How each command ended."""
     sys.meta_path.insert(0, _Guard())
-    sys.modules["bitsandbytes"] = None  # type: ignore[assignment]  # what Python itself takes for "not installed"
+    for name in ("bitsandbytes", "nltk", "rouge", "sklearn"):
+        sys.modules[name] = None  # type: ignore[assignment]  # what Python itself takes for "not installed"
     from atu.cli import main as atu
     from atu.launch import launch
 

@@ -12,7 +12,7 @@ import yaml
 
 from atu import __version__
 from atu.attacks.build import build_units
-from atu.attacks.config import ATTACKS, QUICK, AttackName, Budget, ModelName
+from atu.attacks.config import ATTACKS, QUICK, AttackName, Budget, ModelName, packages_of
 from atu.attacks.rows import read_attack_rows
 from atu.attacks.subject import Subject, Unit, check_alike
 from atu.attacks.table import print_verdicts, render_markdown
@@ -25,6 +25,7 @@ from atu.config import RunConfig
 from atu.embedding.config import EncoderConfig
 from atu.errors import UserError, is_out_of_memory
 from atu.evaluation.config import EvaluationConfig
+from atu.extras import require
 from atu.models.config import ModelConfig
 from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
@@ -77,6 +78,7 @@ def audit(config: AuditConfig, progress: RunProgress) -> list[AttackRow]:
     Raises:
         UserError: anything that the user can mend. Finished pieces are kept.
     """
+    require(packages_of(config.attacks))
     benchmark = build_benchmark(config.data)
     target = benchmark.target(config.target)
     accelerator = build_accelerator(config.device, config.precision)

@@ -11,7 +11,6 @@ from constructed import subject
 
 from atu.attacks import quantize
 from atu.attacks.quantize import GROUP, Survival, rounded, survival, to_bf16, to_int4, to_int8
-from atu.errors import UserError
 from atu.models.language_model import LanguageModel
 
 
@@ -83,7 +82,6 @@ def test_the_attack_reports_an_update_that_rounding_undoes(
             # A thousandth of a step upwards, never on the largest weight of a row, which sets the scale.
             step = parameter.abs().amax(dim=1, keepdim=True) / 127
             parameter.add_(torch.where(parameter.abs() < 100 * step, step / 1000, 0.0))
-    monkeypatch.setattr(quantize, "find_spec", lambda name: True)  # only int8 runs here
     units = {unit.setting: unit for unit in quantize.units(subject(original, unlearned), [0])}
     rows = {row.group: row for row in units["int8"].run()}
     assert rows["update/moved"].score.value == 0.0
@@ -99,9 +97,3 @@ def test_the_weights_are_put_back(knowing: LanguageModel) -> None:
         raise RuntimeError("stop")
     assert changed == {name for name in before if "_proj" in name}  # neither embeddings, norms nor the head
     assert all(torch.equal(value, before[name]) for name, value in knowing.model.state_dict().items())
-
-
-def test_a_missing_library_is_named_with_its_extra(knowing: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quantize, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"bitsandbytes.*\.\[quantize\]"):
-        quantize.units(subject(knowing, knowing), [0])

@@ -28,6 +28,8 @@ CORES = os.cpu_count() or 1
 HOOK = "task.training_module.pretrained_model_hook_layer=4"
 LORA = ["pre_trained_llm.adapter=lora", "pre_trained_llm.lora.layers=[1,4]"]
 KING = ["data=rwku-positive", "data.data_dir=rwku", "unlearning_target=1_Stephen_King"]
+BY_RWKU = ["--benchmark", "rwku", "--data", "rwku", "--target", "1_Stephen_King"]
+EVAL_EXTRA = "run pip install '.[eval]' in the project's folder."
 ASK_FOR_TARGET = (
     "unlearning_target is missing: only the built-in benchmark has a default. Name the concept that the texts are "
     "about, as in unlearning_target=Marie_Curie."
@@ -156,6 +158,22 @@ CASES: dict[str, tuple[list[str], str]] = {
         ["train", "task.training_module.unlearning_optimizer=adamw8bit"],
         "task.training_module.unlearning_optimizer=adamw8bit needs the package bitsandbytes: run pip install "
         "'.[quantize]' in the project's folder.",
+    ),
+    "a package that an attack needs": (
+        ["train", "attacks=[hidden-states]"],
+        f"The attack hidden-states needs the package scikit-learn: {EVAL_EXTRA}",
+    ),
+    "a package that a scoring needs": (
+        ["train", *KING, "data.tasks=[neighbor]", "data.corpus.source=generated", "evaluation.scoring=both"],
+        f"RWKU's released scoring needs the package rouge: {EVAL_EXTRA}",
+    ),
+    "evaluate: a package": (
+        ["evaluate", EMBEDDED, *BY_RWKU, "--tasks", "neighbor", "--out", "out"],
+        f"RWKU's released scoring needs the package rouge: {EVAL_EXTRA}",
+    ),
+    "attack: a package": (
+        ["attack", EMBEDDED, "--before", EMBEDDED, "--target", "Japan", "--attacks", "quantize", "--out", "out"],
+        "The attack quantize needs the package bitsandbytes: run pip install '.[quantize]' in the project's folder.",
     ),
     "a model's name": (
         ["train", "pre_trained_llm=smollm2"],

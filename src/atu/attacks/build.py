@@ -37,6 +37,6 @@ def build_units(subject: Subject, attacks: Iterable[AttackName], seeds: Sequence
     """All pieces of the attacks, in the order in which they are done. Nothing is asked yet.
 
     Raises:
-        UserError: the target has too few probes, or a library that an attack needs is missing.
+        UserError: the target has too few probes.
     """
     return [unit for name in ATTACKS if name in set(attacks) for unit in _UNITS[name](subject, seeds)]

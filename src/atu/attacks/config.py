@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from atu.errors import UserError, did_you_mean
+from atu.extras import BITSANDBYTES, SCIKIT_LEARN, Package
 
 AttackName = Literal[
     "relearn",
@@ -20,6 +22,8 @@ AttackName = Literal[
     "collateral",
 ]
 ATTACKS: tuple[AttackName, ...] = get_args(AttackName)
+PACKAGES: dict[AttackName, Package] = {"quantize": BITSANDBYTES, "hidden-states": SCIKIT_LEARN}
+"""What an attack needs beyond the dependencies of every run."""
 Kind = Literal["full", "lora"]
 ModelName = Literal["unlearned", "original", "gold"]
 """What is attacked: `original` shows how much a budget can give at most, `gold` how much it gives for nothing."""
@@ -104,6 +108,11 @@ def parse_attacks(text: str) -> tuple[AttackName, ...]:
     if not names:
         raise UserError(f"No attack is named. Known: all, {', '.join(ATTACKS)}.")
     return tuple(name for name in ATTACKS if "all" in names or name in names)
+
+
+def packages_of(attacks: Iterable[AttackName]) -> dict[str, Package]:
+    """What these attacks need of the extras, for `require`."""
+    return {f"The attack {name}": PACKAGES[name] for name in attacks if name in PACKAGES}
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

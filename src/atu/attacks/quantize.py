@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import torch
 from jaxtyping import Float
@@ -18,7 +17,6 @@ from torch.nn import Linear, Parameter
 
 from atu.attacks.config import ModelName
 from atu.attacks.subject import Reporter, Subject, Unit, labelled
-from atu.errors import UserError
 from atu.models.language_model import LanguageModel
 from atu.records import AttackRow
 from atu.training.parameters import restore_parameters
@@ -30,16 +28,7 @@ Rounding = Callable[[Tensor], Tensor]
 
 
 def units(subject: Subject, seeds: Sequence[int]) -> list[Unit]:
-    """One unit for each rounding of the unlearned model and, in a full budget, of the original; nothing is drawn.
-
-    Raises:
-        UserError: the library that computes nf4 is not installed.
-    """
-    if find_spec("bitsandbytes") is None:
-        raise UserError(
-            "The attack quantize needs bitsandbytes for nf4: run pip install '.[quantize]' in the "
-            "project's folder, or name other attacks in --attacks."
-        )
+    """One unit for each rounding of the unlearned model and, in a full budget, of the original; nothing is drawn."""
     return [_unit(subject, name, model) for name in ROUNDINGS for model in subject.compared]
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from atu.benchmarks.config import DataConfig
 from atu.benchmarks.options import Option
 from atu.errors import UserError
+from atu.extras import Package
 from atu.records import Answer, Before, Judgement, Probe, Scoring, Target, Text
 from atu.text.metric_words import MetricWords
 
@@ -96,6 +97,14 @@ class Benchmark(ABC):
     def data_command(cls) -> Callable[..., None] | None:
         """What `atu data NAME` does to get its files: a function whose parameters typer reads; None for no command."""
         return None
+
+    def packages(self, scoring: str) -> dict[str, Package]:
+        """What asking and scoring need of the project's extras, for `require`: setting → package.
+
+        Args:
+            scoring: `evaluation.scoring`, a name of `scorings` or `both`.
+        """
+        return {}
 
     def settings(self) -> dict[str, Any]:
         """What of its config decides what is asked and how it is scored, as `evaluation.json` has it."""

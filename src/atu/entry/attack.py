@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from atu.attacks.config import FULL, QUICK, ModelName, parse_attacks, parse_seeds
+from atu.attacks.config import FULL, QUICK, ModelName, packages_of, parse_attacks, parse_seeds
 from atu.attacks.target import target_of_card
 from atu.benchmarks.build import given_texts
 from atu.benchmarks.catalog import BENCHMARKS, build_benchmark, find_benchmark
@@ -16,6 +16,7 @@ from atu.benchmarks.options import option_keys
 from atu.entry.early_checks import check_model, check_target
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
+from atu.extras import require
 from atu.models.config import DtypeName, ModelConfig
 from atu.models.resolve import resolve_model
 from atu.typed import from_mapping
@@ -60,6 +61,7 @@ def attack_model(request: AttackRequest) -> None:
     given_texts(benchmark, benchmark.target(target), writer=models["original"].name, seed=0)
     for model in models.values():
         check_model(model)
+    require(packages_of(attacks))
     # These bring torch.
     from rich.console import Console
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from ctypes.util import find_library
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from tokenizers import Tokenizer
 
+from atu.attacks.config import packages_of
 from atu.benchmarks.base import Benchmark
 from atu.benchmarks.build import given_texts
 from atu.benchmarks.catalog import build_benchmark
@@ -23,7 +23,8 @@ from atu.benchmarks.rwku.reader import RwkuData
 from atu.config import NOT_DEFINING, RunConfig, target_is_missing, to_mapping
 from atu.embedding.config import EncoderConfig
 from atu.embedding.resolve import local_encoder
-from atu.errors import UserError, missing_package
+from atu.errors import UserError
+from atu.extras import BITSANDBYTES, require
 from atu.methods.layers import check_layers
 from atu.models.config import ModelConfig
 from atu.models.resolve import check_model_folder
@@ -60,6 +61,7 @@ def check_run(config: RunConfig) -> None:
     refuse_taken(root, to_mapping(config), may_differ=NOT_DEFINING)
     if RunFolder(root=root).says_done:
         return  # only reported: the texts may be gone by now
+    require(benchmark.packages(config.evaluation.scoring))
     _check_verdict(benchmark, config.unlearning_target, probes)
     _check_texts(config, benchmark)
 
@@ -149,9 +151,7 @@ def _check_packages(config: RunConfig) -> None:
         f"pre_trained_llm.quantization={llm.quantization}": llm.quantization != "none",
         f"task.training_module.unlearning_optimizer={optimizer}": optimizer == "adamw8bit",
     }
-    for key, is_wanted in wanted.items():
-        if is_wanted and find_spec("bitsandbytes") is None:
-            raise missing_package(key, "bitsandbytes", "quantize")
+    require({key: BITSANDBYTES for key, is_wanted in wanted.items() if is_wanted} | packages_of(config.attacks))
 
 
 def _check_verdict(benchmark: Benchmark, folder: str, probes: Sequence[Probe]) -> None:

@@ -14,6 +14,7 @@ from atu.benchmarks.options import option_keys
 from atu.entry.early_checks import check_device, check_model, check_target
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
+from atu.extras import require
 from atu.models.config import DtypeName, ModelConfig, QuantizationName
 from atu.models.resolve import chat_settings, resolve_model
 from atu.records import Judgement, Scoring
@@ -64,7 +65,8 @@ def evaluate_model(request: EvaluationRequest) -> Mapping[Scoring, Judgement]:
         before = replace(resolve_model(request.before), **present(loading), **chat_settings(model))
     check_device(request.device)
     check_model(model)
-    check_target(data, target)
+    benchmark, _ = check_target(data, target)
+    require(benchmark.packages(evaluation.scoring))
     with open_evaluation(request.out) as folder:
         from atu.finished import FinishedConfig, evaluate_finished  # brings torch
 

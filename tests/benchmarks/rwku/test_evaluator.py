@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ from transformers import AutoTokenizer
 from atu.benchmarks.rwku import asking, corrected, released
 from atu.benchmarks.rwku.asking import Observation
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
-from atu.benchmarks.rwku.config import RwkuConfig
+from atu.benchmarks.rwku.config import RwkuConfig, Task
 from atu.benchmarks.rwku.prompts import TASKS
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.models.language_model import LanguageModel
-from atu.records import Answer, Probe
+from atu.records import Answer, Probe, Scoring
 from atu.runs.rows import read_answers
 from atu.runs.run_folder import write_evaluation
 
@@ -312,6 +313,39 @@ def test_a_file_that_is_missing_or_broken_is_named(make_target: MakeTarget, llm:
     (data / "Target" / KING / "triviaqa.json").write_text(json.dumps([row]), encoding="utf-8")
     with pytest.raises(UserError, match=r"triviaqa\.json, row 0: 'answers' is missing"):
         asked(llm, RwkuBenchmark(RwkuConfig(data_dir=str(data))))
+
+
+def test_what_a_run_asks_needs_no_package_of_an_extra(
+    llm: LanguageModel, two_targets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("nltk", "punkt", "rouge", "sklearn"):
+        monkeypatch.setitem(sys.modules, module, None)  # as where it is not installed
+    benchmark = RwkuBenchmark(RwkuConfig(data_dir=str(two_targets), tasks=("forget", "neighbor")))
+    answers = asked(llm, benchmark, dataclasses.replace(BOTH, scoring="corrected"))
+    assert benchmark.judge(answers, samples=20)["corrected"].scores.keys() >= {"forget/all", "neighbor/all"}
+
+
+@pytest.mark.parametrize(
+    ("task", "scoring", "module", "package"),
+    [
+        ("neighbor", "released", "rouge", "rouge"),
+        ("fluency", "corrected", "punkt", "nltk"),
+        ("mia", "corrected", "sklearn", "scikit-learn"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(
+    task: Task,
+    scoring: Scoring,
+    module: str,
+    package: str,
+    llm: LanguageModel,
+    two_targets: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    benchmark = RwkuBenchmark(RwkuConfig(data_dir=str(two_targets), tasks=(task,)))
+    with pytest.raises(UserError, match=rf"needs the package {package}: run pip install '\.\[eval\]'"):
+        asked(llm, benchmark, dataclasses.replace(BOTH, scoring=scoring))
 
 
 def test_a_task_with_a_typo_offers_the_nearest(two_targets: Path) -> None:

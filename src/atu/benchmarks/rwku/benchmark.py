@@ -16,6 +16,7 @@ from atu.benchmarks.rwku.questionnaire import QUESTIONNAIRE
 from atu.benchmarks.rwku.reader import RwkuData, target_name
 from atu.benchmarks.rwku.rows import TruthfulRow
 from atu.benchmarks.rwku.words import FURTHER_SCORES, GROUPS, RWKU_WORDS
+from atu.extras import NLTK, ROUGE, SCIKIT_LEARN, Package, require
 from atu.records import Answer, Before, Judgement, Probe, Scoring, Target
 from atu.storage.user_files import read_bytes
 
@@ -97,6 +98,16 @@ class RwkuBenchmark(Benchmark):
 
         return fetch
 
+    def packages(self, scoring: str) -> dict[str, Package]:
+        """See `Benchmark.packages`. The corrected scores of forget and neighbor probes need nothing."""
+        tasks = set(self.config.tasks or TASKS)
+        needed = {
+            "RWKU's released scoring": (ROUGE, scoring != "corrected" and bool(tasks & {"forget", "neighbor"})),
+            "RWKU's task mia": (SCIKIT_LEARN, "mia" in tasks),
+            "RWKU's task fluency": (NLTK, "fluency" in tasks),
+        }
+        return {setting: package for setting, (package, is_needed) in needed.items() if is_needed}
+
     def settings(self) -> dict[str, Any]:
         """See `Benchmark.settings`."""
         return {"tasks": list(self.config.tasks), **super().settings()}
@@ -133,6 +144,7 @@ class RwkuBenchmark(Benchmark):
         progress: Progress | None = None,
     ) -> dict[Scoring, list[Answer]]:
         """See `Benchmark.ask`. One request serves both scorings where its tokens are the same."""
+        require(self.packages(config.scoring))
         from atu.benchmarks.rwku.evaluator import ask_probes
 
         return ask_probes(

@@ -11,14 +11,14 @@ import string
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import fmean
 from typing import TYPE_CHECKING
-
-from rouge import Rouge  # type: ignore[import-untyped]
 
 from atu.benchmarks.rwku.rows import Choices, TruthfulRow
 
 if TYPE_CHECKING:
+    from rouge import Rouge  # type: ignore[import-untyped]
     from transformers import PreTrainedTokenizerBase
 
 NO_ANSWER = "NOANSWER"
@@ -34,7 +34,6 @@ FORGET_WEIGHTS = {"forget/fb": 3268, "forget/qa": 2879, "forget/aa": 6984}
 NEIGHBOR_WEIGHTS = {"neighbor/fb": 5846, "neighbor/qa": 5533}
 """Rows of all 200 targets: Align-then-Unlearn weighs every target by them, whatever its own counts."""
 
-_ROUGE_L = Rouge(metrics=["rouge-l"])
 _BBH_ANSWER = re.compile(r"[t|T]he answer is (.*?)\.")
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -74,7 +73,7 @@ def rouge_l(completion: str, reference: str) -> OverlapScore:
     prediction = strip_completion(completion)
     if not _has_piece(prediction) or not _has_piece(reference):
         return OverlapScore(recall=0.0, precision=0.0, f1=0.0, degenerate=True)
-    score = _ROUGE_L.get_scores(prediction, reference)[0]["rouge-l"]
+    score = _rouge().get_scores(prediction, reference)[0]["rouge-l"]
     return OverlapScore(recall=score["r"], precision=score["p"], f1=score["f"])
 
 
@@ -183,6 +182,13 @@ def report(means: Mapping[str, float]) -> dict[str, float]:
         if weights.keys() <= means.keys():
             printed[name] = 100 * weighted_mean(means, weights)
     return printed
+
+
+@cache
+def _rouge() -> Rouge:
+    from rouge import Rouge  # of an extra
+
+    return Rouge(metrics=["rouge-l"])
 
 
 def _has_piece(text: str) -> bool:

@@ -1,0 +1,41 @@
+"""Packages that only some settings need: the extras of pyproject.toml bring them. None is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from atu.errors import missing_package
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """A package that a run without it does without."""
+
+    name: str
+    """As pip knows it."""
+    modules: tuple[str, ...]
+    """What is imported from it, and from the packages that come with it."""
+    extra: str
+    """The extra that brings it."""
+
+
+BITSANDBYTES = Package(name="bitsandbytes", modules=("bitsandbytes",), extra="quantize")
+NLTK = Package(name="nltk", modules=("nltk", "punkt"), extra="eval")
+ROUGE = Package(name="rouge", modules=("rouge",), extra="eval")
+SCIKIT_LEARN = Package(name="scikit-learn", modules=("sklearn",), extra="eval")
+
+
+def require(needed: Mapping[str, Package]) -> None:
+    """Refuse what needs a package that is not installed.
+
+    Args:
+        needed: the package that each setting needs; the setting as a message names it.
+
+    Raises:
+        UserError: the first such setting, its package, and the extra that brings it.
+    """
+    for setting, package in needed.items():
+        if any(find_spec(module) is None for module in package.modules):
+            raise missing_package(setting, package.name, package.extra)
