@@ -23,14 +23,14 @@ RESULTS = ROOT / "docs" / "results" / "ablation.json"
 CONCEPTS = ("William_Shakespeare", "Japan")
 CHANGES: dict[str, tuple[str, ...]] = {
     "default": (),
-    "token term alone": ("task.objective.embedding=none", "task.stages=[{type: unlearning, steps: 16}]"),
-    "embedding term alone": ("task.objective.token=none", "task.objective.teacher=masked", "task.objective.margin=0"),
-    "push, not redirection": ("task.objective.embedding=push",),
+    "token term alone": ("~task.objective.redirect", "task.stages=[{type: unlearning, steps: 16}]"),
+    "embedding term alone": ("~task.objective.distill",),
+    "push, not redirection": ("~task.objective.redirect", "+task.objective.push={}"),
     "one align stage": ("task.stages=[{type: training, steps: 150}, {type: unlearning, steps: 16}]",),
     "no contrastive part": ("task.contrastive_weight=0",),
-    "masked teacher": ("task.objective.teacher=masked", "task.objective.margin=0"),
-    "names hidden too": ("task.objective.hide_names=true",),
-    "no retain term": ("task.objective.retain_weight=0",),
+    "masked teacher": ("task.objective.distill.teacher=masked", "task.objective.distill.margin=0"),
+    "names hidden too": ("task.objective.distill.hide_names=true",),
+    "no retain term": ("~task.objective.retain_kl",),
     "all blocks trained": ("task.training_module.first_trained_layer=0",),
 }
 """What a user would type for each; the steps stay the same."""

@@ -112,9 +112,9 @@ CELEBS = Testbed(
         # Nothing was chosen here for these: their retain weight is that of the first run on William_Shakespeare.
         **dict.fromkeys(
             ("unlearning_simnpo", "unlearning_dpo", "unlearning_undial"),
-            (_FASTER, *_LOWER_HALF, _LONGER, "task.objective.retain_weight=16"),
+            (_FASTER, *_LOWER_HALF, _LONGER, "task.objective.retain_kl.weight=16"),
         ),
-        "unlearning_enpo": (_FASTER, *_LOWER_HALF, _LONGER_WITH_ALIGN, "task.objective.retain_weight=4"),
+        "unlearning_enpo": (_FASTER, *_LOWER_HALF, _LONGER_WITH_ALIGN, "task.objective.retain_kl.weight=4"),
         # Its hook layer must lie in what is trained.
         "unlearning_rmu": (
             _FASTER,

@@ -38,7 +38,7 @@ from atu.embedding.windows import Windows
 from atu.entry.compose import compose_run
 from atu.methods.config import TaskConfig
 from atu.methods.layers import resolve_layers
-from atu.methods.materials import Concept, Materials, RowSet
+from atu.methods.materials import Materials, RowSet
 from atu.methods.references import original_head, reference_states
 from atu.methods.unlearning import Unlearning
 from atu.models.hook import transformer_blocks
@@ -254,7 +254,7 @@ def random_materials(llm: LanguageModel, task: TaskConfig) -> Materials:
         head=original_head(llm),
         hook_layer=hook,
         trained_layers=trained,
-        concept=Concept(vector=torch.zeros(ENCODER_WIDTH), mean=torch.zeros(ENCODER_WIDTH), tau=0.0),
+        mean=torch.zeros(ENCODER_WIDTH),
         can_pack=True,
     )
 

@@ -22,16 +22,16 @@ from atu.benchmarks.catalog import build_benchmark
 from atu.config import RunConfig
 from atu.embedding.encoder import TextEncoder, load_encoder
 from atu.embedding.predictor import Predictor, build_predictor
-from atu.embedding.target import center
+from atu.embedding.target import Concept, center
 from atu.embedding.windows import window_starts
 from atu.errors import UserError
 from atu.methods.align import AlignData, align_losses
 from atu.methods.config import StageConfig
 from atu.methods.layers import resolve_hook_layer
-from atu.methods.losses import alignment_loss, push_loss
+from atu.methods.losses import alignment_loss
 from atu.methods.materials import Materials, RowSet
-from atu.methods.objective import ObjectiveConfig
 from atu.methods.references import reference_states
+from atu.methods.terms.push import Push, push_loss
 from atu.methods.unlearning import Unlearning
 from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
@@ -88,10 +88,10 @@ class Bench:
 
     def align_step(self) -> Pair:
         """A step of the predictor: on cached states and windows, or with the model and the encoder run anew."""
-        forget, concept = self.materials.forget, self.materials.concept
+        forget, mean = self.materials.forget, self.materials.mean
         assert forget.windows is not None
-        assert concept is not None
-        data = AlignData(forget.states.hook, forget.windows, concept.mean)
+        assert mean is not None
+        data = AlignData(forget.states.hook, forget.windows, mean)
         predictor, released = self.predictor().eval(), self.predictor().eval()  # no dropout: one loss for both
         texts, device = self._texts(), self.llm.device
 
@@ -103,7 +103,7 @@ class Bench:
             with torch.no_grad():
                 hidden = self._hidden(batch, self.materials.hook_layer)
             windows, places = self._windows(texts)
-            true = center(self.encoder.embed_ids(windows, form=self.encoder.config.token_form), concept.mean)
+            true = center(self.encoder.embed_ids(windows, form=self.encoder.config.token_form), mean)
             found = released(hidden, batch.is_token)[tuple(torch.tensor(places, device=device).T)]
             cosine = (found * true.to(device)).sum(dim=-1)
             return alignment_loss(cosine, torch.ones_like(cosine, dtype=torch.bool))
@@ -116,19 +116,21 @@ class Bench:
     def push_step(self, hook: float) -> Pair:
         """A step of the paper's unlearn loss: packed and up to the hook, or the whole model with all its logits."""
         layer = resolve_hook_layer(hook, self.llm.model.config.get_text_config().num_hidden_layers)
+        term = Push()
         module = replace(self.config.task.training_module, first_trained_layer=0, forget_batch_size=TEXTS)
         task = replace(
             self.config.task,
             training_module=module,
-            objective=ObjectiveConfig(embedding="push", retain_weight=0.0),
+            objective={"push": term},
         )
         stage = StageConfig(type="unlearning", steps=1, threshold=_TAU)
-        materials = replace(_from_the_tokens(self.materials), hook_layer=layer)
+        assert self.materials.mean is not None
+        concept = torch.eye(len(self.materials.mean))[0]  # any direction takes as long
+        materials = replace(_from_the_tokens(self.materials), hook_layer=layer, concepts={term: Concept(concept)})
         predictor = self.predictor().requires_grad_(False).eval()
         unlearning = Unlearning(self.llm, task, materials, predictor)
-        assert materials.concept is not None
         assert materials.forget.windows is not None
-        concept, windows = materials.concept.vector.to(self.llm.device), materials.forget.windows
+        concept, windows = concept.to(self.llm.device), materials.forget.windows
 
         def ours() -> Tensor:
             return unlearning.losses(stage, 0, self.config.seed)["total"]
@@ -221,11 +223,11 @@ class Bench:
 
     def predictor(self) -> Predictor:
         """An untrained one of the config's kind, between this model and this encoder."""
-        assert self.materials.concept is not None
+        assert self.materials.mean is not None
         return build_predictor(
             self.config.embedding_prediction_model,
             d_llm=self.llm.model.config.get_text_config().hidden_size,
-            d_enc=len(self.materials.concept.vector),
+            d_enc=len(self.materials.mean),
             seed=self.config.seed,
         ).to(self.llm.device)
 

@@ -49,7 +49,7 @@ def config(
         "data": {"benchmark": benchmark},
         "task": {
             "name": method,
-            "objective": {"embedding": "redirect" if "atu" in method else "none"},
+            "stages": [{"type": "training"}] * ("atu" in method) + [{"type": "unlearning"}],
             "training_module": {"pretrained_model_hook_layer": layer},
             **task,
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from scored_runs import points, save_run
 
 from atu.config import dotted_keys, field_keys, load, to_mapping
 from atu.entry.compose import compose_run
+from atu.methods.terms import TERMS
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "launch_training.py"
@@ -116,7 +118,7 @@ def test_help_shows_every_key_with_the_value_that_a_run_would_have(choice: tuple
 
 def test_atu_train_has_the_same_help(tmp_path: Path) -> None:
     shown = call("-m", "atu", "train", "--help", cwd=tmp_path).stdout
-    assert "npo_weight: 0.0" in shown
+    assert "hide_names: false" in shown
     assert shown == launch("-h", cwd=tmp_path).stdout
 
 

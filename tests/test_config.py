@@ -6,8 +6,9 @@ import dataclasses
 import functools
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -16,6 +17,7 @@ from omegaconf import DictConfig
 from atu.config import NOT_DEFINING, RunConfig, config_hash, dotted_keys, field_keys, load, to_mapping
 from atu.entry.overrides import complete
 from atu.errors import UserError
+from atu.methods.terms.push import Push
 from atu.models.config import LoraConfig
 from atu.storage.config_dir import config_dir
 
@@ -67,7 +69,7 @@ EXPERIMENTS: dict[str, dict[str, list[str]]] = {
     },
     "l1-l2-ablation": {
         "unlearning_target": CELEBS_1,
-        "task.objective.retain_weight": ["0", "0.05", "0.1", "0.5"],
+        "task.objective.retain_kl.weight": ["0", "0.05", "0.1", "0.5"],
     },
 }
 
@@ -104,14 +106,9 @@ RELEASED: dict[str, object] = {
     "task.training_module.unlearning_schedule": "constant",
     "task.training_module.forget_batch_size": 16,
     "task.training_module.clip_grad_norm": 1.0,
-    "task.objective.embedding": "push",
-    "task.objective.embedding_weight": 1.0,
-    "task.objective.embedding_positions": "all",  # .mean() over batch and 256 positions
-    "task.objective.target": "name",
-    "task.objective.representation": "none",
-    "task.objective.token": "none",
-    "task.objective.npo_weight": 0.0,
-    "task.objective.retain_weight": 0.0,
+    "task.objective": {"push": Push(positions="all")},  # alone; .mean() over batch and 256 positions
+    "task.objective.push.weight": 1.0,
+    "task.objective.push.target": "name",
     "task.stop.concept_nll_rise": None,
     "task.stop.retain_kl": None,
     "data.corpus.max_input_length": 256,
@@ -231,7 +228,11 @@ def test_an_experiment_composes_for_each_of_its_jobs_under_a_name_of_its_own(exp
 
 def values_of(config: RunConfig, keys: Iterable[str]) -> dict[str, object]:
     """What a config has at dotted keys."""
-    return {key: functools.reduce(getattr, key.split("."), config) for key in keys}
+
+    def value(node: Any, key: str) -> Any:
+        return node[key] if isinstance(node, Mapping) else getattr(node, key)
+
+    return {key: functools.reduce(value, key.split("."), config) for key in keys}
 
 
 def test_the_released_task_is_the_released_code_in_all_its_settings() -> None:
@@ -280,7 +281,7 @@ def test_the_embedded_form_of_the_released_task_is_it_but_for_sizes_rates_and_st
         ("embedding_prediction_model=transformer", "embedding_prediction_model.causal", True),
         ("embedding_prediction_model.num_layers=2", "embedding_prediction_model.num_layers", 2),
         ("training.precision=bf16", "training.precision", "bf16"),
-        ("task.objective.embedding_positions=windows", "task.objective.embedding_positions", "windows"),
+        ("task.objective.push.positions=windows", "task.objective.push.positions", "windows"),
         ("data.corpus.max_input_length=64", "data.corpus.max_input_length", 64),
     ],
 )

@@ -19,6 +19,7 @@ from atu.benchmarks.catalog import build_benchmark
 from atu.config import RunConfig, config_hash, load
 from atu.entry.early_checks import check_run
 from atu.entry.overrides import complete
+from atu.methods.terms import Need
 from atu.models.load import load_language_model
 from atu.preparation import prepare
 from atu.runs.progress import RunProgress
@@ -142,7 +143,7 @@ def test_every_job_can_be_prepared(
                 config, llm, build_benchmark(config.data).target(config.unlearning_target), accelerator, progress
             )
         assert materials.concept_words
-        assert (materials.forget.windows is not None) == config.task.needs_predictor
+        assert (materials.forget.windows is not None) == config.task.aligns
         assert 1 <= materials.hook_layer <= BLOCKS[config.pre_trained_llm.name]
-        if config.task.objective.reads_hook:
+        if Need.HOOK in config.task.needs:
             assert materials.hook_layer > materials.trained_layers.start

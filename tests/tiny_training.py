@@ -14,8 +14,7 @@ from atu.embedding.predictor import Predictor, build_predictor
 from atu.methods.config import StageConfig, TaskConfig, TrainingModule
 from atu.methods.layers import resolve_trained_layers
 from atu.methods.materials import Materials, SplitRows, prepare_materials
-from atu.methods.objective import ObjectiveConfig
-from atu.methods.refusals import refusal_texts
+from atu.methods.terms import TERMS, Need
 from atu.models.hook import count_layers
 from atu.models.language_model import LanguageModel, wrap
 from atu.models.rows import Row, build_rows, filled_up
@@ -34,15 +33,16 @@ def own_llm(folder: Path) -> LanguageModel:
     return wrap(model, AutoTokenizer.from_pretrained(folder), label="tiny")
 
 
-def task(module: dict[str, Any] | None = None, **objective: Any) -> TaskConfig:
-    """A task of these terms, with an align stage where one of them needs it."""
-    aligns = objective.get("embedding", "none") != "none"
+def task(module: dict[str, Any] | None = None, **objective: dict[str, Any]) -> TaskConfig:
+    """A task of these terms and their options, with an align stage where one of them needs it."""
+    terms = {name: TERMS[name](**options) for name, options in objective.items()}
+    aligns = any(Need.PREDICTOR in term.needs for term in terms.values())
     stages = (StageConfig(type="training", steps=4), STAGE) if aligns else (STAGE,)
     settings: dict[str, Any] = {"pretrained_model_hook_layer": HOOK_LAYER, "training_batch_size": 4} | (module or {})
     return TaskConfig(
         name="test",
         training_module=TrainingModule(forget_batch_size=3, retain_batch_size=4, **settings),
-        objective=ObjectiveConfig(**objective),
+        objective=terms,
         stages=stages,
     )
 
@@ -67,7 +67,7 @@ def materials(
     beside: frozenset[str] = frozenset(),
     fill_up_to: int = 0,
 ) -> Materials:
-    """What the task reads; `llm` must be untouched.
+    """What the task reads; `llm` must be the reference.
 
     Args:
         general: more texts to retain, their subject `general`.
@@ -75,11 +75,15 @@ def materials(
         fill_up_to: length to which forget rows are filled up with end tokens.
     """
     encoder = None
-    if task.needs_predictor:
+    if task.aligns:
         config = EncoderConfig(name="tiny", model_name=str(encoder_folder), window_tokens=3)
         encoder = load_encoder(config, device="cpu")
     module = task.training_module
-    refusals = refusal_texts(plain(FORGET[:-3]), seed=0) if task.objective.needs_refusals else []
+    answers = {
+        term: term.instead(llm, plain(FORGET[:-3]), 0, lambda what: None)
+        for term in task.terms.values()
+        if Need.INSTEAD in term.needs
+    }
     return prepare_materials(
         llm,
         SplitRows(
@@ -87,7 +91,7 @@ def materials(
             retain=rows(llm, RETAIN) + rows(llm, general, "general"),
             held_out_forget=rows(llm, held_out),
             held_out_retain=rows(llm, ["A winter is the doctor of the letter.", "The castle is a music."]),
-            refusals=tuple(build_rows(llm, refusals, max_tokens=64)),
+            instead={term: tuple(build_rows(llm, texts, max_tokens=64)) for term, texts in answers.items()},
             beside=beside,
         ),
         target=Target(name="Zorblatt", folder="Zorblatt", description="a test"),

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -23,6 +23,7 @@ from atu.embedding.config import EncoderConfig, PredictorConfig
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.methods.config import TaskConfig
+from atu.methods.old_keys import refuse_old_keys
 from atu.models.config import ModelConfig
 from atu.runs.config import WandbConfig
 from atu.runs.opening import name_fault
@@ -160,6 +161,7 @@ def load(cfg: DictConfig) -> RunConfig:
     """
     if OmegaConf.is_missing(cfg, "unlearning_target") or cfg.get("unlearning_target") is None:
         raise target_is_missing()
+    refuse_old_keys(dotted_keys(cfg))
     try:
         data = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -231,12 +233,14 @@ def with_defaults(cfg: DictConfig) -> dict[str, Any]:
     def fill(hint: Any, value: Any) -> Any:
         if get_origin(hint) is tuple and isinstance(value, list):
             return [fill(get_args(hint)[0], item) for item in value]
+        if get_origin(hint) is Annotated and isinstance(value, dict):  # the keys are names of dataclasses
+            return {name: fill(get_args(hint)[1].get(name), item) for name, item in value.items()}
         if not (dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict)):
             return value
         if issubclass(hint, HasKinds):
             hint, value = hint.kind_of(value, "")
             value = dict(value)
-        hints = get_type_hints(hint)
+        hints = get_type_hints(hint, include_extras=True)
         for one in dataclasses.fields(hint):
             if one.name not in value:
                 value[one.name] = _plain_default(one)

@@ -42,7 +42,7 @@ def keep_manifest(
             "model": llm.provenance["sha256"],
             "tokenizer or chat template": llm.tokenizer_key,
             "model's configuration": llm.provenance["settings"],
-            **({"text encoder": encoder_checksum(config.text_encoder)} if config.task.needs_predictor else {}),
+            **({"text encoder": encoder_checksum(config.text_encoder)} if config.task.aligns else {}),
             "benchmark": benchmark.checksum(target.folder),
             **files_checksum(config.data.corpus),
         },

@@ -18,6 +18,7 @@ from atu.embedding.predictor import build_predictor
 from atu.judge import Judge
 from atu.methods.config import StageConfig
 from atu.methods.materials import Materials
+from atu.methods.terms import Need
 from atu.model_card import ModelCard
 from atu.models.adapters import add_adapter, merge_adapter
 from atu.models.language_model import LanguageModel
@@ -101,13 +102,13 @@ def _build_trainer(
 ) -> Trainer:
     """The trainer in the state of the last checkpoint, or at the start."""
     predictors = []
-    if materials.concept is not None:
+    if materials.mean is not None:
         hidden_size = llm.model.config.get_text_config().hidden_size
-        for _ in range(2 if config.task.objective.embedding == "enpo" else 1):
+        for _ in range(2 if Need.REFERENCE_PREDICTOR in config.task.needs else 1):
             predictor = build_predictor(
                 config.embedding_prediction_model,
                 d_llm=hidden_size,
-                d_enc=len(materials.concept.vector),
+                d_enc=len(materials.mean),
                 seed=config.seed,
             )
             predictors.append(predictor.to(accelerator.device))

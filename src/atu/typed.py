@@ -7,7 +7,7 @@ import math
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from atu.errors import UserError, did_you_mean
 
@@ -43,7 +43,8 @@ def from_mapping(cls: type[T], data: Mapping[str, object], where: str) -> T:
 
     `where` is the dotted path of `data` in the config (empty at the root); errors begin with it.
     Understands nested dataclasses, `tuple[X, ...]`, `tuple[X, Y]`, `list[X]`, `Mapping[str, X]`, `Path`,
-    `Literal`, unions and None. An int is taken where a float is asked for, a bool never for a number.
+    `Literal`, unions and None; and `Annotated[Mapping[str, X], kinds]`, where a key names the kind of its value. An int
+    is taken where a float is asked for, a bool never for a number.
     Raises UserError for an unknown key (with the nearest known one), a missing key, a wrong type, a number that is not
     finite or beyond `MAX_WHOLE`, and a text with half a character or NUL in it.
     """
@@ -52,7 +53,7 @@ def from_mapping(cls: type[T], data: Mapping[str, object], where: str) -> T:
     if issubclass(cls, HasKinds):
         cls, data = cls.kind_of(data, where)
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
-    hints = get_type_hints(cls)
+    hints = get_type_hints(cls, include_extras=True)
     for key in data:
         if key not in fields:
             raise UserError(f"Unknown key '{_join(where, str(key))}'.{did_you_mean(str(key), fields)}")
@@ -77,6 +78,8 @@ def _convert(hint: Any, value: object, where: str) -> object:
         return _convert_union(args, value, where)
     if origin is Literal:
         return _convert_literal(args, value, where)
+    if origin is Annotated:
+        return _convert_named(args[1], value, where)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return value if isinstance(value, hint) else from_mapping(hint, value, where)  # type: ignore[arg-type]
     if origin in (tuple, list, Sequence):
@@ -112,6 +115,23 @@ def _convert_literal(choices: tuple[Any, ...], value: object, where: str) -> obj
     hint = did_you_mean(value, map(str, choices)) if isinstance(value, str) else ""
     known = ", ".join(map(str, choices))
     raise UserError(f"{where}: {_show(value)} is not one of {known}.{hint if 'Did you mean' in hint else ''}")
+
+
+def _convert_named(kinds: Mapping[str, type], value: object, where: str) -> object:
+    """Keys that each name the dataclass of their value; one that does not exist is answered with all that do."""
+    if not isinstance(value, Mapping):
+        raise _wrong("keys and values", value, where)
+    converted = {}
+    for key, item in value.items():
+        if key not in kinds:
+            raise UserError(f"Unknown key '{_join(where, str(key))}'. Known in {where}: {', '.join(sorted(kinds))}.")
+        options = {field.name for field in dataclasses.fields(kinds[key])}
+        if isinstance(item, Mapping) and (wrong := [option for option in item if option not in options]):
+            raise UserError(
+                f"Unknown key '{where}.{key}.{wrong[0]}'. Known in {where}.{key}: {', '.join(sorted(options))}."
+            )
+        converted[key] = _convert(kinds[key], item, _join(where, str(key)))
+    return converted
 
 
 def _convert_sequence(origin: Any, args: tuple[Any, ...], value: object, where: str) -> object:

@@ -33,15 +33,15 @@ from atu.training.sharding import gather, scatter
 from atu.training.trainer import Trainer
 
 OBJECTIVES: dict[str, tuple[float, dict[str, Any]]] = {
-    "push": (0.3, {"embedding": "push"}),
-    "redirect + masked": (0.1, {"embedding": "redirect", "token": "distill"}),
-    "hook alone": (0.3, {"embedding": "push", "retain_weight": 0.0}),
-    "rmu": (1e-3, {"representation": "rmu"}),
-    "ga": (1e-3, {"token": "ga"}),
-    "npo": (1e-2, {"token": "npo"}),
-    "simnpo": (1e-2, {"token": "simnpo", "beta": 0.1}),
-    "dpo": (1e-3, {"token": "dpo"}),
-    "refusal": (1e-3, {"token": "refusal"}),
+    "push": (0.3, {"push": {}, "retain_kl": {}}),
+    "redirect + masked": (0.1, {"redirect": {}, "distill": {}, "retain_kl": {}}),
+    "hook alone": (0.3, {"push": {}}),
+    "rmu": (1e-3, {"rmu": {}, "retain_kl": {}}),
+    "ga": (1e-3, {"ga": {}, "retain_kl": {}}),
+    "npo": (1e-2, {"npo": {}, "retain_kl": {}}),
+    "simnpo": (1e-2, {"simnpo": {"beta": 0.1}, "retain_kl": {}}),
+    "dpo": (1e-3, {"dpo": {}, "retain_kl": {}}),
+    "refusal": (1e-3, {"refusal": {}, "retain_kl": {}}),
 }
 """Learning rate (of plain gradient descent, so that weights show the size of gradients) and terms."""
 STAGES = "task.stages=[{type: training, steps: 8}, {type: unlearning, steps: 8}]"
@@ -69,7 +69,7 @@ def train(model: Path, encoder: Path, out: Path, sharding: Literal["none", "fsdp
             add_adapter(
                 llm.model, ModelConfig(name="t", model_name="t", adapter="lora", lora=LoraConfig(rank=4)), seed=0
             )
-        fit = predictor(dropout=0.0) if config.needs_predictor else None
+        fit = predictor(dropout=0.0) if config.aligns else None
         trainer = Trainer(
             llm=llm,
             task=config,

@@ -126,8 +126,8 @@ def test_each_ablation_changes_the_default_and_takes_its_steps(comparison: Modul
     for config in configs.values():
         assert config.task.unlearning_steps == configs["default"].task.unlearning_steps
     alone = configs["token term alone"].task
-    assert not alone.needs_predictor
-    assert configs["embedding term alone"].task.objective.token == "none"
+    assert not alone.aligns
+    assert list(configs["embedding term alone"].task.terms) == ["redirect", "retain_kl"]
 
 
 def test_the_ablations_table_has_a_line_for_each_change(comparison: ModuleType) -> None:

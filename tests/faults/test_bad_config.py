@@ -47,26 +47,52 @@ ALIGN = "{type: training, steps: 1}"
             id="no unlearning stage",
         ),
         pytest.param(
-            "task.objective.teacher=masked",
-            "task.objective: margin=1.0 has no effect with embedding=redirect, token=distill (teacher=masked): leave "
-            "it at 0.0.",
+            "task.objective.distill.teacher=masked",
+            "task.objective.distill: margin=1 has no effect with teacher=masked: set teacher=bounded.",
             id="margin without effect",
         ),
         pytest.param(
-            "task.objective.steering=2",
-            "task.objective: steering=2.0 has no effect with embedding=redirect, token=distill (teacher=bounded): "
-            "leave it at 5.0.",
-            id="option of another method",
+            "+task.objective.distill.steering=2",
+            "Unknown key 'task.objective.distill.steering'. Known in task.objective.distill: hide_names, margin, "
+            "teacher, weight.",
+            id="option of another term",
         ),
         pytest.param(
-            "task.objective.token=simnpoo",
-            "task.objective.token: 'simnpoo' is not one of none, distill, ga, npo, simnpo, dpo, refusal. Did you mean "
-            "'simnpo'?",
+            "task.objective.rmu.steering=2",
+            "The objective has no term 'rmu' (it has redirect, distill, retain_kl): write "
+            "+task.objective.rmu.steering=2 to add it.",
+            id="term that the task does not have",
+        ),
+        pytest.param(
+            "task.objective.simnpoo.weight=1",
+            "There is no term 'simnpoo'. Known: push, redirect, enpo, rmu, distill, undial, ga, npo, simnpo, dpo, "
+            "refusal, retain_kl.",
             id="term",
         ),
         pytest.param(
+            "task.objective.distill.margn=1",
+            "Unknown key 'task.objective.distill.margn'. Known in task.objective.distill: hide_names, margin, teacher, "
+            "weight.",
+            id="option of a term",
+        ),
+        pytest.param(
+            "task.objective.token=npo",
+            "task.objective.token is now a term by its own name: +task.objective.npo={}, ~task.objective.distill.",
+            id="key of before",
+        ),
+        pytest.param(
+            "+task.objective.retain_weight=4",
+            "task.objective.retain_weight is now task.objective.retain_kl.weight.",
+            id="key of before, added",
+        ),
+        pytest.param(
+            "~task.objective.npo",
+            "There is no key 'task.objective.npo'. Known in task.objective: distill, redirect, retain_kl.",
+            id="term that cannot be deleted",
+        ),
+        pytest.param(
             f"task.stages=[{{type: unlearning, steps: 1}}, {ALIGN}]",
-            "task: objective.embedding needs a trained predictor: stages must begin with a training stage of at "
+            "task: objective.redirect needs a trained predictor: stages must begin with a training stage of at "
             "least one step.",
             id="unlearning before aligning",
         ),

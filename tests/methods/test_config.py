@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from atu.errors import UserError
 from atu.methods.config import StageConfig, TaskConfig, TrainingModule
-from atu.methods.objective import ObjectiveConfig
+from atu.methods.old_keys import refuse_old_keys
+from atu.methods.terms import TERMS, Need, Term
+from atu.methods.terms.distill import Distill
+from atu.methods.terms.dpo import Dpo
+from atu.methods.terms.enpo import Enpo
+from atu.methods.terms.ga import Ga
+from atu.methods.terms.npo import Npo
+from atu.methods.terms.push import Push
+from atu.methods.terms.redirect import Redirect
+from atu.methods.terms.retain_kl import RetainKl
+from atu.methods.terms.rmu import Rmu
+from atu.methods.terms.simnpo import Simnpo
+from atu.methods.terms.undial import Undial
+from atu.typed import from_mapping
 
 ALIGN, UNLEARN = StageConfig(type="training", steps=5), StageConfig(type="unlearning", steps=5)
-PUSH, GA = ObjectiveConfig(embedding="push"), ObjectiveConfig(token="ga")
+PUSH: dict[str, Term] = {"push": Push(), "retain_kl": RetainKl()}
+GA: dict[str, Term] = {"ga": Ga(), "retain_kl": RetainKl()}
 
 
-def build(objective: ObjectiveConfig, *stages: StageConfig, **more: Any) -> TaskConfig:
+def build(objective: Mapping[str, Term], *stages: StageConfig, **more: Any) -> TaskConfig:
     return TaskConfig(name="test", objective=objective, stages=stages, **more)
 
 
@@ -32,11 +47,15 @@ def test_the_stages_must_fit_the_terms() -> None:
         (PUSH, (UNLEARN,), "needs a trained predictor"),
         (PUSH, (UNLEARN, ALIGN), "needs a trained predictor"),
         (PUSH, (StageConfig(type="training", steps=0), UNLEARN, ALIGN), "needs a trained predictor"),
-        (GA, (ALIGN, UNLEARN), "no term reads the predictor"),
-        (GA, (StageConfig(type="training", steps=0), UNLEARN), "no term reads the predictor"),
+        (GA, (ALIGN, UNLEARN), r"no term of objective \(ga, retain_kl\) reads the predictor"),
+        (
+            GA,
+            (StageConfig(type="training", steps=0), UNLEARN),
+            r"no term of objective \(ga, retain_kl\) reads the predictor",
+        ),
     ],
 )
-def test_stages_that_do_not_fit(objective: ObjectiveConfig, stages: tuple[StageConfig, ...], message: str) -> None:
+def test_stages_that_do_not_fit(objective: Mapping[str, Term], stages: tuple[StageConfig, ...], message: str) -> None:
     with pytest.raises(UserError, match=message):
         build(objective, *stages)
 
@@ -52,16 +71,17 @@ def test_stages_that_do_not_fit(objective: ObjectiveConfig, stages: tuple[StageC
         (TrainingModule, {"forget_batch_size": 0}, "forget_batch_size must be at least 1"),
         (TrainingModule, {"unlearning_lr": 0.0}, "unlearning_lr must be positive"),
         (TrainingModule, {"clip_grad_norm": float("nan")}, "clip_grad_norm must be positive"),
-        (ObjectiveConfig, {}, "no forget term"),
-        (ObjectiveConfig, {"token": "ga", "retain_weight": -0.1}, "retain_weight must not be negative"),
-        (ObjectiveConfig, {"token": "npo", "beta": 0.0}, "beta must be positive"),
-        (ObjectiveConfig, {"embedding": "push", "threshold_percentile": 101.0}, r"must lie in \[0, 100\]"),
-        (ObjectiveConfig, {"token": "simnpo", "gamma": -0.1}, "gamma must not be negative"),
-        (ObjectiveConfig, {"token": "simnpo", "gamma": float("nan")}, "gamma must not be negative"),
-        (ObjectiveConfig, {"token": "dpo", "beta": -1.0}, "beta must be positive"),
-        (ObjectiveConfig, {"representation": "rmu", "steering": 0.0}, "steering must be positive"),
-        (ObjectiveConfig, {"representation": "rmu", "representation_weight": -1.0}, "must not be negative"),
-        (ObjectiveConfig, {"token": "distill", "teacher": "undial"}, "set gamma above 0, such as 10"),
+        (RetainKl, {"weight": -0.1}, "weight must not be negative"),
+        (Npo, {"beta": 0.0}, "beta must be positive"),
+        (Push, {"threshold_percentile": 101.0}, r"must lie in \[0, 100\]"),
+        (Simnpo, {"gamma": -0.1}, "gamma must not be negative"),
+        (Simnpo, {"gamma": float("nan")}, "gamma must not be negative"),
+        (Dpo, {"beta": -1.0}, "beta must be positive"),
+        (Enpo, {"beta": 0.0}, "beta must be positive"),
+        (Rmu, {"steering": 0.0}, "steering must be positive"),
+        (Undial, {"gamma": 0.0}, "gamma must be positive"),
+        (Distill, {"teacher": "bounded", "margin": -1.0}, "margin must not be negative"),
+        (Distill, {"margin": 2.0}, "margin=2 has no effect with teacher=masked: set teacher=bounded"),
     ],
 )
 def test_a_value_out_of_range(cls: type, values: dict[str, Any], message: str) -> None:
@@ -70,71 +90,62 @@ def test_a_value_out_of_range(cls: type, values: dict[str, Any], message: str) -
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("objective", "message"),
     [
-        ({"token": "distill", "margin": 2.0}, r"margin=2.0 has no effect with token=distill \(teacher=masked\)"),
-        ({"token": "distill", "teacher": "undial", "gamma": 1.0, "margin": 2.0}, r"margin=2.0 .* \(teacher=undial\)"),
-        ({"token": "distill", "gamma": 1.0}, r"gamma=1.0 .* \(teacher=masked\): leave it at 0.0"),
-        ({"token": "ga", "beta": 0.5}, "beta=0.5 has no effect with token=ga: leave it at 0.1"),
-        ({"token": "npo", "gamma": 0.5}, "gamma=0.5 has no effect with token=npo"),
-        ({"token": "distill", "teacher": "undial", "gamma": 1.0, "hide_names": True}, "hide_names=True has no effect"),
-        ({"token": "npo", "npo_weight": 0.5}, "npo_weight=0.5 has no effect"),
-        ({"token": "distill", "beta": 0.5}, "beta=0.5 has no effect"),
-        ({"token": "distill", "npo_weight": -1.0}, "npo_weight must not be negative"),
-        ({"token": "dpo", "teacher": "bounded"}, "teacher=bounded has no effect with token=dpo"),
-        ({"token": "refusal", "beta": 1.0}, "beta=1.0 has no effect with token=refusal"),
-        ({"token": "refusal", "steering": 1.0}, "steering=1.0 has no effect with token=refusal"),
-        ({"token": "ga", "adaptive_steering": False}, "adaptive_steering=False has no effect"),
-        ({"token": "ga", "representation_weight": 0.5}, "representation_weight=0.5 has no effect"),
-        ({"token": "ga", "embedding_weight": 0.5}, "embedding_weight=0.5 has no effect"),
-        ({"representation": "rmu", "token_weight": 0.5}, "token_weight=0.5 has no effect with representation=rmu"),
-        ({"embedding": "redirect", "beta": 1.0}, "beta=1.0 has no effect with embedding=redirect"),
-        ({"embedding": "redirect", "target": "description"}, "target=description has no effect"),
-        ({"embedding": "enpo", "threshold_percentile": 90.0}, "threshold_percentile=90.0 has no effect"),
+        ({}, "objective has no term that forgets"),
+        ({"retain_kl": RetainKl()}, "objective has no term that forgets"),
+        ({"ga": Ga(weight=0.0), "retain_kl": RetainKl()}, "objective has no term that forgets"),
         (
-            {"embedding": "redirect", "embedding_positions": "all", "retain_weight": 0.0},
-            "embedding_positions=all has no",
+            {"push": Push(positions="all"), "ga": Ga()},
+            "objective.push.positions=all reads padding as text, which no other term may: leave out the others of "
+            "push, ga, or set it to windows",
         ),
-        ({"embedding": "enpo", "embedding_positions": "all", "retain_weight": 0.0}, "embedding_positions=all has no"),
-        (
-            {"embedding": "push", "token": "ga", "retain_weight": 0.0, "embedding_positions": "all"},
-            "reads padding as text",
-        ),
-        (
-            {"embedding": "push", "embedding_positions": "all"},
-            "set token=none, representation=none and retain_weight=0",
-        ),
+        ({"push": Push(positions="all"), "retain_kl": RetainKl()}, "leave out the others of push, retain_kl"),
     ],
 )
-def test_an_option_that_no_term_reads_is_refused(values: dict[str, Any], message: str) -> None:
+def test_terms_that_do_not_fit(objective: dict[str, Term], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        ObjectiveConfig(**values)
+        build(objective, ALIGN, UNLEARN)
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"token": "distill", "teacher": "bounded", "margin": 2.0},
-        {"token": "distill", "teacher": "undial", "gamma": 10.0},
-        {"token": "simnpo", "beta": 2.5, "gamma": 0.5},
-        {"token": "npo", "beta": 0.2, "token_weight": 2.0},
-        {"token": "dpo", "beta": 0.2},
-        {"embedding": "enpo", "beta": 10.0, "embedding_weight": 2.0, "target": "description"},
-        {"embedding": "push", "target": "description", "threshold_percentile": 90.0},
-        {"embedding": "push", "embedding_positions": "all", "retain_weight": 0.0},
-        {"representation": "rmu", "steering": 2.0, "adaptive_steering": False, "representation_weight": 0.1},
-    ],
-)
-def test_an_option_that_a_term_reads_is_taken(values: dict[str, Any]) -> None:
-    config = ObjectiveConfig(**values)
-    assert {key: getattr(config, key) for key in values} == values
+def test_a_term_of_weight_zero_is_as_if_it_were_not_there() -> None:
+    built = build({"retain_kl": RetainKl(weight=0.0), "push": Push(weight=0.0), "npo": Npo()}, UNLEARN)
+    assert list(built.terms) == ["npo"]
+    assert not built.aligns
+    build({"push": Push(positions="all"), "retain_kl": RetainKl(weight=0.0)}, ALIGN, UNLEARN)
+
+
+def test_terms_are_summed_up_in_the_order_of_the_table_whatever_the_yaml_has() -> None:
+    built = build({"retain_kl": RetainKl(), "npo": Npo(), "redirect": Redirect()}, ALIGN, UNLEARN)
+    assert list(built.terms) == ["redirect", "npo", "retain_kl"]
+
+
+def test_a_task_needs_what_its_terms_need_and_nothing_else() -> None:
+    assert build({"dpo": Dpo(), "retain_kl": RetainKl()}, UNLEARN).needs == (
+        Need.LOGITS
+        | Need.INSTEAD
+        | Need.RETAIN
+        | Need.REFERENCE_LOGITS
+        | Need.REFERENCE_INSTEAD
+        | Need.REFERENCE_RETAIN
+    )
+    assert build({"rmu": Rmu(adaptive=False)}, UNLEARN).needs == Need.HOOK
+
+
+@pytest.mark.parametrize("cls", TERMS.values(), ids=list(TERMS))
+def test_a_term_says_what_it_is_in_both_languages(cls: type[Term]) -> None:
+    term = cls()
+    assert all(0 < len(words) < 40 for words in term.label)
+    assert term.sentence.en.endswith(".")
+    assert term.sentence.zh.endswith("。")
+    assert cls.__module__ == f"atu.methods.terms.{next(name for name, known in TERMS.items() if known is cls)}"
 
 
 def test_only_push_has_a_tau() -> None:
     stages = (ALIGN, StageConfig(type="unlearning", steps=1, threshold=0.5))
     build(PUSH, *stages)
     with pytest.raises(UserError, match="stages has a threshold"):
-        build(ObjectiveConfig(embedding="redirect"), *stages)
+        build({"redirect": Redirect()}, *stages)
 
 
 def test_the_ends_of_the_range_of_tau_are_allowed() -> None:
@@ -143,26 +154,54 @@ def test_the_ends_of_the_range_of_tau_are_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("objective", "needs"),
-    [
-        (ObjectiveConfig(embedding="redirect"), True),
-        (ObjectiveConfig(token="distill", teacher="bounded"), True),
-        (ObjectiveConfig(token="distill", teacher="masked"), False),
-        (ObjectiveConfig(token="distill", teacher="undial", gamma=1.0), False),
-        (ObjectiveConfig(embedding="push", token="npo"), False),
-    ],
+    ("term", "is_blind"),
+    [(Redirect(), True), (Distill(teacher="bounded"), True), (Distill(), False), (Undial(), False), (Push(), False)],
 )
-def test_only_terms_that_compare_with_a_blind_model_need_one(objective: ObjectiveConfig, needs: bool) -> None:
-    assert objective.needs_blind_states is needs
+def test_only_terms_that_compare_with_a_blind_model_need_one(term: Term, is_blind: bool) -> None:
+    assert bool(Need.BLIND & term.needs) is is_blind
 
 
 def test_a_task_says_what_it_is_made_of() -> None:
-    objective = ObjectiveConfig(embedding="redirect", token="distill", token_weight=0.5, retain_weight=2.0)
-    assert build(objective, ALIGN, UNLEARN).describe() == (
-        "test (embedding redirect x 1 + token masked distill x 0.5 + retain KL x 2)"
+    ours = {"redirect": Redirect(), "distill": Distill(teacher="bounded", weight=0.5), "retain_kl": RetainKl(weight=2)}
+    assert build(ours, ALIGN, UNLEARN).describe() == (
+        "test (redirection x 1 + bounded distillation x 0.5 + retain KL x 2)"
     )
-    both = ObjectiveConfig(token="distill", npo_weight=0.25, retain_weight=0.0)
-    assert build(both, UNLEARN).describe() == "test (token masked distill x 1 + NPO x 0.25)"
-    assert build(ObjectiveConfig(token="ga", retain_weight=0.0), UNLEARN).describe() == "test (token ga x 1)"
-    rmu = ObjectiveConfig(representation="rmu", representation_weight=0.5)
-    assert build(rmu, UNLEARN).describe() == "test (representation rmu x 0.5 + retain KL x 1)"
+    both = {"distill": Distill(), "npo": Npo(weight=0.25, skip_end=True)}
+    assert build(both, UNLEARN).describe() == "test (masked distillation x 1 + NPO x 0.25)"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"npoo": {}}, "Unknown key 'task.objective.npoo'. Known in task.objective: distill, dpo, enpo, ga, npo, "),
+        (
+            {"npo": {"gamma": 1.0}},
+            "Unknown key 'task.objective.npo.gamma'. Known in task.objective.npo: beta, skip_end, weight.",
+        ),
+        ({"npo": {"beta": -1.0}}, "task.objective.npo: beta must be positive."),
+        ({"npo": {"beta": "x"}}, "task.objective.npo.beta: expected a number, got 'x'."),
+        ({"distill": {"teacher": "undial"}}, "task.objective.distill.teacher: 'undial' is not one of masked, bounded."),
+        ({"npo": None}, "task.objective.npo: expected keys and values, got None."),
+        (3, "task.objective: expected keys and values, got 3."),
+    ],
+)
+def test_what_is_wrong_with_an_objective_is_said_in_one_line(data: object, message: str) -> None:
+    mapping = {"name": "test", "objective": data, "stages": [{"type": "unlearning", "steps": 1}]}
+    with pytest.raises(UserError) as error:
+        from_mapping(TaskConfig, mapping, "task")
+    assert str(error.value).startswith(message)
+
+
+def test_an_objective_is_read_by_the_names_of_its_terms() -> None:
+    mapping = {
+        "name": "test",
+        "objective": {"npo": {"beta": 1}, "ga": {}},
+        "stages": [{"type": "unlearning", "steps": 1}],
+    }
+    assert from_mapping(TaskConfig, mapping, "task").objective == {"npo": Npo(beta=1.0), "ga": Ga()}
+
+
+def test_an_old_key_is_answered_with_the_new_one() -> None:
+    refuse_old_keys(["task.objective.npo.beta", "task.stop.retain_kl", "beta"])
+    with pytest.raises(UserError, match=r"^task.objective.retain_weight is now task.objective.retain_kl.weight.$"):
+        refuse_old_keys(["task.name", "task.objective.retain_weight"])

@@ -9,28 +9,25 @@ import torch
 
 from atu.methods.losses import (
     alignment_loss,
-    bounded_logits,
     contrastive_loss,
-    dpo_loss,
-    enpo_loss,
-    exclude_labels,
-    exclude_tokens,
-    ga_loss,
     kl_to_reference,
-    lowered_logits,
     masked_mean,
     mean_nll_of_rows,
     nll_of_rows,
-    npo_loss,
-    push_loss,
-    random_direction,
-    redirect_loss,
-    refusal_loss,
-    rmu_loss,
     sequence_nll,
-    simnpo_loss,
     token_nll,
 )
+from atu.methods.terms.distill import bounded_logits, exclude_labels, exclude_tokens
+from atu.methods.terms.dpo import dpo_loss
+from atu.methods.terms.enpo import enpo_loss
+from atu.methods.terms.ga import ga_loss
+from atu.methods.terms.npo import npo_loss
+from atu.methods.terms.push import push_loss
+from atu.methods.terms.redirect import redirect_loss
+from atu.methods.terms.refusal import refusal_loss
+from atu.methods.terms.rmu import random_direction, rmu_loss
+from atu.methods.terms.simnpo import simnpo_loss
+from atu.methods.terms.undial import lowered_logits
 
 MASK = torch.tensor([[True, True, False]])
 

@@ -179,7 +179,7 @@ def reference_bytes(task: TaskConfig, hidden_size: int, num_tokens: Mapping[str,
     ("overrides", "gigabytes"),
     [
         ([], 25.6),
-        (["task.objective.embedding=none", "task.stages=[{type: unlearning, steps: 8}]"], 16.5),
+        (["~task.objective.redirect", "task.stages=[{type: unlearning, steps: 8}]"], 16.5),
         (["task=unlearning_npo"], 14.6),
         (["task=unlearning_ga"], 12.8),
         (["task=unlearning_atu_released"], 7.3),

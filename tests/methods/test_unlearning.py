@@ -13,9 +13,11 @@ from rounding import ROUNDING, assert_same_but_for_rounding
 from tiny_training import HOOK_LAYER, STAGE, materials, own_llm, predictor, task
 from torch import Tensor
 
-from atu.methods.losses import ga_loss, npo_loss, random_direction, redirect_loss
 from atu.methods.references import ReferenceStates, scored_labels, scored_states
-from atu.methods.token_terms import retain_term
+from atu.methods.terms.ga import ga_loss
+from atu.methods.terms.npo import npo_loss
+from atu.methods.terms.redirect import redirect_loss
+from atu.methods.terms.rmu import random_direction
 from atu.methods.unlearning import Unlearning, held_out_signals
 from atu.models.hook import final_hidden_states, forward_to_hook, logits_from_hidden
 from atu.models.language_model import LanguageModel
@@ -25,9 +27,9 @@ NATS = 6.0
 """A token costs so many (the log of the 400 that there are): what a KL or a rise is a small difference of."""
 
 
-def build(llm: LanguageModel, encoder: Path, **objective: Any) -> Unlearning:
+def build(llm: LanguageModel, encoder: Path, **objective: dict[str, Any]) -> Unlearning:
     config = task(**objective)
-    predictors = [predictor().requires_grad_(False).eval() for _ in range(2)] if config.needs_predictor else [None] * 2
+    predictors = [predictor().requires_grad_(False).eval() for _ in range(2)] if config.aligns else [None] * 2
     return Unlearning(llm, config, materials(llm, encoder, config), predictors[0], predictors[1])
 
 
@@ -71,11 +73,11 @@ def damage(llm: LanguageModel) -> None:
         llm.model.model.layers[2].mlp.down_proj.weight.mul_(1.5)
 
 
-@pytest.mark.parametrize("embedding", ["push", "redirect", "enpo"])
+@pytest.mark.parametrize("name", ["push", "redirect", "enpo"])
 def test_an_embedding_term_moves_the_blocks_up_to_the_hook_only(
-    llm: LanguageModel, tiny_encoder: Path, embedding: str
+    llm: LanguageModel, tiny_encoder: Path, name: str
 ) -> None:
-    unlearning = build(llm, tiny_encoder, embedding=embedding, retain_weight=0.0)
+    unlearning = build(llm, tiny_encoder, **{name: {}})
     stage = dataclasses.replace(STAGE, threshold=-1.0)  # every position is above tau
     unlearning.losses(stage, 0, 0)["total"].backward()
     moved = with_gradient(llm.model)
@@ -86,9 +88,9 @@ def test_an_embedding_term_moves_the_blocks_up_to_the_hook_only(
     assert with_gradient(unlearning.predictor) == set()
 
 
-@pytest.mark.parametrize("token", ["distill", "ga", "npo", "simnpo", "dpo", "refusal"])
-def test_a_token_term_moves_every_block(llm: LanguageModel, tiny_encoder: Path, token: str) -> None:
-    build(llm, tiny_encoder, token=token, retain_weight=0.0).losses(STAGE, 0, 0)["total"].backward()
+@pytest.mark.parametrize("name", ["distill", "undial", "ga", "npo", "simnpo", "dpo", "refusal"])
+def test_a_token_term_moves_every_block(llm: LanguageModel, tiny_encoder: Path, name: str) -> None:
+    build(llm, tiny_encoder, **{name: {}}).losses(STAGE, 0, 0)["total"].backward()
     assert {name.split(".")[2] for name in with_gradient(llm.model) if "layers" in name} == {"0", "1", "2"}
 
 
@@ -110,20 +112,20 @@ def runs_of_blocks(llm: LanguageModel, unlearning: Unlearning) -> list[int]:
 
 
 def test_the_released_task_runs_forward_only_to_the_hook(llm: LanguageModel, tiny_encoder: Path) -> None:
-    released = build(llm, tiny_encoder, embedding="push", retain_weight=0.0)
+    released = build(llm, tiny_encoder, push={})
     assert runs_of_blocks(llm, released) == [1, 1, 0]
 
 
 @pytest.mark.parametrize(
     ("objective", "runs"),
     [
-        ({"representation": "rmu", "retain_weight": 0.0}, [1, 1, 0]),
-        ({"representation": "rmu"}, [2, 2, 1]),  # the retain texts run through
-        ({"representation": "rmu", "token": "ga"}, [2, 2, 2]),
-        ({"token": "refusal"}, [2, 2, 2]),  # refusals and retain texts: the forget texts are not read
-        ({"token": "refusal", "representation": "rmu"}, [3, 3, 2]),
-        ({"token": "dpo"}, [3, 3, 3]),
-        ({"token": "simnpo"}, [2, 2, 2]),
+        ({"rmu": {}}, [1, 1, 0]),
+        ({"rmu": {}, "retain_kl": {}}, [2, 2, 1]),  # the retain texts run through
+        ({"rmu": {}, "ga": {}, "retain_kl": {}}, [2, 2, 2]),
+        ({"refusal": {}, "retain_kl": {}}, [2, 2, 2]),  # refusals and retain texts: the forget texts are not read
+        ({"rmu": {}, "refusal": {}, "retain_kl": {}}, [3, 3, 2]),
+        ({"dpo": {}, "retain_kl": {}}, [3, 3, 3]),
+        ({"simnpo": {}, "retain_kl": {}}, [2, 2, 2]),
     ],
 )
 def test_nothing_is_read_that_no_term_needs(
@@ -133,28 +135,28 @@ def test_nothing_is_read_that_no_term_needs(
 
 
 def test_ours_runs_forward_once_over_forget_and_once_over_retain_texts(llm: LanguageModel, tiny_encoder: Path) -> None:
-    ours = build(llm, tiny_encoder, embedding="redirect", token="distill", retain_weight=2.0)
+    ours = build(llm, tiny_encoder, redirect={}, distill={}, retain_kl={"weight": 2.0})
     assert runs_of_blocks(llm, ours) == [2, 2, 2]
 
 
 def test_the_total_is_the_weighted_sum_of_the_parts(llm: LanguageModel, tiny_encoder: Path) -> None:
-    weights = {"embedding_weight": 0.5, "token_weight": 3.0, "retain_weight": 2.0}
-    unlearning = build(llm, tiny_encoder, embedding="push", token="distill", **weights)
+    weights = {"push": 0.5, "distill": 3.0, "retain_kl": 2.0}
+    unlearning = build(llm, tiny_encoder, **{name: {"weight": weight} for name, weight in weights.items()})
     damage(llm)
     parts = unlearning.losses(dataclasses.replace(STAGE, threshold=-1.0), 0, 0)
-    assert set(parts) == {"total", "train/embedding", "train/token", "train/retain"}
+    assert set(parts) == {"total", "train/push", "train/distill", "train/retain_kl"}
     assert all(parts[name] > 0 for name in parts)
-    expected = 0.5 * parts["train/embedding"] + 3.0 * parts["train/token"] + 2.0 * parts["train/retain"]
+    expected = 0.5 * parts["train/push"] + 3.0 * parts["train/distill"] + 2.0 * parts["train/retain_kl"]
     torch.testing.assert_close(parts["total"], expected)
 
 
 def test_a_term_of_weight_zero_is_left_out(llm: LanguageModel, tiny_encoder: Path) -> None:
-    parts = build(llm, tiny_encoder, token="ga", retain_weight=0.0).losses(STAGE, 0, 0)
-    assert set(parts) == {"total", "train/token"}
+    parts = build(llm, tiny_encoder, ga={}).losses(STAGE, 0, 0)
+    assert set(parts) == {"total", "train/ga"}
 
 
 def test_a_step_is_a_function_of_step_and_seed(llm: LanguageModel, tiny_encoder: Path) -> None:
-    unlearning = build(llm, tiny_encoder, token="ga")
+    unlearning = build(llm, tiny_encoder, ga={}, retain_kl={})
     first, again = unlearning.losses(STAGE, 5, 1)["total"], unlearning.losses(STAGE, 5, 1)["total"]
     assert torch.equal(first, again)
     assert not torch.equal(first, unlearning.losses(STAGE, 6, 1)["total"])
@@ -162,36 +164,34 @@ def test_a_step_is_a_function_of_step_and_seed(llm: LanguageModel, tiny_encoder:
 
 
 def test_the_retain_term_is_zero_at_the_start_and_grows(llm: LanguageModel, tiny_encoder: Path) -> None:
-    unlearning = build(llm, tiny_encoder, token="ga")
-    retain = unlearning.materials.retain
-    batch = collate(retain.rows, [0, 1, 2], pad_id=llm.pad_id, device="cpu")
-    assert retain_term(llm, unlearning.materials, retain, batch).item() == pytest.approx(0.0, abs=NATS * ROUNDING)
+    unlearning = build(llm, tiny_encoder, ga={}, retain_kl={})
+    assert unlearning.losses(STAGE, 0, 0)["train/retain_kl"].item() == pytest.approx(0.0, abs=NATS * ROUNDING)
     damage(llm)
-    assert retain_term(llm, unlearning.materials, retain, batch).item() > 1e-3
+    assert unlearning.losses(STAGE, 0, 0)["train/retain_kl"].item() > 1e-3
 
 
 @torch.no_grad()
 def test_distill_is_zero_where_the_model_already_equals_the_teacher(llm: LanguageModel, tiny_encoder: Path) -> None:
-    unlearning = build(llm, tiny_encoder, token="distill", teacher="masked")
+    unlearning = build(llm, tiny_encoder, distill={}, retain_kl={})
     # A teacher that may say everything is the untouched model itself.
     everything = dataclasses.replace(unlearning.materials, concept_ids=())
     unlearning = dataclasses.replace(unlearning, materials=everything)
-    assert unlearning.losses(STAGE, 0, 0)["train/token"].item() == pytest.approx(0.0, abs=NATS * ROUNDING)
+    assert unlearning.losses(STAGE, 0, 0)["train/distill"].item() == pytest.approx(0.0, abs=NATS * ROUNDING)
 
 
 @torch.no_grad()
 def test_distill_at_the_start_is_the_share_that_the_concepts_words_have(llm: LanguageModel, tiny_encoder: Path) -> None:
-    unlearning = build(llm, tiny_encoder, token="distill", teacher="masked")
+    unlearning = build(llm, tiny_encoder, distill={}, retain_kl={})
     # The teacher is p / (1 - m) on all other tokens, m the share of the concept's: KL = -log(1 - m).
     share = log_probabilities(llm, first_batch(unlearning)).exp()[:, list(unlearning.materials.concept_ids)].sum(-1)
     expected = -(1 - share).log().mean()
     assert expected > 1e-3
-    torch.testing.assert_close(unlearning.losses(STAGE, 0, 0)["train/token"], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(unlearning.losses(STAGE, 0, 0)["train/distill"], expected, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
 def test_a_bounded_teacher_says_nothing_likelier_than_the_blind_model(llm: LanguageModel, tiny_encoder: Path) -> None:
-    unlearning = build(llm, tiny_encoder, token="distill", teacher="bounded")
+    unlearning = build(llm, tiny_encoder, distill={"teacher": "bounded"}, retain_kl={})
     batch, materials = first_batch(unlearning), unlearning.materials
     assert materials.forget.blind is not None
     p, q = (
@@ -203,12 +203,12 @@ def test_a_bounded_teacher_says_nothing_likelier_than_the_blind_model(llm: Langu
     taught /= taught.sum(-1, keepdim=True)
     # At the start the model is p itself.
     expected = torch.where(taught > 0, taught * (taught / p).log(), 0.0).sum(-1).mean()
-    torch.testing.assert_close(unlearning.losses(STAGE, 0, 0)["train/token"], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(unlearning.losses(STAGE, 0, 0)["train/distill"], expected, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
 def test_a_teacher_that_hides_names_does_not_say_the_texts_own(llm: LanguageModel, tiny_encoder: Path) -> None:
-    unlearning = build(llm, tiny_encoder, token="distill", teacher="masked", hide_names=True)
+    unlearning = build(llm, tiny_encoder, distill={"hide_names": True}, retain_kl={})
     batch, materials = first_batch(unlearning), unlearning.materials
     labels, _ = scored_labels(batch)
     p = materials.head(materials.forget.states.gather_final(batch)).softmax(-1)
@@ -220,13 +220,13 @@ def test_a_teacher_that_hides_names_does_not_say_the_texts_own(llm: LanguageMode
     is_new = is_named & torch.tensor([label not in materials.concept_ids for label in labels.tolist()])
     gone = gone + torch.where(is_new, own, 0.0)
     torch.testing.assert_close(
-        unlearning.losses(STAGE, 0, 0)["train/token"], -(1 - gone).log().mean(), rtol=1e-4, atol=1e-5
+        unlearning.losses(STAGE, 0, 0)["train/distill"], -(1 - gone).log().mean(), rtol=1e-4, atol=1e-5
     )
 
 
 @torch.no_grad()
 def test_ga_and_npo_are_their_losses_on_the_texts_nll(llm: LanguageModel, tiny_encoder: Path) -> None:
-    ga, npo = build(llm, tiny_encoder, token="ga"), build(llm, tiny_encoder, token="npo", beta=0.1)
+    ga, npo = build(llm, tiny_encoder, ga={}, retain_kl={}), build(llm, tiny_encoder, npo={"beta": 0.1}, retain_kl={})
     batch = first_batch(ga)
     labels, row = scored_labels(batch)
 
@@ -238,15 +238,17 @@ def test_ga_and_npo_are_their_losses_on_the_texts_nll(llm: LanguageModel, tiny_e
 
     before = nll()
     damage(llm)
-    torch.testing.assert_close(ga.losses(STAGE, 0, 0)["train/token"], ga_loss(nll()))
+    torch.testing.assert_close(ga.losses(STAGE, 0, 0)["train/ga"], ga_loss(nll()))
     expected = npo_loss(per_text(nll()), per_text(before), 0.1)
-    torch.testing.assert_close(npo.losses(STAGE, 0, 0)["train/token"], expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(npo.losses(STAGE, 0, 0)["train/npo"], expected, rtol=1e-4, atol=1e-4)
 
 
 @torch.no_grad()
 def test_npo_beside_distillation_leaves_the_end_of_a_turn_alone(llm: LanguageModel, tiny_encoder: Path) -> None:
-    distill = build(llm, tiny_encoder, token="distill", teacher="masked")
-    both = build(llm, tiny_encoder, token="distill", teacher="masked", npo_weight=0.5, beta=0.2, token_weight=0.25)
+    distill = build(llm, tiny_encoder, distill={}, retain_kl={})
+    both = build(
+        llm, tiny_encoder, distill={"weight": 0.25}, npo={"weight": 0.5, "beta": 0.2, "skip_end": True}, retain_kl={}
+    )
     batch = first_batch(both)
     labels, row = scored_labels(batch)
     end = int(labels[3])  # whatever token: the plain texts here have no turn
@@ -262,27 +264,26 @@ def test_npo_beside_distillation_leaves_the_end_of_a_turn_alone(llm: LanguageMod
     damage(llm)
     parts = both.losses(STAGE, 0, 0)
     torch.testing.assert_close(parts["train/npo"], npo_loss(pushed_nll(), before, 0.2), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(parts["train/token"], distill.losses(STAGE, 0, 0)["train/token"])
-    rest = parts.get("train/retain", 0.0)
-    torch.testing.assert_close(parts["total"], 0.25 * parts["train/token"] + 0.5 * parts["train/npo"] + rest)
+    torch.testing.assert_close(parts["train/distill"], distill.losses(STAGE, 0, 0)["train/distill"])
+    rest = parts.get("train/retain_kl", 0.0)
+    torch.testing.assert_close(parts["total"], 0.25 * parts["train/distill"] + 0.5 * parts["train/npo"] + rest)
 
 
 @torch.no_grad()
 def test_simnpo_is_its_loss_on_the_nats_a_token_of_each_text(llm: LanguageModel, tiny_encoder: Path) -> None:
-    unlearning = build(llm, tiny_encoder, token="simnpo", beta=2.5, gamma=0.5)
+    unlearning = build(llm, tiny_encoder, simnpo={"beta": 2.5, "gamma": 0.5}, retain_kl={})
     batch = first_batch(unlearning)
     labels, row = scored_labels(batch)
     nll = -log_probabilities(llm, batch).gather(1, labels[:, None])[:, 0]
     a_token = torch.stack([nll[row == b].mean() for b in range(3)])
     expected = -(2 / 2.5) * (2.5 * a_token - 0.5).sigmoid().log().mean()
-    torch.testing.assert_close(unlearning.losses(STAGE, 0, 0)["train/token"], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(unlearning.losses(STAGE, 0, 0)["train/simnpo"], expected, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
 def test_dpo_compares_each_text_with_the_refusal_in_its_place(llm: LanguageModel, tiny_encoder: Path) -> None:
-    unlearning = build(llm, tiny_encoder, token="dpo", beta=0.1)
-    refusals = unlearning.materials.refusals
-    assert refusals is not None
+    unlearning = build(llm, tiny_encoder, dpo={"beta": 0.1}, retain_kl={})
+    [refusals] = unlearning.materials.instead.values()
     said = first_batch(unlearning)
     refused = collate(refusals.rows, said.indices, pad_id=llm.pad_id, device="cpu")
 
@@ -292,39 +293,38 @@ def test_dpo_compares_each_text_with_the_refusal_in_its_place(llm: LanguageModel
         return torch.stack([nll[row == b].sum() for b in range(3)])
 
     before = summed(refused), summed(said)
-    assert unlearning.losses(STAGE, 0, 0)["train/token"].item() == pytest.approx(20 * math.log(2), rel=1e-4)
+    assert unlearning.losses(STAGE, 0, 0)["train/dpo"].item() == pytest.approx(20 * math.log(2), rel=1e-4)
     damage(llm)
     gain = (before[0] - summed(refused)) - (before[1] - summed(said))
     expected = -(2 / 0.1) * (0.1 * gain).sigmoid().log().mean()
-    torch.testing.assert_close(unlearning.losses(STAGE, 0, 0)["train/token"], expected, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(unlearning.losses(STAGE, 0, 0)["train/dpo"], expected, rtol=1e-3, atol=1e-3)
 
 
 @torch.no_grad()
 def test_refusal_tuning_is_the_nll_of_the_refusals(llm: LanguageModel, tiny_encoder: Path) -> None:
-    unlearning = build(llm, tiny_encoder, token="refusal")
-    refusals = unlearning.materials.refusals
-    assert refusals is not None
+    unlearning = build(llm, tiny_encoder, refusal={}, retain_kl={})
+    [refusals] = unlearning.materials.instead.values()
     batch = collate(refusals.rows, batch_indices(9, 3, 0, 0), pad_id=llm.pad_id, device="cpu")
     expected = -log_probabilities(llm, batch).gather(1, scored_labels(batch)[0][:, None]).mean()
-    torch.testing.assert_close(unlearning.losses(STAGE, 0, 0)["train/token"], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(unlearning.losses(STAGE, 0, 0)["train/refusal"], expected, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
 def test_undial_at_the_start_is_the_distance_to_its_own_lowered_self(llm: LanguageModel, tiny_encoder: Path) -> None:
-    unlearning = build(llm, tiny_encoder, token="distill", teacher="undial", gamma=2.0)
+    unlearning = build(llm, tiny_encoder, undial={"gamma": 2.0}, retain_kl={})
     batch = first_batch(unlearning)
     # With a the label's probability, the teacher is p / z, for the label e^-2 p / z, with z = 1 - a + a e^-2:
     # KL = -log z - 2 q(label).
     a = log_probabilities(llm, batch).exp().gather(1, scored_labels(batch)[0][:, None])[:, 0]
     z = 1 - a + a * math.exp(-2)
     expected = (-z.log() - 2 * a * math.exp(-2) / z).mean()
-    torch.testing.assert_close(unlearning.losses(STAGE, 0, 0)["train/token"], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(unlearning.losses(STAGE, 0, 0)["train/undial"], expected, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("adaptive", [True, False])
 def test_rmu_steers_where_the_text_is_predicted_from(llm: LanguageModel, tiny_encoder: Path, adaptive: bool) -> None:
-    unlearning = build(llm, tiny_encoder, representation="rmu", steering=3.0, adaptive_steering=adaptive)
+    unlearning = build(llm, tiny_encoder, rmu={"steering": 3.0, "adaptive": adaptive})
     batch = first_batch(unlearning)
 
     def states() -> Tensor:
@@ -336,44 +336,44 @@ def test_rmu_steers_where_the_text_is_predicted_from(llm: LanguageModel, tiny_en
     llm.model.model.layers[1].mlp.down_proj.weight.mul_(1.5)
     length = 3.0 * before.norm(dim=-1, keepdim=True) if adaptive else 3.0
     expected = (states() - length * random_direction(64, 0)).square().mean()
-    part = unlearning.losses(STAGE, 0, 0)["train/representation"]
+    part = unlearning.losses(STAGE, 0, 0)["train/rmu"]
     torch.testing.assert_close(part, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_rmu_moves_the_blocks_up_to_the_hook_only(llm: LanguageModel, tiny_encoder: Path) -> None:
-    build(llm, tiny_encoder, representation="rmu", retain_weight=0.0).losses(STAGE, 0, 0)["total"].backward()
+    build(llm, tiny_encoder, rmu={}).losses(STAGE, 0, 0)["total"].backward()
     assert {name.split(".")[2] for name in with_gradient(llm.model) if "layers" in name} == {"0", "1"}
 
 
 @torch.no_grad()
 def test_push_is_the_mean_excess_over_tau(llm: LanguageModel, tiny_encoder: Path) -> None:
-    unlearning = build(llm, tiny_encoder, embedding="push", retain_weight=0.0)
-    batch, concept = first_batch(unlearning), unlearning.materials.concept
-    assert concept is not None
+    unlearning = build(llm, tiny_encoder, push={})
+    batch, [concept] = first_batch(unlearning), unlearning.materials.concepts.values()
+    assert concept.tau is not None
     assert unlearning.predictor is not None
     hook = forward_to_hook(llm.model, batch.ids, batch.is_token, HOOK_LAYER)
     cosine = (unlearning.predictor(hook, batch.is_token) @ concept.vector)[has_window(unlearning, batch)]
     for stage, tau in ((STAGE, concept.tau), (dataclasses.replace(STAGE, threshold=-0.5), -0.5)):
         expected = (cosine - tau).clamp(min=0).mean()
-        torch.testing.assert_close(unlearning.losses(stage, 0, 0)["train/embedding"], expected)
+        torch.testing.assert_close(unlearning.losses(stage, 0, 0)["train/push"], expected)
 
 
 @torch.no_grad()
 def test_redirect_compares_with_what_the_blind_model_would_predict(llm: LanguageModel, tiny_encoder: Path) -> None:
-    unlearning = build(llm, tiny_encoder, embedding="redirect", retain_weight=0.0)
+    unlearning = build(llm, tiny_encoder, redirect={})
     batch, blind = first_batch(unlearning), unlearning.materials.forget.blind
     assert blind is not None
     assert unlearning.predictor is not None
     seen = unlearning.predictor(forward_to_hook(llm.model, batch.ids, batch.is_token, HOOK_LAYER), batch.is_token)
     unseen = unlearning.predictor(blind.padded_hook(batch), batch.is_token)
-    part = unlearning.losses(STAGE, 0, 0)["train/embedding"]
+    part = unlearning.losses(STAGE, 0, 0)["train/redirect"]
     torch.testing.assert_close(part, redirect_loss(seen, unseen, has_window(unlearning, batch)))
     assert part > 1e-4
 
 
-@pytest.mark.parametrize("embedding", ["push", "redirect", "enpo"])
-def test_a_position_without_a_window_has_no_gradient(llm: LanguageModel, tiny_encoder: Path, embedding: str) -> None:
-    unlearning = build(llm, tiny_encoder, embedding=embedding, retain_weight=0.0)
+@pytest.mark.parametrize("name", ["push", "redirect", "enpo"])
+def test_a_position_without_a_window_has_no_gradient(llm: LanguageModel, tiny_encoder: Path, name: str) -> None:
+    unlearning = build(llm, tiny_encoder, **{name: {}})
     batch, fitted = first_batch(unlearning), unlearning.predictor
     damage_hook(llm)  # at the start redirect's prediction may already be where it should
     given: list[Tensor] = []
@@ -394,11 +394,11 @@ def test_a_position_without_a_window_has_no_gradient(llm: LanguageModel, tiny_en
     assert int((batch.is_token & ~there).sum()) > 0  # windows of 3 tokens: the ends of all texts have none
 
 
-@pytest.mark.parametrize("embedding", ["push", "redirect", "enpo"])
+@pytest.mark.parametrize("name", ["push", "redirect", "enpo"])
 def test_a_batch_without_windows_has_an_embedding_term_of_zero(
-    llm: LanguageModel, tiny_encoder: Path, embedding: str
+    llm: LanguageModel, tiny_encoder: Path, name: str
 ) -> None:
-    unlearning = build(llm, tiny_encoder, embedding=embedding, retain_weight=0.0)
+    unlearning = build(llm, tiny_encoder, **{name: {}})
     forget = unlearning.materials.forget
     assert forget.windows is not None
     nowhere = tuple(torch.full_like(index, -1) for index in forget.windows.index)
@@ -415,7 +415,7 @@ def test_at_all_positions_the_push_counts_those_without_a_window_and_padding(
     llm: LanguageModel, tiny_encoder: Path
 ) -> None:
     # The released code: all texts filled up with end tokens to one length, and the mean over everything.
-    config = task(embedding="push", embedding_positions="all", retain_weight=0.0)
+    config = task(push={"positions": "all"})
     inputs = materials(llm, tiny_encoder, config, fill_up_to=48)
     assert {len(row.ids) for row in inputs.forget.rows} == {48}
     assert not inputs.can_pack
@@ -423,15 +423,15 @@ def test_at_all_positions_the_push_counts_those_without_a_window_and_padding(
     found = Unlearning(llm, config, inputs, fitted).losses(dataclasses.replace(STAGE, threshold=0.1), 0, 0)
     ids = torch.tensor([inputs.forget.rows[i].ids for i in batch_indices(9, 3, 0, 0)])
     everything = torch.ones_like(ids, dtype=torch.bool)
-    assert inputs.concept is not None
-    cosine = fitted(forward_to_hook(llm.model, ids, everything, HOOK_LAYER), everything) @ inputs.concept.vector
+    [concept] = inputs.concepts.values()
+    cosine = fitted(forward_to_hook(llm.model, ids, everything, HOOK_LAYER), everything) @ concept.vector
     expected = (cosine - 0.1).clamp(min=0).mean()  # over 3 x 48 positions
     assert expected > 0
     torch.testing.assert_close(found["total"], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_the_signals_of_the_untouched_model_are_zero_and_move_with_it(llm: LanguageModel, tiny_encoder: Path) -> None:
-    inputs = build(llm, tiny_encoder, token="ga").materials
+    inputs = build(llm, tiny_encoder, ga={}, retain_kl={}).materials
     signals = held_out_signals(llm, inputs)
     expected = {"signal/concept_nll_rise": 0.0, "signal/retain_kl": 0.0}
     assert signals == pytest.approx(expected, abs=NATS * ROUNDING)
@@ -442,7 +442,7 @@ def test_the_signals_of_the_untouched_model_are_zero_and_move_with_it(llm: Langu
 
 
 def test_where_nothing_of_the_concept_is_held_out_its_rise_is_unknown(llm: LanguageModel, tiny_encoder: Path) -> None:
-    inputs = build(llm, tiny_encoder, token="ga").materials
+    inputs = build(llm, tiny_encoder, ga={}, retain_kl={}).materials
     held_out = dataclasses.replace(inputs.held_out_forget, telling=((),) * len(inputs.held_out_forget.rows))
     silent = dataclasses.replace(inputs, held_out_forget=held_out)
     assert set(held_out_signals(llm, silent)) == {"signal/retain_kl"}
@@ -452,7 +452,7 @@ def test_the_rise_is_of_what_a_text_tells_and_of_the_name_only_where_it_tells_no
     llm: LanguageModel, tiny_encoder: Path
 ) -> None:
     def told(*texts: str) -> list[str]:
-        inputs = materials(llm, tiny_encoder, task(token="ga"), texts)
+        inputs = materials(llm, tiny_encoder, task(ga={}, retain_kl={}), texts)
         rows = zip(inputs.held_out_forget.rows, inputs.held_out_forget.telling, strict=True)
         return ["".join(row.string[([0, *row.ends])[t] : row.ends[t]] for t in places).strip() for row, places in rows]
 
@@ -461,7 +461,7 @@ def test_the_rise_is_of_what_a_text_tells_and_of_the_name_only_where_it_tells_no
 
 
 def test_the_concepts_words_are_those_that_only_its_texts_say(llm: LanguageModel, tiny_encoder: Path) -> None:
-    assert build(llm, tiny_encoder, token="ga").materials.concept_words == ("Zorblatt", "and", "wrote")
+    assert build(llm, tiny_encoder, ga={}, retain_kl={}).materials.concept_words == ("Zorblatt", "and", "wrote")
 
 
 def test_the_concepts_words_are_not_counted_against_texts_beside_those_given(
@@ -470,7 +470,7 @@ def test_the_concepts_words_are_not_counted_against_texts_beside_those_given(
     general = ["A doctor and a river.", "The castle and the winter."]
 
     def found(*beside: str) -> tuple[str, ...]:
-        inputs = materials(llm, tiny_encoder, task(token="ga"), general=general, beside=frozenset(beside))
+        inputs = materials(llm, tiny_encoder, task(ga={}, retain_kl={}), general=general, beside=frozenset(beside))
         assert {row.subject for row in inputs.retain.rows} == {"x", "general"}  # retained all the same
         return inputs.concept_words
 
@@ -481,15 +481,15 @@ def test_the_concepts_words_are_not_counted_against_texts_beside_those_given(
 @pytest.mark.parametrize(
     "objective",
     [
-        {"embedding": "redirect", "token": "distill", "teacher": "bounded"},
-        {"embedding": "push", "retain_weight": 0.0},
-        {"token": "npo"},
-        {"token": "dpo"},
-        {"token": "refusal"},
-        {"token": "simnpo"},
-        {"token": "distill", "teacher": "undial", "gamma": 5.0},
-        {"representation": "rmu", "retain_weight": 0.0},
-        {"representation": "rmu"},
+        {"redirect": {}, "distill": {"teacher": "bounded"}, "retain_kl": {}},
+        {"push": {}},
+        {"npo": {}, "retain_kl": {}},
+        {"dpo": {}, "retain_kl": {}},
+        {"refusal": {}, "retain_kl": {}},
+        {"simnpo": {}, "retain_kl": {}},
+        {"undial": {"gamma": 5.0}, "retain_kl": {}},
+        {"rmu": {}},
+        {"rmu": {}, "retain_kl": {}},
     ],
 )
 def test_above_frozen_blocks_loss_and_gradients_are_those_of_the_whole_pass(
@@ -499,9 +499,9 @@ def test_above_frozen_blocks_loss_and_gradients_are_those_of_the_whole_pass(
     for first_layer in (1, 0):
         llm = own_llm(tiny_folder)
         config = task({"first_trained_layer": first_layer}, **objective)
-        forecast = predictor().requires_grad_(False).eval() if config.needs_predictor else None
+        forecast = predictor().requires_grad_(False).eval() if config.aligns else None
         inputs = materials(llm, tiny_encoder, config)
-        reads_forget = config.objective.token != "refusal"
+        reads_forget = "refusal" not in objective
         assert bool(inputs.forget.states.lower) == (bool(first_layer) and reads_forget)
         assert bool(inputs.held_out_forget.states.lower) == bool(first_layer)
         damage(llm)
@@ -522,21 +522,21 @@ def test_above_frozen_blocks_loss_and_gradients_are_those_of_the_whole_pass(
     ("objective", "kept"),
     [
         # Of forget texts (and with the concept hidden), retain texts, held-out texts: f final, h hook, l lower.
-        ({"embedding": "redirect", "token": "distill", "teacher": "bounded"}, ("fhl", "fh", "fhl", "fhl")),
-        ({"embedding": "redirect"}, ("hl", "h", "fhl", "fhl")),
-        ({"embedding": "push", "retain_weight": 0.0}, ("hl", "", "hl", "fhl")),
-        ({"embedding": "enpo"}, ("hl", "", "fhl", "fhl")),
-        ({"representation": "rmu", "retain_weight": 0.0}, ("hl", "", "", "fl")),
-        ({"representation": "rmu", "adaptive_steering": False}, ("l", "", "fl", "fl")),
-        ({"token": "distill", "teacher": "bounded"}, ("fl", "f", "fl", "fl")),
-        ({"token": "distill", "teacher": "masked"}, ("fl", "", "fl", "fl")),
-        ({"token": "distill", "teacher": "undial", "gamma": 5.0}, ("fl", "", "fl", "fl")),
-        ({"token": "distill", "npo_weight": 0.5}, ("fl", "", "fl", "fl")),
-        ({"token": "npo"}, ("fl", "", "fl", "fl")),
-        ({"token": "dpo"}, ("fl", "", "fl", "fl")),
-        ({"token": "ga"}, ("l", "", "fl", "fl")),
-        ({"token": "simnpo", "retain_weight": 0.0}, ("l", "", "", "fl")),
-        ({"token": "refusal"}, ("", "", "fl", "fl")),
+        ({"redirect": {}, "distill": {"teacher": "bounded"}, "retain_kl": {}}, ("fhl", "fh", "fhl", "fhl")),
+        ({"redirect": {}, "retain_kl": {}}, ("hl", "h", "fhl", "fhl")),
+        ({"push": {}}, ("hl", "", "hl", "fhl")),
+        ({"enpo": {}, "retain_kl": {}}, ("hl", "", "fhl", "fhl")),
+        ({"rmu": {}}, ("hl", "", "", "fl")),
+        ({"rmu": {"adaptive": False}, "retain_kl": {}}, ("l", "", "fl", "fl")),
+        ({"distill": {"teacher": "bounded"}, "retain_kl": {}}, ("fl", "f", "fl", "fl")),
+        ({"distill": {}, "retain_kl": {}}, ("fl", "", "fl", "fl")),
+        ({"undial": {"gamma": 5.0}, "retain_kl": {}}, ("fl", "", "fl", "fl")),
+        ({"distill": {}, "npo": {"weight": 0.5, "skip_end": True}, "retain_kl": {}}, ("fl", "", "fl", "fl")),
+        ({"npo": {}, "retain_kl": {}}, ("fl", "", "fl", "fl")),
+        ({"dpo": {}, "retain_kl": {}}, ("fl", "", "fl", "fl")),
+        ({"ga": {}, "retain_kl": {}}, ("l", "", "fl", "fl")),
+        ({"simnpo": {}}, ("l", "", "", "fl")),
+        ({"refusal": {}, "retain_kl": {}}, ("", "", "fl", "fl")),
     ],
 )
 def test_states_that_no_term_reads_are_not_kept(
@@ -553,9 +553,9 @@ def test_states_that_no_term_reads_are_not_kept(
     sets = (inputs.forget.states, inputs.forget.blind, inputs.retain.states, inputs.held_out_retain.states)
     assert tuple(map(kinds, sets)) == kept
     assert kinds(inputs.held_out_forget.states) == kept[3]
-    if inputs.refusals is not None:
-        assert kinds(inputs.refusals.states) == ("fl" if config.objective.token == "dpo" else "l")
+    for answers in inputs.instead.values():
+        assert kinds(answers.states) == ("fl" if "dpo" in objective else "l")
     # What is kept is enough.
-    fits = [predictor().requires_grad_(False).eval() if config.needs_predictor else None for _ in range(2)]
+    fits = [predictor().requires_grad_(False).eval() if config.aligns else None for _ in range(2)]
     Unlearning(llm, config, inputs, *fits).losses(STAGE, 0, 0)
     held_out_signals(llm, inputs)

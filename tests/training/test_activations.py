@@ -21,11 +21,11 @@ from atu.training.parameters import trainable_parameters
 
 LORA = ModelConfig(name="tiny", model_name="tiny", adapter="lora")
 TERMS = [
-    pytest.param({"embedding": "redirect", "token": "distill"}, id="hook states recorded in a full pass"),
-    pytest.param({"embedding": "push", "retain_weight": 0.0}, id="pass that ends at the hook layer"),
-    pytest.param({"token": "npo"}, id="packed rows"),
-    pytest.param({"token": "dpo"}, id="two passes over forget rows"),
-    pytest.param({"representation": "rmu"}, id="passes of different depth"),
+    pytest.param({"redirect": {}, "distill": {}, "retain_kl": {}}, id="hook states recorded in a full pass"),
+    pytest.param({"push": {}}, id="pass that ends at the hook layer"),
+    pytest.param({"npo": {}, "retain_kl": {}}, id="packed rows"),
+    pytest.param({"dpo": {}, "retain_kl": {}}, id="two passes over forget rows"),
+    pytest.param({"rmu": {}, "retain_kl": {}}, id="passes of different depth"),
 ]
 
 
@@ -46,7 +46,7 @@ def gradients(folder: Path, encoder: Path, terms: dict[str, Any], *, lora: bool,
     disturb(llm)
     if checkpointing:
         checkpoint_activations(llm.model)
-    of_task = predictor().eval().requires_grad_(False) if config.needs_predictor else None
+    of_task = predictor().eval().requires_grad_(False) if config.aligns else None
     llm.model.train()
     Unlearning(llm, config, data, of_task).losses(STAGE, 0, 0)["total"].backward()
     return {name: parameter.grad for name, parameter in parameters.items()}

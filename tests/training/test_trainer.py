@@ -45,7 +45,7 @@ def build(tiny_folder: Path, tiny_encoder: Path, tmp_path: Path, rows: Rows) -> 
             llm=llm,
             task=task,
             materials=materials(llm, tiny_encoder, task),
-            predictor=predictor() if task.needs_predictor else None,
+            predictor=predictor() if task.aligns else None,
             reference_predictor=None,
             config=TrainingConfig(**config),
             seed=0,
@@ -89,7 +89,7 @@ def test_the_rate_rises_over_the_warm_up_and_stays(build: Build, rows: Rows) -> 
     module = {
         "training_lr": 4e-3, "training_warmup_steps": 2, "unlearning_lr": 1e-3, "unlearning_warmup_steps": 4
     }  # fmt: skip
-    run(build(task(module, embedding="push")))
+    run(build(task(module, push={}, retain_kl={})))
     # two steps of warm-up and two after; then four of four
     assert logged(rows, "align/lr") == pytest.approx([2e-3, 4e-3, 4e-3, 4e-3])
     assert logged(rows, "train/lr") == pytest.approx([0.25e-3, 0.5e-3, 0.75e-3, 1e-3])
@@ -101,7 +101,7 @@ def test_the_rate_rises_over_the_warm_up_and_stays(build: Build, rows: Rows) -> 
 def test_a_cosine_lowers_the_rate_over_all_unlearn_stages(build: Build, rows: Rows) -> None:
     module = {"unlearning_lr": 1e-3, "unlearning_warmup_steps": 2, "unlearning_schedule": "cosine"}
     stages = (StageConfig(type="unlearning", steps=3), StageConfig(type="unlearning", steps=1))
-    trainer = build(replace(task(module, token="ga"), stages=stages))
+    trainer = build(replace(task(module, ga={}, retain_kl={}), stages=stages))
     for stage in stages:
         trainer.run_stage(stage, lambda done, total: None)
     # (1 + cos(pi s / 4)) / 2 for s = 0..3; the first two steps are warmed up
@@ -109,13 +109,13 @@ def test_a_cosine_lowers_the_rate_over_all_unlearn_stages(build: Build, rows: Ro
 
 
 def test_without_warm_up_the_rate_is_whole_at_once(build: Build, rows: Rows) -> None:
-    run(build(task({"unlearning_lr": 1e-3, "unlearning_warmup_steps": 0}, token="ga")))
+    run(build(task({"unlearning_lr": 0.001, "unlearning_warmup_steps": 0}, ga={}, retain_kl={})))
     assert logged(rows, "train/lr") == [1e-3] * 4
 
 
 def test_the_gradient_is_clipped_to_its_norm(build: Build, rows: Rows) -> None:
     module = {"unlearning_optimizer": "sgd", "unlearning_lr": 0.5, "unlearning_warmup_steps": 0, "clip_grad_norm": 0.01}
-    trainer = build(task(module, token="ga"))
+    trainer = build(task(module, ga={}, retain_kl={}))
     before = {name: p.detach().clone() for name, p in trainer.llm.model.named_parameters()}
     trainer.run_stage(StageConfig(type="unlearning", steps=1), lambda done, total: None)
     moved = torch.stack([(p - before[name]).norm() for name, p in trainer.llm.model.named_parameters()]).norm()
@@ -132,7 +132,7 @@ def test_token_embeddings_and_a_head_stay_unless_asked_for(tiny_folder: Path) ->
 
 
 def test_frozen_blocks_do_not_move_and_the_others_do(build: Build) -> None:
-    trainer = build(task({"first_trained_layer": 2}, token="ga"))
+    trainer = build(task({"first_trained_layer": 2}, ga={}, retain_kl={}))
     before = {name: p.detach().clone() for name, p in trainer.llm.model.named_parameters()}
     trainer.run_stage(StageConfig(type="unlearning", steps=1), lambda done, total: None)
     moved = {name for name, p in trainer.llm.model.named_parameters() if not torch.equal(p, before[name])}
@@ -141,7 +141,7 @@ def test_frozen_blocks_do_not_move_and_the_others_do(build: Build) -> None:
 
 
 def test_nothing_moves_above_the_last_trained_block(build: Build) -> None:
-    trainer = build(task({"first_trained_layer": 1, "last_trained_layer": 2}, token="ga"))
+    trainer = build(task({"first_trained_layer": 1, "last_trained_layer": 2}, ga={}, retain_kl={}))
     before = {name: p.detach().clone() for name, p in trainer.llm.model.named_parameters()}
     trainer.run_stage(StageConfig(type="unlearning", steps=1), lambda done, total: None)
     moved = {name for name, p in trainer.llm.model.named_parameters() if not torch.equal(p, before[name])}
@@ -150,17 +150,17 @@ def test_nothing_moves_above_the_last_trained_block(build: Build) -> None:
 
 
 def test_adapters_in_frozen_blocks_do_not_move_either(build: Build) -> None:
-    trainer = build(task({"first_trained_layer": 2}, token="ga"), lora=LoraConfig(rank=2))
+    trainer = build(task({"first_trained_layer": 2}, ga={}, retain_kl={}), lora=LoraConfig(rank=2))
     assert trainer.trained
     assert all(name.startswith("model.layers.2.") and ".lora_" in name for name in trainer.trained)
     with pytest.raises(UserError, match=r"nothing would be trained. Name some of 3 to 3 in pre_trained_llm"):
-        build(task({"first_trained_layer": 2}, token="ga"), lora=LoraConfig(rank=2, layers=(1, 2)))
+        build(task({"first_trained_layer": 2}, ga={}, retain_kl={}), lora=LoraConfig(rank=2, layers=(1, 2)))
     with pytest.raises(UserError, match=r"nothing would be trained. Name some of 1 to 1 in pre_trained_llm"):
-        build(task({"last_trained_layer": 1}, token="ga"), lora=LoraConfig(rank=2, layers=(2, 3)))
+        build(task({"last_trained_layer": 1}, ga={}, retain_kl={}), lora=LoraConfig(rank=2, layers=(2, 3)))
 
 
 def test_an_align_stage_leaves_the_llm_and_an_unlearn_stage_the_predictor(build: Build) -> None:
-    trainer = build(task({"unlearning_lr": 1e-2}, embedding="push", token="ga"))
+    trainer = build(task({"unlearning_lr": 0.01}, push={}, ga={}, retain_kl={}))
     start = {name: value.clone() for name, value in weights(trainer).items()}
     align, unlearn = trainer.task.stages
 
@@ -182,7 +182,7 @@ def test_an_align_stage_leaves_the_llm_and_an_unlearn_stage_the_predictor(build:
 def test_a_run_stopped_in_mid_stage_goes_on_to_the_same_weights(
     build: Build, rows: Rows, stop_after: int, lora: LoraConfig | None
 ) -> None:
-    config = task(embedding="redirect", token="distill")
+    config = task(redirect={}, distill={}, retain_kl={})
     whole = build(config, folder="whole", lora=lora)
     run(whole)
     undisturbed = list(rows)
@@ -206,11 +206,11 @@ def test_a_run_stopped_in_mid_stage_goes_on_to_the_same_weights(
 @pytest.mark.parametrize(
     "objective",
     [
-        {"token": "distill", "teacher": "undial", "gamma": 5.0},
-        {"token": "dpo"},
-        {"token": "refusal"},
-        {"token": "simnpo", "beta": 2.5},
-        {"representation": "rmu"},
+        {"undial": {"gamma": 5.0}, "retain_kl": {}},
+        {"dpo": {}, "retain_kl": {}},
+        {"refusal": {}, "retain_kl": {}},
+        {"simnpo": {"beta": 2.5}, "retain_kl": {}},
+        {"rmu": {}, "retain_kl": {}},
     ],
     ids=str,
 )
@@ -231,7 +231,7 @@ def test_so_does_a_run_of_every_method_without_a_predictor(build: Build, objecti
 
 
 def test_a_finished_stage_leaves_a_checkpoint_that_points_to_the_next(build: Build) -> None:
-    config = task(embedding="push")
+    config = task(push={}, retain_kl={})
     run(build(config))
     resumed = build(config)
     assert resumed.resume()
@@ -240,14 +240,14 @@ def test_a_finished_stage_leaves_a_checkpoint_that_points_to_the_next(build: Bui
 
 
 def test_rows_are_logged_as_often_as_asked(build: Build, rows: Rows) -> None:
-    run(build(task(token="ga"), log_every=2))
+    run(build(task(ga={}, retain_kl={}), log_every=2))
     assert [step for step, _, name, _ in rows if name == "train/loss"] == [2, 4]
 
 
 def test_with_adapters_only_they_move_and_only_they_are_stored(
     build: Build, tiny_llm: LanguageModel, tmp_path: Path
 ) -> None:
-    trainer = build(task(token="npo"), lora=LoraConfig(targets=("q_proj", "up_proj")))
+    trainer = build(task(npo={}, retain_kl={}), lora=LoraConfig(targets=("q_proj", "up_proj")))
     run(trainer)
     after = trainer.llm.model.state_dict()
     for name, value in tiny_llm.model.state_dict().items():
@@ -259,7 +259,7 @@ def test_with_adapters_only_they_move_and_only_they_are_stored(
 
 
 def test_references_are_those_of_the_original_model(build: Build, tiny_llm: LanguageModel) -> None:
-    trainer = build(task(token="npo"), lora=LoraConfig())
+    trainer = build(task(npo={}, retain_kl={}), lora=LoraConfig())
     row, states = trainer.materials.forget.rows[0], trainer.materials.forget.states.final[0]
     with torch.no_grad():
         expected = tiny_llm.model.model(input_ids=torch.tensor([row.ids]), use_cache=False).last_hidden_state[0]
@@ -267,15 +267,15 @@ def test_references_are_those_of_the_original_model(build: Build, tiny_llm: Lang
 
 
 def test_adapters_that_the_whole_loss_lies_below_are_refused(build: Build) -> None:
-    config = task(embedding="push", retain_weight=0.0)  # read at hook layer 2
+    config = task(push={})  # read at hook layer 2
     with pytest.raises(UserError, match=r"All adapters lie above the hook layer \(2\)"):
         build(config, lora=LoraConfig(layers=(3,)))
     build(config, lora=LoraConfig(layers=(2, 3)))
-    build(task(embedding="push"), lora=LoraConfig(layers=(3,)))  # the retain term reads all blocks
+    build(task(push={}, retain_kl={}), lora=LoraConfig(layers=(3,)))  # the retain term reads all blocks
 
 
 def test_checkpointing_changes_no_bit_of_a_run(build: Build) -> None:
-    config = task({"unlearning_lr": 1e-3}, embedding="redirect", token="distill")
+    config = task({"unlearning_lr": 0.001}, redirect={}, distill={}, retain_kl={})
     plain, checkpointed = (build(config, folder=str(on), activation_checkpointing=on) for on in (False, True))
     for trainer in (plain, checkpointed):
         run(trainer)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -10,6 +12,34 @@ from torch.nn.functional import normalize
 from atu.embedding.encoder import TextEncoder
 from atu.embedding.windows import Windows
 from atu.records import Target
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A concept in the encoder's (centred) space."""
+
+    vector: Float[Tensor, " d_enc"]
+    """Of unit length."""
+    tau: float | None = None
+    """Calibrated threshold, a cosine in [-1, 1]; None where nobody has asked for one."""
+
+
+@dataclass(frozen=True)
+class ConceptSpace:
+    """What a concept is placed in: the encoder, and the windows of texts about anything else."""
+
+    encoder: TextEncoder
+    target: Target
+    others: Windows
+    mean: Float[Tensor, " d_enc"]
+    """Mean embedding of the corpus, zeros where embeddings are not centred."""
+
+    def concept(self, form: str, percentile: float | None = None) -> Concept:
+        """The concept as `concept_text` puts it, with `calibrated_threshold` where a percentile asks for one."""
+        vector = concept_embedding(self.encoder, self.target, form, self.mean)
+        if percentile is None:
+            return Concept(vector)
+        return Concept(vector, calibrated_threshold(self.others, self.mean, vector, percentile))
 
 
 def concept_text(target: Target, form: str) -> str:

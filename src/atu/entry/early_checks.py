@@ -53,7 +53,7 @@ def check_run(config: RunConfig) -> None:
     check_device(config.device, 1 if config.devices == "auto" or is_started() else config.devices)
     check_model(config.pre_trained_llm)
     _check_packages(config)
-    if config.task.needs_predictor:
+    if config.task.aligns:
         local_encoder(config.text_encoder)
     check_layers(config.task, config.pre_trained_llm)
     benchmark, probes = check_target(config.data, config.unlearning_target)
@@ -169,7 +169,7 @@ def _check_texts(config: RunConfig, benchmark: Benchmark) -> None:
     texts = given_texts(benchmark, target, writer=config.pre_trained_llm.name, seed=config.seed)
     if corpus.source == "jsonl" or (corpus.source == benchmark.name and not corpus.has_questions):
         parts = split_corpus(texts.forget, texts.retain, share=corpus.held_out_share, seed=config.seed)
-        if config.task.needs_predictor:
+        if config.task.aligns:
             _check_windows(parts, config.text_encoder)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import reduce
+from operator import or_
+from typing import Annotated, Literal
 
 from atu.errors import UserError
-from atu.methods.objective import ObjectiveConfig
+from atu.methods.terms import TERMS, Need, Term
 from atu.typed import refuse_above
 
 MAX_STEPS = 10**8
@@ -111,7 +114,8 @@ class TaskConfig:
     contrastive_weight: float = 0.0
     """Weight of the contrastive (InfoNCE) part of the align loss."""
     training_module: TrainingModule = field(default_factory=TrainingModule)
-    objective: ObjectiveConfig
+    objective: Annotated[Mapping[str, Term], TERMS]
+    """The terms of the unlearn loss, by name."""
     stop: StopConfig = field(default_factory=StopConfig)
     stages: tuple[StageConfig, ...]
 
@@ -123,20 +127,46 @@ class TaskConfig:
         kinds = [stage.type for stage in self.stages]
         if "unlearning" not in kinds:
             raise UserError("stages has no unlearning stage: nothing would be forgotten.")
-        if not self.needs_predictor and "training" in kinds:
-            raise UserError("stages has a training stage, but no term reads the predictor (objective.embedding=none).")
-        if self.needs_predictor and not any(stage.steps for stage in self.stages[: kinds.index("unlearning")]):
+        self._check_terms()
+        if not self.aligns and "training" in kinds:
             raise UserError(
-                "objective.embedding needs a trained predictor: stages must begin with a training stage of at least "
-                "one step."
+                f"stages has a training stage, but no term of objective ({', '.join(self.terms)}) reads the predictor."
             )
-        if self.objective.embedding != "push" and any(stage.threshold is not None for stage in self.stages):
-            raise UserError("stages has a threshold (tau), which only objective.embedding=push reads: leave it out.")
+        if self.aligns and not any(stage.steps for stage in self.stages[: kinds.index("unlearning")]):
+            raise UserError(
+                f"objective.{_names(self.terms, Need.PREDICTOR)} needs a trained predictor: stages must begin with a "
+                "training stage of at least one step."
+            )
+        if Need.STAGE_THRESHOLD not in self.needs and any(stage.threshold is not None for stage in self.stages):
+            raise UserError(
+                f"stages has a threshold (tau), which no term of objective reads ({', '.join(self.terms)}): leave it "
+                "out."
+            )
+
+    def _check_terms(self) -> None:
+        terms = self.terms
+        if all(term.texts == "retain" for term in terms.values()):
+            raise UserError("objective has no term that forgets: give one a weight above 0, such as npo: {weight: 1}.")
+        if Need.FILLED_TEXTS in self.needs and len(terms) > 1:
+            raise UserError(
+                f"objective.{_names(terms, Need.FILLED_TEXTS)}.positions=all reads padding as text, which no other "
+                f"term may: leave out the others of {', '.join(terms)}, or set it to windows."
+            )
 
     @property
-    def needs_predictor(self) -> bool:
-        """Whether the task has an embedding term, and with it an encoder and align stages."""
-        return self.objective.embedding != "none"
+    def terms(self) -> dict[str, Term]:
+        """The terms that have a weight, in the order of `TERMS`, in which the loss is summed up."""
+        return {name: self.objective[name] for name in TERMS if name in self.objective and self.objective[name].weight}
+
+    @property
+    def needs(self) -> Need:
+        """What they need together."""
+        return reduce(or_, (term.needs for term in self.terms.values()), Need(0))
+
+    @property
+    def aligns(self) -> bool:
+        """Whether a predictor is trained, and with it there are an encoder and align stages."""
+        return Need.PREDICTOR in self.needs
 
     @property
     def unlearning_steps(self) -> int:
@@ -154,17 +184,10 @@ class TaskConfig:
 
     def describe(self) -> str:
         """What the method is made of, in a few words for manifest and report."""
-        objective = self.objective
-        parts = []
-        if objective.embedding != "none":
-            parts.append(f"embedding {objective.embedding} x {objective.embedding_weight:g}")
-        if objective.representation != "none":
-            parts.append(f"representation {objective.representation} x {objective.representation_weight:g}")
-        if objective.token != "none":
-            term = f"{objective.teacher} distill" if objective.token == "distill" else objective.token
-            parts.append(f"token {term} x {objective.token_weight:g}")
-        if objective.npo_weight > 0:
-            parts.append(f"NPO x {objective.npo_weight:g}")
-        if objective.retain_weight > 0:
-            parts.append(f"retain KL x {objective.retain_weight:g}")
+        parts = [f"{term.label.en} x {term.weight:g}" for term in self.terms.values()]
         return f"{self.name} ({' + '.join(parts)})"
+
+
+def _names(terms: Mapping[str, Term], need: Need) -> str:
+    """Those of the terms that need something."""
+    return ", ".join(name for name, term in terms.items() if need in term.needs)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from atu.errors import UserError
 from atu.methods.config import TaskConfig
+from atu.methods.terms import Need
 from atu.models.config import ModelConfig
 from atu.models.depth import check_adapted_blocks, known_depth
 
@@ -34,7 +35,7 @@ def resolve_layers(task: TaskConfig, depth: int) -> Layers:
     module = task.training_module
     hook = resolve_hook_layer(module.pretrained_model_hook_layer, depth)
     trained = resolve_trained_layers(module.first_trained_layer, module.last_trained_layer, depth)
-    if task.objective.reads_hook and hook <= trained.start:
+    if Need.HOOK in task.needs and hook <= trained.start:
         raise UserError(
             f"task.training_module.first_trained_layer leaves the first {trained.start} blocks as they are, and the "
             f"hook layer is block {hook}: nothing could change there. Lower it, or raise the hook layer."

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from atu.embedding.encoder import TextEncoder
-from atu.embedding.target import calibrated_threshold, concept_embedding
+from atu.embedding.target import Concept, ConceptSpace
 from atu.embedding.windows import Windows, embed_windows
 from atu.errors import UserError
 from atu.methods.concept_tokens import (
@@ -24,6 +24,7 @@ from atu.methods.concept_tokens import (
 )
 from atu.methods.config import TaskConfig
 from atu.methods.references import ReferenceStates, original_head, reference_states
+from atu.methods.terms import Need, Term
 from atu.models.hook import can_begin_at
 from atu.models.language_model import LanguageModel
 from atu.models.packing import can_pack
@@ -36,7 +37,7 @@ Progress = Callable[[str], Callable[[int, int], None] | None]
 
 @dataclass(frozen=True)
 class RowSet:
-    """Rows with what the untouched model says about them and, where an encoder is used, their windows."""
+    """Rows with what the reference says about them and, where an encoder is used, their windows."""
 
     rows: tuple[Row, ...]
     states: ReferenceStates
@@ -49,15 +50,19 @@ class RowSet:
     """Of each row the positions that tell something of the concept, by which the stop rule judges: of its name alone
     where the texts tell nothing else. Only for held-out forget rows."""
 
+    def num_tokens(self, index: int) -> int:
+        """All tokens of a row, those that fill the text up too."""
+        return len(self.rows[index].ids)
 
-@dataclass(frozen=True)
-class Concept:
-    """The concept in the encoder's (centred) space."""
+    def num_scored(self, index: int) -> int:
+        """Its tokens that are predicted."""
+        row = self.rows[index]
+        return len(row.ids) - row.first_scored
 
-    vector: Float[Tensor, " d_enc"]
-    mean: Float[Tensor, " d_enc"]
-    tau: float
-    """Calibrated threshold."""
+    def num_windows(self, index: int) -> int:
+        """Its positions that have a window."""
+        assert self.windows is not None
+        return self.windows.count(index)
 
 
 @dataclass(frozen=True)
@@ -76,9 +81,12 @@ class Materials:
     hook_layer: int
     trained_layers: range
     """The blocks that move, counted from 0."""
-    concept: Concept | None = None
-    refusals: RowSet | None = None
-    """In place of each row of `forget` an answer that professes ignorance; only where a term needs them."""
+    mean: Float[Tensor, " d_enc"] | None = None
+    """Mean embedding of the corpus, zeros where embeddings are not centred; None without an encoder."""
+    concepts: Mapping[Term, Concept] = field(default_factory=dict)
+    """Of the terms that compare with the concept: where it lies in the encoder's space."""
+    instead: Mapping[Term, RowSet] = field(default_factory=dict)
+    """Of the terms that put answers in place of the rows of `forget`: these answers, in the order of the rows."""
     can_pack: bool = False
     """Whether the model reads several texts in one row as if each stood alone."""
 
@@ -91,8 +99,8 @@ class SplitRows:
     retain: tuple[Row, ...]
     held_out_forget: tuple[Row, ...]
     held_out_retain: tuple[Row, ...]
-    refusals: tuple[Row, ...] = ()
-    """In the order of `forget`, where the task needs them."""
+    instead: Mapping[Term, tuple[Row, ...]] = field(default_factory=dict)
+    """Of the terms that need them: answers in place of the rows of `forget`, in their order."""
     beside: frozenset[str] = frozenset()
     """Subjects of `retain` against which the concept's words are not counted."""
 
@@ -109,18 +117,22 @@ class KeptStates:
 
 def kept_states(task: TaskConfig) -> dict[str, KeptStates]:
     """What is kept of the rows of each use; `blind` are the forget rows with the concept hidden."""
-    objective, aligns = task.objective, task.needs_predictor
-    has_retain, has_frozen = objective.retain_weight > 0, bool(task.training_module.first_trained_layer)
+    needs, aligns = task.needs, task.aligns
+    has_frozen = bool(task.training_module.first_trained_layer)
     return {
         "forget": KeptStates(
-            final=objective.needs_original_logits,
-            hook=aligns or objective.needs_original_hook,
-            lower=has_frozen and objective.reads_forget_texts,
+            final=Need.REFERENCE_LOGITS in needs,
+            hook=aligns or Need.REFERENCE_HOOK in needs,
+            lower=has_frozen and bool(Need.FORGET_TEXTS & needs),
         ),
-        "blind": KeptStates(final=objective.needs_blind_logits, hook=objective.needs_blind_hook),
-        "retain": KeptStates(final=has_retain, hook=aligns, lower=has_frozen and (has_retain or aligns)),
+        "blind": KeptStates(final=Need.BLIND_LOGITS in needs, hook=Need.BLIND_HOOK in needs),
+        "retain": KeptStates(
+            final=Need.REFERENCE_RETAIN in needs,
+            hook=aligns,
+            lower=has_frozen and (aligns or Need.RETAIN in needs),
+        ),
         "held_out": KeptStates(final=True, hook=aligns, lower=has_frozen),
-        "refusals": KeptStates(final=objective.token == "dpo", lower=has_frozen and objective.needs_refusals),
+        "instead": KeptStates(final=Need.REFERENCE_INSTEAD in needs, lower=has_frozen and Need.INSTEAD in needs),
     }
 
 
@@ -136,7 +148,7 @@ def prepare_materials(
     progress: Progress,
     autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Materials:
-    """Compute references and window embeddings; `llm` must be the untouched model.
+    """Compute references and window embeddings; `llm` must be the reference.
 
     Args:
         autocast: the precision in which the references are computed; that of the training steps.
@@ -146,26 +158,29 @@ def prepare_materials(
     """
     words = find_concept_words(rows.forget, [row for row in rows.retain if row.subject not in rows.beside])
     concept_ids = concept_tokens(words, llm.tokenizer)
-    if not words and task.objective.needs_concept_words:
+    if not words and (Need.BLIND | Need.CONCEPT_TOKENS) & task.needs:
         raise UserError(
             f"No word is frequent in the texts about '{target.name}' and rare in the others, so there is nothing to "
             "hide: give more texts, above all texts that name the concept and texts that do not."
         )
-    if not concept_ids and task.objective.needs_concept_tokens:
+    if not concept_ids and Need.CONCEPT_TOKENS in task.needs:
         raise UserError(
             f"The tokenizer cuts the words of the texts about '{target.name}' ({', '.join(words[:3])}) into pieces "
-            "that stand in other words too, so no token can be forbidden: task.objective.teacher=bounded hides them."
+            "that stand in other words too, so no token can be forbidden: "
+            "task.objective.distill.teacher=bounded hides them."
         )
     windows: list[Windows | None] = [None] * 4
-    concept = None
+    mean: Tensor | None = None
+    concepts: dict[Term, Concept] = {}
     groups = (rows.forget, rows.retain, rows.held_out_forget, rows.held_out_retain)
     if encoder is not None:
         windows = list(_windows_of(groups, encoder, progress))
-        concept = _concept(encoder, target, task, windows)
+        mean, concepts = _concepts(encoder, target, task, windows)
 
     # Texts that are filled up to one length have no padding to save.
-    every_row = [*rows.forget, *rows.retain, *rows.held_out_forget, *rows.held_out_retain, *rows.refusals]
-    packed = task.objective.embedding_positions == "windows" and can_pack(llm, every_row)
+    answers = [row for answer in rows.instead.values() for row in answer]
+    every_row = [*rows.forget, *rows.retain, *rows.held_out_forget, *rows.held_out_retain, *answers]
+    packed = Need.FILLED_TEXTS not in task.needs and can_pack(llm, every_row)
     ids = torch.tensor([rows.forget[0].ids], device=llm.device)
     begins_above = trained_layers.start > 0 and can_begin_at(llm.model, ids, trained_layers.start)
 
@@ -191,15 +206,16 @@ def prepare_materials(
             )
 
     blind = None
-    if task.objective.needs_blind_states:
+    if Need.BLIND & task.needs:
         places = [concept_positions(row, words) for row in rows.forget]
         blind = states(rows.forget, "blind", "concept hidden", places)
-    refusals = None
-    if rows.refusals:
-        refusals = RowSet(rows.refusals, states(rows.refusals, "refusals", "refusals"))
+    instead = {
+        term: RowSet(answer, states(answer, "instead", "answers in their place"))
+        for term, answer in rows.instead.items()
+    }
     small = small_words((*rows.forget, *rows.retain))
     named: tuple[tuple[int, ...], ...] = ()
-    if task.objective.hide_names:
+    if Need.NAMES in task.needs:
         named = tuple(named_positions(row, small) for row in rows.forget)
     telling = tuple(telling_positions(row, words, target.name, small) for row in rows.held_out_forget)
     if not any(telling):
@@ -223,8 +239,9 @@ def prepare_materials(
         head=original_head(llm),
         hook_layer=hook_layer,
         trained_layers=trained_layers,
-        concept=concept,
-        refusals=refusals,
+        mean=mean,
+        concepts=concepts,
+        instead=instead,
         can_pack=packed,
     )
 
@@ -245,11 +262,14 @@ def _windows_of(groups: Sequence[Sequence[Row]], encoder: TextEncoder, progress:
     return parts
 
 
-def _concept(encoder: TextEncoder, target: Target, task: TaskConfig, windows: Sequence[Windows | None]) -> Concept:
+def _concepts(
+    encoder: TextEncoder, target: Target, task: TaskConfig, windows: Sequence[Windows | None]
+) -> tuple[Float[Tensor, " d_enc"], dict[Term, Concept]]:
+    """The corpus mean, and the concept of each term that compares with it."""
     forget, retain = windows[0], windows[1]
     assert forget is not None
     assert retain is not None
     mean = forget.with_rows_of(retain).mean() if encoder.config.center else torch.zeros(encoder.dim)
-    vector = concept_embedding(encoder, target, task.objective.target, mean)
-    tau = calibrated_threshold(retain, mean, vector, task.objective.threshold_percentile)
-    return Concept(vector, mean, tau)
+    space = ConceptSpace(encoder, target, retain, mean)
+    concepts = {term: term.concept(space) for term in task.terms.values()}
+    return mean, {term: concept for term, concept in concepts.items() if concept is not None}

@@ -10,15 +10,15 @@ from torch import Tensor
 
 from atu.embedding.predictor import Predictor
 from atu.methods.config import StageConfig, TaskConfig
-from atu.methods.losses import enpo_loss, push_loss, random_direction, redirect_loss, rmu_loss, token_nll
+from atu.methods.inputs import Inputs, Reading
+from atu.methods.losses import kl_to_reference, token_nll
 from atu.methods.materials import Materials, RowSet
-from atu.methods.references import marked, scored_labels, scored_states
-from atu.methods.shares import ALONE, Share, forget_measures, num_scored
-from atu.methods.token_terms import forget_terms, read_rows, refusal_term, retain_term
-from atu.models.hook import capture_hook, logits_from_hidden
+from atu.methods.references import marked
+from atu.methods.shares import ALONE, Share
+from atu.methods.terms import Need, Term
+from atu.models.hook import logits_from_hidden
 from atu.models.language_model import LanguageModel
-from atu.models.packing import read_batch_to_hook
-from atu.models.rows import Batch, Row, batch_indices, collate
+from atu.models.rows import batch_indices
 
 _BATCH_SIZE = 16
 """Held-out texts read at once."""
@@ -33,7 +33,7 @@ class Unlearning:
     materials: Materials
     predictor: Predictor | None
     reference_predictor: Predictor | None = None
-    """The predictor as it was after the first align stage; only ENPO compares with it."""
+    """The predictor as it was after the first align stage, for a term that compares with it."""
     share: Share = ALONE
     """What this process takes of each batch."""
 
@@ -44,108 +44,42 @@ class Unlearning:
 
         Args:
             step: unlearn steps done so far, over all stages; it chooses the batch.
+
+        Returns:
+            `total`, and `train/<name>` of each term of the task.
         """
-        objective, module = self.task.objective, self.task.training_module
+        module, materials, terms = self.task.training_module, self.materials, self.task.terms
+        forget = batch_indices(len(materials.forget.rows), module.forget_batch_size, step, seed)
+        retain = batch_indices(len(materials.retain.rows), module.retain_batch_size, step, seed + 1)
+        inputs = Inputs(
+            forget=self._reading(materials.forget, forget, self.task.needs & Need.FORGET_TEXTS),
+            retain=self._reading(materials.retain, retain),
+            answers={term: self._reading(rows, forget) for term, rows in materials.instead.items()},
+            seed=seed,
+            threshold=stage.threshold,
+            predictor=self.predictor,
+            reference_predictor=self.reference_predictor,
+        )
         parts: dict[str, Tensor] = {}
-        indices = batch_indices(len(self.materials.forget.rows), module.forget_batch_size, step, seed)
-        batch = self._own_batch(self.materials.forget, indices)
-        hidden, hook = self._forward(batch)
-        if objective.embedding != "none":
-            assert hook is not None
-            parts["train/embedding"] = self._embedding_term(stage, batch, hook)
-        if objective.representation != "none":
-            assert hook is not None
-            parts["train/representation"] = self._representation_term(batch, hook, seed)
-        if objective.token == "refusal":
-            parts["train/token"] = refusal_term(self.llm, self.materials, batch)
-        elif objective.token != "none":
-            assert hidden is not None
-            parts |= forget_terms(self.llm, objective, self.materials, batch, hidden)
-        for name, measure in forget_measures(objective).items():
-            if name in parts:
-                rows = self._token_rows if name == "train/token" else self.materials.forget
-                parts[name] = parts[name] * self.share.weight([measure(rows, i) for i in indices])
-        if objective.retain_weight > 0:
-            retain = self.materials.retain
-            indices = batch_indices(len(retain.rows), module.retain_batch_size, step, seed + 1)
-            term = retain_term(self.llm, self.materials, retain, self._own_batch(retain, indices))
-            parts["train/retain"] = term * self.share.weight([num_scored(retain, i) for i in indices])
-        weights = {
-            "train/embedding": objective.embedding_weight,
-            "train/representation": objective.representation_weight,
-            "train/token": objective.token_weight,
-            "train/npo": objective.npo_weight,
-            "train/retain": objective.retain_weight,
-        }
-        total = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
-        return {"total": total, **parts}
+        for name, term in terms.items():
+            if term.texts == "retain":  # the last ones: no term reads the others from here on
+                for reading in (inputs.forget, *inputs.answers.values()):
+                    reading.release()
+            indices = retain if term.texts == "retain" else forget
+            rows = self._rows(term)
+            parts[name] = term.loss(inputs) * self.share.weight([term.amount(rows, i) for i in indices])
+        total = torch.stack([term.weight * parts[name] for name, term in terms.items()]).sum()
+        return {"total": total, **{f"train/{name}": part for name, part in parts.items()}}
 
-    @property
-    def _token_rows(self) -> RowSet:
-        """The rows whose tokens the token term counts."""
-        refusals = self.materials.refusals
-        return refusals if self.task.objective.token == "refusal" and refusals is not None else self.materials.forget
+    def _rows(self, term: Term) -> RowSet:
+        """Those over which the mean of a term runs."""
+        if term.texts == "instead":
+            return self.materials.instead[term]
+        return self.materials.retain if term.texts == "retain" else self.materials.forget
 
-    def _own_batch(self, rows: RowSet, indices: Sequence[int]) -> Batch:
-        return collate(rows.rows, self.share.of(indices), pad_id=self.llm.pad_id, device=self.llm.device)
-
-    def _forward(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
-        """Final and hook states of forget texts, None where no term reads them; no block is run for nothing."""
-        objective, layer, forget = self.task.objective, self.materials.hook_layer, self.materials.forget
-        if not objective.reads_forget_logits:
-            if not objective.reads_hook:
-                return None, None
-            lower, packed = forget.states.padded_lower(batch), self.materials.can_pack
-            return None, read_batch_to_hook(self.llm, batch, layer, packed=packed, lower=lower)
-        if not objective.reads_hook:
-            return read_rows(self.llm, self.materials, forget, batch)[0], None
-        with capture_hook(self.llm.model, layer) as captured:
-            final, in_batch_shape = read_rows(self.llm, self.materials, forget, batch)
-        return final, in_batch_shape(captured.hidden)
-
-    def _representation_term(self, batch: Batch, hook: Tensor, seed: int) -> Tensor:
-        objective = self.task.objective
-        length = torch.full(hook.shape[:2], objective.steering, device=hook.device)
-        if objective.adaptive_steering:
-            length = length * self.materials.forget.states.padded_hook(batch).to(hook.device).norm(dim=-1)
-        # Where the text is predicted from. A row's first state is left out: it is the same in all texts that begin
-        # alike, and in many models a hundred times as long as the others, so that the mean would be its alone.
-        mask = torch.zeros_like(batch.is_scored)
-        mask[:, 1:-1] = batch.is_scored[:, 2:]
-        return rmu_loss(hook, random_direction(hook.shape[-1], seed).to(hook.device), length, mask)
-
-    def _embedding_term(self, stage: StageConfig, batch: Batch, hook: Tensor) -> Tensor:
-        concept, objective = self.materials.concept, self.task.objective
-        assert self.predictor is not None
-        assert concept is not None
-        predicted = self.predictor(hook, batch.is_token)
-        device, counts = hook.device, self._embedding_positions(batch)
-        if objective.embedding == "redirect":
-            blind = self.materials.forget.blind
-            assert blind is not None
-            with torch.no_grad():
-                reference = self.predictor(blind.padded_hook(batch).to(device), batch.is_token)
-            return redirect_loss(predicted, reference, counts)
-        cosine = predicted @ concept.vector.to(device)
-        if objective.embedding == "push":
-            tau = concept.tau if stage.threshold is None else stage.threshold
-            return push_loss(cosine, tau, counts)
-        assert self.reference_predictor is not None
-        with torch.no_grad():
-            original = self.materials.forget.states.padded_hook(batch).to(device)
-            reference_cosine = self.reference_predictor(original, batch.is_token) @ concept.vector.to(device)
-        return enpo_loss(cosine, reference_cosine, objective.beta, counts)
-
-    def _embedding_positions(self, batch: Batch) -> Tensor:
-        """Where the predictor is trained to say something, unless the task asks for all positions.
-
-        A batch without any such position has a term, and gradients, of zero.
-        """
-        if self.task.objective.embedding_positions == "all":
-            return batch.is_token
-        windows = self.materials.forget.windows
-        assert windows is not None
-        return windows.mask(batch.indices, batch.ids.shape[1]).to(batch.ids.device)
+    def _reading(self, rows: RowSet, indices: Sequence[int], passes: Need = Need.LOGITS) -> Reading:
+        """This process's part of a batch; nothing is computed yet."""
+        return Reading(self.llm, self.materials, rows, self.share.of(indices), passes)
 
 
 @torch.no_grad()
@@ -153,29 +87,27 @@ def held_out_signals(llm: LanguageModel, materials: Materials) -> dict[str, floa
     """The training-side signals that the stop rule reads, on texts that no step has trained on.
 
     Returns:
-        `signal/concept_nll_rise`: how many nats per token cost more than in the untouched model where a text tells
-        something of the concept (left out where none does); `signal/retain_kl`: KL from the untouched model on retain
+        `signal/concept_nll_rise`: how many nats per token cost more than in the reference where a text tells
+        something of the concept (left out where none does); `signal/retain_kl`: KL from the reference on retain
         texts, nats per token.
     """
-    forget, retain = materials.held_out_forget, materials.held_out_retain
     rises = []
-    for batch in _all_batches(llm, forget.rows):
-        hidden, _ = read_rows(llm, materials, forget, batch)
-        labels, _ = scored_labels(batch)
-        tells = marked(batch, forget.telling)[batch.is_scored]
-        now = token_nll(logits_from_hidden(llm.model, scored_states(hidden, batch)[tells]), labels[tells])
-        states = forget.states.gather_final(batch).to(llm.device)[tells]
-        rises.append(now - token_nll(materials.head(states), labels[tells]))
-    batches = list(_all_batches(llm, retain.rows))
-    kls = [retain_term(llm, materials, retain, batch) * batch.is_scored.sum() for batch in batches]
-    signals = {"signal/retain_kl": float(torch.stack(kls).sum() / sum(int(batch.is_scored.sum()) for batch in batches))}
+    for reading in _readings(llm, materials, materials.held_out_forget):
+        tells = marked(reading.batch, reading.rows.telling)[reading.batch.is_scored]
+        now = token_nll(logits_from_hidden(llm.model, reading.states[tells]), reading.labels[tells])
+        rises.append(now - token_nll(reading.reference_logits(tells), reading.labels[tells]))
+    kls, counts = [], []
+    for reading in _readings(llm, materials, materials.held_out_retain):
+        counts.append(len(reading.labels))
+        kls.append(kl_to_reference(reading.logits, reading.reference_logits()) * counts[-1])
+    signals = {"signal/retain_kl": float(torch.stack(kls).sum() / sum(counts))}
     all_rises = torch.cat(rises)
     if len(all_rises):
         signals["signal/concept_nll_rise"] = float(all_rises.mean())
     return signals
 
 
-def _all_batches(llm: LanguageModel, rows: Sequence[Row]) -> Iterator[Batch]:
-    for start in range(0, len(rows), _BATCH_SIZE):
-        indices = range(start, min(start + _BATCH_SIZE, len(rows)))
-        yield collate(rows, list(indices), pad_id=llm.pad_id, device=llm.device)
+def _readings(llm: LanguageModel, materials: Materials, rows: RowSet) -> Iterator[Reading]:
+    """All rows, some at a time."""
+    for start in range(0, len(rows.rows), _BATCH_SIZE):
+        yield Reading(llm, materials, rows, range(start, min(start + _BATCH_SIZE, len(rows.rows))))

@@ -161,11 +161,19 @@ def hook_layer(run: RunRecord) -> int | float | None:
     task: Any = run.config.get("task")
     if not isinstance(task, Mapping):
         layer = run.config.get("hook_layer")
-    elif _part(task, "objective").get("embedding") == "none":
+    elif not _aligns(task):
         layer = None
     else:
         layer = _part(task, "training_module").get("pretrained_model_hook_layer")
     return layer if isinstance(layer, int | float) else None
+
+
+def _aligns(task: Mapping[str, Any]) -> bool:
+    """Whether a method has a predictor, and with it a hook layer; it is taken to where its stages are not told."""
+    stages = task.get("stages")
+    if not isinstance(stages, Sequence) or not stages:
+        return True
+    return any(isinstance(stage, Mapping) and stage.get("type") == "training" for stage in stages)
 
 
 def _printable(run: RunRecord) -> RunRecord:

@@ -14,6 +14,7 @@ from atu.errors import UserError
 from atu.methods.config import TaskConfig
 from atu.methods.materials import Materials
 from atu.methods.shares import Share
+from atu.methods.terms import Need
 from atu.processes import peers
 
 Losses = Callable[[], dict[str, Tensor]]
@@ -64,9 +65,9 @@ def own_share(task: TaskConfig, materials: Materials) -> Share:
     share, module = Share(peers.rank(), peers.count()), task.training_module
     num_forget, num_retain = len(materials.forget.rows), len(materials.retain.rows)
     sizes = {"forget_batch_size": min(module.forget_batch_size, num_forget)}
-    if task.objective.retain_weight > 0:
+    if Need.RETAIN in task.needs:
         sizes["retain_batch_size"] = min(module.retain_batch_size, num_retain)
-    if task.needs_predictor:
+    if task.aligns:
         sizes["training_batch_size"] = min(module.training_batch_size, num_forget + num_retain)
     for key, size in sizes.items():
         if size < share.processes:

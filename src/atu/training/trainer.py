@@ -26,6 +26,7 @@ from atu.methods.align import (
 from atu.methods.config import StageConfig, TaskConfig
 from atu.methods.materials import Materials, RowSet
 from atu.methods.shares import Share
+from atu.methods.terms import Need
 from atu.methods.unlearning import Unlearning, held_out_signals
 from atu.models.language_model import LanguageModel
 from atu.models.rows import batch_indices
@@ -82,7 +83,7 @@ class Trainer:
         self.trained = trainable_parameters(
             self.llm, train_embeddings=module.train_embeddings, layers=self.materials.trained_layers
         )
-        if not self.task.objective.reads_above_hook:
+        if not Need.ABOVE_HOOK & self.task.needs:
             check_reach(self.llm, self.materials.hook_layer)
         if self.config.activation_checkpointing:
             checkpoint_activations(self.llm.model)
@@ -166,7 +167,7 @@ class Trainer:
             yield "reference-predictor", self.reference_predictor
 
     def _align(self, stage: StageConfig, advance: Advance) -> dict[str, float]:
-        module, materials, predictor = self.task.training_module, self.materials, self.predictor
+        module, predictor = self.task.training_module, self.predictor
         assert predictor is not None
         data, held_out, constant = self._align_data()
         if not self.progress.step:
@@ -202,7 +203,7 @@ class Trainer:
         signals = judge_predictor(predictor, held_out, constant, device=self.llm.device)
         gain = signals["align/held_out_cosine"] - signals["align/constant_cosine"]
         wanted = self.task.min_predictor_gain
-        if wanted is not None and materials.concept is not None and gain < wanted:
+        if wanted is not None and gain < wanted:
             raise UserError(
                 f"The predictor has learnt too little to steer by: cosine {signals['align/held_out_cosine']:.3f} on "
                 f"held-out text, {signals['align/constant_cosine']:.3f} for a constant; task.min_predictor_gain asks "
@@ -213,8 +214,8 @@ class Trainer:
     def _align_data(self) -> tuple[AlignData, AlignData, Tensor]:
         """Training and held-out data of an align stage, from the LLM as it is now."""
         materials = self.materials
-        concept = materials.concept
-        assert concept is not None
+        mean = materials.mean
+        assert mean is not None
         parts = []
         for first, second in (
             (materials.forget, materials.retain),
@@ -224,8 +225,8 @@ class Trainer:
             assert second.windows is not None
             windows = first.windows.with_rows_of(second.windows)
             hidden = self._hook_states(first) + self._hook_states(second)
-            parts.append(AlignData(hidden, windows, concept.mean))
-        return parts[0], parts[1], best_constant(parts[0].windows, concept.mean)
+            parts.append(AlignData(hidden, windows, mean))
+        return parts[0], parts[1], best_constant(parts[0].windows, mean)
 
     def _hook_states(self, rows: RowSet) -> tuple[Tensor, ...]:
         if self.progress.unlearn_steps == 0:  # the LLM is the untouched one, whose states are at hand
@@ -288,7 +289,7 @@ class Trainer:
         """The one loop. Each step seeds its own randomness, so a resumed run needs no generator state."""
         optimizer = self.optimizers[kind]
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        reads_all = kind == "align" or self.task.objective.reads_above_hook
+        reads_all = kind == "align" or bool(Need.ABOVE_HOOK & self.task.needs)
         losses = in_parallel(parameters, losses, reads_all=reads_all)
         saved = clock = time.monotonic()
         key = str(self.progress.stage)
