@@ -17,7 +17,11 @@ from omegaconf import DictConfig
 from atu.config import NOT_DEFINING, RunConfig, config_hash, dotted_keys, field_keys, load, to_mapping
 from atu.entry.overrides import complete
 from atu.errors import UserError
+from atu.methods.terms import TERMS
+from atu.methods.terms.npo import Npo
 from atu.methods.terms.push import Push
+from atu.methods.terms.redirect import Redirect
+from atu.methods.terms.retain_kl import RetainKl
 from atu.models.config import LoraConfig
 from atu.storage.config_dir import config_dir
 
@@ -196,7 +200,26 @@ def test_the_groups_and_keys_of_the_original_are_there() -> None:
 
 
 def test_no_yaml_has_a_key_that_the_dataclasses_do_not_know() -> None:
-    assert set(dotted_keys(compose("train"))) <= set(field_keys())
+    keys = {key for key in dotted_keys(compose("train")) if not key.startswith("task.objective.")}
+    assert keys <= set(field_keys())
+
+
+@pytest.mark.parametrize("choice", [*(f"task={name}" for name in options("task")), "experiment=taught"])
+def test_a_yaml_lists_every_option_of_its_terms_so_that_each_can_be_set(choice: str) -> None:
+    objective = compose("train", [choice, KING]).task.objective
+    for name, given in objective.items():
+        assert set(given) == {option.name for option in dataclasses.fields(TERMS[name])}
+
+
+def test_terms_are_set_added_and_deleted() -> None:
+    config = composed("task.objective.retain_kl.weight=16", "~task.objective.distill", "+task.objective.npo.weight=0.5")
+    assert config.task.objective == {
+        "redirect": Redirect(),
+        "retain_kl": RetainKl(weight=16.0),
+        "npo": Npo(weight=0.5),
+    }
+    without_options = composed("task=unlearning_ga", "+task.objective.npo={}", "~task.objective.ga")
+    assert list(without_options.task.terms) == ["npo", "retain_kl"]
 
 
 def test_every_experiment_is_known_here() -> None:

@@ -60,7 +60,7 @@ ALIGN = "{type: training, steps: 1}"
         pytest.param(
             "task.objective.rmu.steering=2",
             "The objective has no term 'rmu' (it has redirect, distill, retain_kl): write "
-            "+task.objective.rmu.steering=2 to add it.",
+            "+task.objective.rmu.steering=... to add it.",
             id="term that the task does not have",
         ),
         pytest.param(
@@ -87,7 +87,7 @@ ALIGN = "{type: training, steps: 1}"
         ),
         pytest.param(
             "~task.objective.npo",
-            "There is no key 'task.objective.npo'. Known in task.objective: distill, redirect, retain_kl.",
+            "Could not delete from config. 'task.objective.npo' does not exist.",
             id="term that cannot be deleted",
         ),
         pytest.param(

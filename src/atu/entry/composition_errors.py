@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
 import traceback
@@ -11,6 +12,10 @@ from pathlib import Path
 
 from atu.entry.overrides import quoted_for_shell
 from atu.errors import UserError, did_you_mean
+from atu.methods.old_keys import refuse_old_keys
+from atu.methods.terms import TERMS
+
+_OBJECTIVE = "task.objective."
 
 
 @contextmanager
@@ -52,6 +57,8 @@ def explain(error: Exception, folder: Path, arguments: Sequence[str]) -> UserErr
     if match := re.match(r"Could not override '(.+?)'", lines[0]):
         key = match[1].lstrip("+")
         known = _known_keys(folder, arguments, key)
+        if key.startswith(_OBJECTIVE):
+            return _wrong_in_objective(key, known)
         if key in known:
             return UserError(
                 f"'{key}' cannot be replaced as a whole. Set its keys one by one: {key}.NAME=VALUE, or "
@@ -68,6 +75,22 @@ def explain(error: Exception, folder: Path, arguments: Sequence[str]) -> UserErr
         )
     cause = str(error.__cause__ or "").partition("\n")[0]
     return UserError(" ".join([*lines, cause]).strip())
+
+
+def _wrong_in_objective(key: str, known: Sequence[str]) -> UserError:
+    """What to say of a term, or an option of one, that the composed objective does not have."""
+    refuse_old_keys([key])
+    name, _, option = key.removeprefix(_OBJECTIVE).partition(".")
+    if name not in TERMS:
+        return UserError(f"There is no term '{name}'. Known: {', '.join(TERMS)}.")
+    has = [one.removeprefix(_OBJECTIVE) for one in known if one.startswith(_OBJECTIVE)]
+    if name not in has:
+        terms = [one for one in has if "." not in one]
+        return UserError(f"The objective has no term '{name}' (it has {', '.join(terms)}): write +{key}=... to add it.")
+    options = sorted(one.name for one in dataclasses.fields(TERMS[name]))
+    if option in options:
+        return UserError(f"No yaml lists '{key}': write +{key}=... to set it.")
+    return UserError(f"Unknown key '{key}'. Known in {_OBJECTIVE}{name}: {', '.join(options)}.")
 
 
 def nearest_key(wrong: str, known: Iterable[str]) -> str:
@@ -92,10 +115,10 @@ def _known_keys(folder: Path, arguments: Sequence[str], wrong: str) -> list[str]
     from atu.config import dotted_keys, field_keys
 
     groups = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_dir()]
-    choices = [text for text in arguments if text.partition("=")[0] in groups and "," not in text]
+    # Not the model folders that `pre_trained_llm=` takes too, nor an option of a folder of the user's (--config-dir).
+    choices = [text for text in arguments if (folder / f"{text.replace('=', '/', 1)}.yaml").is_file()]
     GlobalHydra.instance().clear()
     keys = field_keys()
-    # An option that lies in a folder of the user's (--config-dir) is not found here.
     with suppress(HydraException), initialize_config_dir(str(folder), version_base="1.3"):
         keys += dotted_keys(compose("train", choices, return_hydra_config=True))
     # Hydra's own keys are many: they only compete when one of them was meant.
