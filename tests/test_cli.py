@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -17,7 +16,6 @@ from scored_runs import points, save_run
 
 from atu.config import dotted_keys, field_keys, load, to_mapping
 from atu.entry.compose import compose_run
-from atu.methods.terms import TERMS
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "launch_training.py"

@@ -66,9 +66,9 @@ def test_a_hook_layer_among_blocks_that_stay_is_refused_for_terms_that_read_it_a
         with pytest.raises(
             UserError, match=f"leaves the first {depth // 2} blocks as they are, .* is block 10: nothing"
         ):
-            resolve_layers(task(module, embedding="push"), depth)
-        assert resolve_layers(task(module, token="ga"), depth).hook == 10
-    found = resolve_layers(task(module, embedding="push"), 18)
+            resolve_layers(task(module, push={}), depth)
+        assert resolve_layers(task(module, ga={}), depth).hook == 10
+    found = resolve_layers(task(module, push={}), 18)
     assert (found.hook, found.trained) == (10, range(9, 18))
 
 
@@ -119,7 +119,7 @@ def test_the_depth_of_a_converted_model_is_read_in_the_cache(tmp_path: Path, cac
 def test_of_a_hub_model_that_is_not_here_nothing_is_known() -> None:
     model = ModelConfig(name="m", model_name="nobody/has-this-model", revision="0" * 40)
     assert known_depth(model) is None
-    check_layers(task({"pretrained_model_hook_layer": 999}, embedding="push"), model)
+    check_layers(task({"pretrained_model_hook_layer": 999}, push={}), model)
 
 
 def test_layers_that_cannot_be_are_refused_without_torch(of_32_blocks: Path) -> None:
