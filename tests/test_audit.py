@@ -13,6 +13,7 @@ import pytest
 import torch
 from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from typer.testing import CliRunner
 from workplace import Workplace
 
 from atu.attacks.config import QUICK, AttackName
@@ -21,6 +22,7 @@ from atu.attacks.subject import Subject, Unit
 from atu.audit import AuditConfig, _memory_errors, audit
 from atu.benchmarks.config import CorpusConfig
 from atu.benchmarks.own.benchmark import OwnConfig
+from atu.cli import app
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.models.config import ModelConfig
@@ -208,6 +210,20 @@ def test_an_unknown_attack_in_the_config_has_its_nearest_name(workplace: Workpla
         workplace.config("attacks=[relern]")
 
 
+def test_one_s_own_questions_and_texts_serve_for_attacks_on_any_model(workplace: Workplace, tmp_path: Path) -> None:
+    root, model = workplace.root, str(workplace.model)
+    texts = ("--forget", str(root / "forget.jsonl"), "--retain", str(root / "retain.jsonl"))
+    done = CliRunner().invoke(
+        app,
+        ["attack", model, "--before", model, "--benchmark", "own", "--probes", str(root / "probes.jsonl"),
+         "--target", "Zorblatt", *texts, "--attacks", "collateral", "--quick", "--out", str(tmp_path / "out")],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    rows = {row.group: row for row in read_attack_rows(tmp_path / "out" / "attacks.json")}
+    assert rows["loss/target"].score.n == 30  # all texts of forget.jsonl
+    assert rows["asked/same field"].score.n == 3
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -215,6 +231,15 @@ def test_an_unknown_attack_in_the_config_has_its_nearest_name(workplace: Workpla
         (["--seeds", "x"], "--seeds: 'x' is no whole number from 0 to 4294967295. Write such as 0,1,2."),
         (["--target", "Japn"], "The built-in benchmark has no target 'Japn'. Did you mean 'Japan'?"),
         ([], "MODEL has no model card that says what was forgotten: name it by --target."),
+        (
+            ["--target", "Japan", "--forget", "texts.jsonl"],
+            "--forget and --retain belong together: give both files, or neither.",
+        ),
+        (
+            ["--target", "Japan", "--forget", "none.jsonl", "--retain", "none.jsonl"],
+            "The corpus file none.jsonl does not exist.",
+        ),
+        (["--target", "Japan", "--probes", "p.jsonl"], "--probes is for --benchmark own, not for builtin."),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_line(

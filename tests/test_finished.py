@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -106,6 +107,21 @@ def test_what_is_relative_to_before_is_left_out_without_one(finished: RunFolder,
     assert {row["known_before"] for row in rows} == {None}
     assert not [row for row in rows if "nll" in row["values"]]
     assert json.loads((tmp_path / "out/evaluation.json").read_text())["before"] is None
+
+
+def test_one_s_own_questions_are_asked_of_any_model(knowing: Workplace, tmp_path: Path) -> None:
+    """Right is what the tiny model says; the general facts are asked with them."""
+    own = ("--benchmark", "own", "--probes", knowing.root / "probes.jsonl", "--target", "Zorblatt")
+    done = call("evaluate", knowing.model, *own, "--before", knowing.model, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    scores, rows = evaluated(tmp_path / "out")
+    own_rows = [row for row in rows if row["probe_id"].startswith("own/Zorblatt/")]
+    assert len(own_rows) == len((knowing.root / "probes.jsonl").read_text().splitlines())
+    assert all(row["text"] in row["references"] for row in own_rows)
+    assert scores["forget/all@known"]["value"] == 100
+    identity = json.loads((tmp_path / "out" / "evaluation.json").read_text())["benchmark"]
+    assert (identity["name"], identity["target"], identity["icu"]) == ("own", "Zorblatt", False)
+    assert identity["checksum"] == hashlib.sha256((knowing.root / "probes.jsonl").read_bytes()).hexdigest()
 
 
 def test_a_model_as_before_is_asked_first(finished: RunFolder, knowing: Workplace, tmp_path: Path) -> None:

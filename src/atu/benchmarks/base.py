@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from atu.benchmarks.config import DataConfig
+from atu.benchmarks.gold import GoldConfig, gold_file
 from atu.benchmarks.options import Option
 from atu.errors import UserError
 from atu.extras import Package
 from atu.records import Answer, Before, Judgement, Probe, Scoring, Target, Text
+from atu.storage.user_files import file_sha256
 from atu.text.metric_words import MetricWords
 
 if TYPE_CHECKING:
@@ -108,7 +110,10 @@ class Benchmark(ABC):
 
     def settings(self) -> dict[str, Any]:
         """What of its config decides what is asked and how it is scored, as `evaluation.json` has it."""
-        return {"icu": self.config.icu}
+        settings: dict[str, Any] = {"icu": self.config.icu}
+        if isinstance(self.config, GoldConfig) and self.config.gold is not None:
+            settings["gold"] = file_sha256(gold_file(self.config.gold))
+        return settings
 
     def texts(self, target: Target, *, writer: str, seed: int) -> GivenTexts:
         """Its own texts to train on (`data.corpus.source` is its name).

@@ -1,0 +1,70 @@
+"""Answers of a model that never knew the target (a gold or retain model), for scores that compare with it.
+
+It is asked first: `atu evaluate GOLD_MODEL ... --out FOLDER`. The folder is then given as `--gold` (`data.gold`) where
+another model is judged. A benchmark takes part by a config class of `GoldConfig`, by `GOLD` among its options, and by
+reading `gold_answers` in its `judge`. No torch here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from atu.benchmarks.config import DataConfig
+from atu.benchmarks.options import Option
+from atu.errors import UserError
+from atu.records import Answer, Probe, Scoring
+from atu.runs.rows import read_answers
+
+GOLD = Option(
+    flag="--gold",
+    key="gold",
+    help="Folder that `atu evaluate` wrote of a model that never knew the target.",
+    commands=("evaluate",),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldConfig(DataConfig):
+    """The keys of a benchmark that can compare with a gold model."""
+
+    gold: str | None = None
+    """Folder of an evaluation of a model that never knew the target; None leaves out what compares with it."""
+
+
+def gold_file(folder: str, scoring: Scoring = "corrected") -> Path:
+    """The gold model's answers under a scoring.
+
+    Raises:
+        UserError: the folder has none.
+    """
+    path = Path(folder).expanduser() / f"answers.{scoring}.jsonl"
+    if not path.is_file():
+        raise UserError(f"{folder} holds no evaluation of a gold model: there is no {path.name} in it.")
+    return path
+
+
+def gold_answers(
+    folder: str, asked: Sequence[Probe] | Sequence[Answer], scoring: Scoring = "corrected"
+) -> list[Answer]:
+    """What the gold model answered to the same probes, in their order.
+
+    Args:
+        asked: probes, or another model's answers to them.
+
+    Raises:
+        UserError: it was asked something else, of which the first is named.
+    """
+    kept = {answer.probe_id: answer for answer in read_answers(gold_file(folder, scoring))}
+    found = []
+    for one in asked:
+        probe_id = one.id if isinstance(one, Probe) else one.probe_id
+        answer = kept.get(probe_id)
+        if answer is None or (answer.group, answer.prompt) != (one.group, one.prompt):
+            raise UserError(
+                f"{folder} has no answer of the gold model to '{probe_id}': evaluate it with the same benchmark, "
+                "target and options."
+            )
+        found.append(answer)
+    return found
