@@ -26,19 +26,20 @@ from atu.entry.compose import compose_run
 from atu.runs.progress import RunProgress
 from atu.runs.tracking import MetricLog
 from atu.training.device import build_accelerator, set_threads
-from atu.training.trainer import Trainer
+from atu.training.stages import run_stage
+from atu.training.state import TrainingState
 
 WORK = {
-    "losses": "loss",
+    "seeded": "loss",
     "backward": "backward pass",
-    "clip_grad_norm_": "clipping",
+    "_no_grad_wrapper": "clipping",  # what torch makes of clip_grad_norm_
     "wrapper": "optimiser",  # what torch makes of an optimiser's step
     "zero_grad": "optimiser",
 }
 """What the loop calls, by name, and what it is for."""
 BETWEEN = "between the steps"
-LOOP = "_steps"
-"""The trainer's one loop."""
+LOOP = ("loop.py", "train")
+"""The one optimiser loop, by file and name."""
 
 
 def main() -> None:
@@ -52,9 +53,9 @@ def main() -> None:
         set_threads(config.threads)
         accelerator = build_accelerator(config.device, config.training.precision)
         bench = Bench.prepare(config, accelerator)
-    stage = replace(next(stage for stage in config.task.stages if stage.type == "unlearning"), steps=given.steps)
+    stage = replace(next(stage for stage in config.task.stages if stage.kind == "unlearn"), steps=given.steps)
     with tempfile.TemporaryDirectory() as folder, RunProgress(Console(stderr=True)) as progress:
-        trainer = Trainer(
+        state = TrainingState(
             llm=bench.llm,
             task=config.task,
             materials=bench.materials,
@@ -62,15 +63,15 @@ def main() -> None:
             reference_predictor=None,
             config=config.training,
             seed=config.seed,
-            accelerator=accelerator,
+            autocast=accelerator.autocast,
             folder=Path(folder) / "checkpoint",
             log=MetricLog(Path(folder) / "metrics.jsonl").log,
         )
         with progress.stage("warming up") as advance:
-            trainer.run_stage(replace(stage, steps=1), advance)
+            run_stage(state, replace(stage, steps=1), advance)
         profile = cProfile.Profile()
         with progress.stage(f"profiling {given.steps} steps") as advance:
-            profile.runcall(trainer.run_stage, stage, advance)
+            profile.runcall(run_stage, state, stage, advance)
     for part, seconds in shares(profile).items():
         print(f"{part:20}{seconds / given.steps * 1e3:10.1f} ms a step{seconds / total(profile):8.1%}")
 
@@ -80,13 +81,17 @@ def shares(profile: cProfile.Profile) -> dict[str, float]:
     found: dict[str, float] = dict.fromkeys(WORK.values(), 0.0)
     for (_, _, name), (_, _, _, _, callers) in _stats(profile).items():
         if name in WORK:
-            found[WORK[name]] += sum(times[3] for caller, times in callers.items() if caller[2] == LOOP)
+            found[WORK[name]] += sum(times[3] for caller, times in callers.items() if _is_loop(caller))
     return {**found, BETWEEN: total(profile) - sum(found.values())}
 
 
 def total(profile: cProfile.Profile) -> float:
     """Seconds of the loop."""
-    return float(sum(times[3] for (_, _, name), times in _stats(profile).items() if name == LOOP))
+    return float(sum(times[3] for function, times in _stats(profile).items() if _is_loop(function)))
+
+
+def _is_loop(function: tuple[str, int, str]) -> bool:
+    return (Path(function[0]).name, function[2]) == LOOP
 
 
 def _stats(profile: cProfile.Profile) -> dict[tuple[str, int, str], tuple[Any, ...]]:

@@ -37,8 +37,9 @@ from atu.runs.tracking import NoTracker, Tracker
 from atu.training.device import build_accelerator, set_threads
 from atu.training.parameters import restore_parameters
 from atu.training.sharding import check_sharding, whole_weights
+from atu.training.stages import run_stage
+from atu.training.state import TrainingState
 from atu.training.stopping import stop_reason
-from atu.training.trainer import Trainer
 
 logger = logging.getLogger("atu")
 
@@ -81,26 +82,26 @@ def run(config: RunConfig, *, write_report: Callable[[RunFolder], object] = lamb
 
             judge = Judge(folder, benchmark, probes, config.evaluation, progress)
             before = None if config.skip_initial_eval else judge.record_before(llm)
-            trainer = _build_trainer(config, llm, materials, folder, accelerator, tracker)
-            _train(config.task.stages, config, trainer, judge, before, tracker)
+            state = _training_state(config, llm, materials, folder, accelerator, tracker)
+            _train(config.task.stages, config, state, judge, before, tracker)
         peers.disband()  # the model is the same in all of them; one goes on
         if is_main and not is_done:
             with progress.stage("saving the model, and loading it again"):
-                _export(config, folder, _plain(config, llm, trainer), target, probes)
+                _export(config, folder, _plain(config, llm, state), target, probes)
         if is_main and config.attacks:
             audit(audit_config(config, folder.root, folder.model_dir), progress)
     return folder
 
 
-def _build_trainer(
+def _training_state(
     config: RunConfig,
     llm: LanguageModel,
     materials: Materials,
     folder: RunFolder,
     accelerator: Accelerator,
     tracker: Tracker | NoTracker,
-) -> Trainer:
-    """The trainer in the state of the last checkpoint, or at the start."""
+) -> TrainingState:
+    """As the last checkpoint has it, or at the start."""
     predictors = []
     if materials.mean is not None:
         hidden_size = llm.model.config.get_text_config().hidden_size
@@ -112,7 +113,7 @@ def _build_trainer(
                 seed=config.seed,
             )
             predictors.append(predictor.to(accelerator.device))
-    trainer = Trainer(
+    state = TrainingState(
         llm=llm,
         task=config.task,
         materials=materials,
@@ -120,22 +121,22 @@ def _build_trainer(
         reference_predictor=predictors[1] if len(predictors) > 1 else None,
         config=config.training,
         seed=config.seed,
-        accelerator=accelerator,
+        autocast=accelerator.autocast,
         folder=folder.checkpoint_dir,
         log=tracker.log,
     )
-    if trainer.resume():
-        logger.info("resuming in stage %d after %d steps", trainer.progress.stage + 1, trainer.progress.step)
+    if state.resume():
+        logger.info("resuming in stage %d after %d steps", state.progress.stage + 1, state.progress.step)
     if peers.is_main():
-        folder.settle_stages(trainer.progress.stage, can_measure=trainer.progress.step == 0)
-    tracker.rewind(trainer.global_step)
-    return trainer
+        folder.settle_stages(state.progress.stage, can_measure=state.progress.step == 0)
+    tracker.rewind(state.global_step)
+    return state
 
 
 def _train(
     stages: Sequence[StageConfig],
     config: RunConfig,
-    trainer: Trainer,
+    state: TrainingState,
     judge: Judge,
     before: Sequence[Answer] | None,
     tracker: Tracker | NoTracker,
@@ -146,27 +147,26 @@ def _train(
         if is_settling and index < last:
             continue
         label = stage_label(index, stage)
-        if trainer.progress.stage <= index:
+        if state.progress.stage <= index:
             if peers.is_main():
                 judge.folder.set_status("running", label, "training")
             with judge.progress.stage(_title(stage, index, len(stages))) as advance:
-                trainer.run_stage(stage, advance)
-        if _must_record(label, index, trainer, judge.folder):
-            is_align = stage.type == "training"
+                run_stage(state, stage, advance)
+        if _must_record(label, index, state, judge.folder):
             result = StageResult(
                 index=index + 1,
-                kind="align" if is_align else "unlearn",
+                kind=stage.kind,
                 label=label,
                 scores={},
-                seconds=trainer.progress.seconds.get(str(index), 0.0),
-                signals=trainer.progress.signals,
+                seconds=state.progress.seconds.get(str(index), 0.0),
+                signals=state.progress.signals,
             )
-            if not is_align:
-                judge.record(trainer.llm, result, before)
+            if stage.kind == "unlearn":
+                judge.record(state.llm, result, before)
             elif peers.is_main():
                 judge.folder.write_stage(result, [])
             tracker.catch_up()
-        if stage.type == "unlearning":
+        if stage.kind == "unlearn":
             finished = peers.from_main(partial(judge.folder.read_stage, label))
             reason = stop_reason(finished.signals, config.task.stop)
             if reason is not None:
@@ -174,10 +174,10 @@ def _train(
                 if index >= last or not config.task.stop.settle:
                     return
                 is_settling = True
-                trainer.skip_to(last)
+                state.skip_to(last)
 
 
-def _must_record(label: str, index: int, trainer: Trainer, folder: RunFolder) -> bool:
+def _must_record(label: str, index: int, state: TrainingState, folder: RunFolder) -> bool:
     """Whether the end of a stage is still to be recorded, which the model as it was then alone allows.
 
     Raises:
@@ -185,31 +185,31 @@ def _must_record(label: str, index: int, trainer: Trainer, folder: RunFolder) ->
     """
     if peers.from_main(lambda: label in folder.stage_labels()):
         return False
-    if (trainer.progress.stage, trainer.progress.step) != (index + 1, 0):
+    if (state.progress.stage, state.progress.step) != (index + 1, 0):
         folder.refuse_lost_stage(label)
     return True
 
 
 def stage_label(index: int, stage: StageConfig) -> str:
     """Folder name of a stage, such as `02-unlearn-0.90`."""
-    if stage.type == "training":
+    if stage.kind == "align":
         return f"{index + 1:02d}-align"
     tau = "" if stage.threshold is None else f"-{stage.threshold:.2f}"
     return f"{index + 1:02d}-unlearn{tau}"
 
 
 def _title(stage: StageConfig, index: int, count: int) -> str:
-    what = "aligning the predictor" if stage.type == "training" else "unlearning"
+    what = "aligning the predictor" if stage.kind == "align" else "unlearning"
     return f"stage {index + 1} of {count}: {what}"
 
 
-def _plain(config: RunConfig, llm: LanguageModel, trainer: Trainer) -> LanguageModel:
+def _plain(config: RunConfig, llm: LanguageModel, state: TrainingState) -> LanguageModel:
     """The trained model as plain modules: one that was divided among processes is loaded anew, for its weights."""
     if config.training.sharding == "none":
         return llm
     plain = load_language_model(config.pre_trained_llm, device=str(llm.device))
     add_adapter(plain.model, config.pre_trained_llm, seed=config.seed)
-    weights = whole_weights(llm.model, trainer.trained)
+    weights = whole_weights(llm.model, state.trained)
     restore_parameters({name: plain.model.get_parameter(name) for name in weights}, weights)
     return plain
 

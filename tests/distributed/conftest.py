@@ -31,7 +31,7 @@ class Outcomes:
         return self.root / "runs" / name
 
     def trained(self, how: str, objective: str) -> Path:
-        """Folder of a trainer: `one`, `two` processes, or two among which the model is `sharded`."""
+        """Folder of a training: `one`, `two` processes, or two among which the model is `sharded`."""
         return self.root / "out" / how / objective
 
     def told(self, name: str) -> str:

@@ -29,8 +29,9 @@ from atu.processes import peers
 from atu.run import run
 from atu.training.config import TrainingConfig
 from atu.training.device import build_accelerator
-from atu.training.sharding import gather, scatter
-from atu.training.trainer import Trainer
+from atu.training.sharding import reshard, unshard
+from atu.training.stages import run_stage
+from atu.training.state import TrainingState
 
 OBJECTIVES: dict[str, tuple[float, dict[str, Any]]] = {
     "push": (0.3, {"push": {}, "retain_kl": {}}),
@@ -49,9 +50,9 @@ STAGES = "task.stages=[{type: training, steps: 8}, {type: unlearning, steps: 8}]
 RUN = (STAGES, "embedding_prediction_model.dropout=0", "training.checkpoint_seconds=0", "training.precision=fp32")
 
 
-def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+def weights(state: TrainingState) -> dict[str, torch.Tensor]:
     """A copy of all weights as they are now."""
-    return {name: parameter.detach().clone() for name, parameter in trainer.llm.model.named_parameters()}
+    return {name: parameter.detach().clone() for name, parameter in state.llm.model.named_parameters()}
 
 
 def train(model: Path, encoder: Path, out: Path, sharding: Literal["none", "fsdp2"] = "none") -> None:
@@ -70,7 +71,7 @@ def train(model: Path, encoder: Path, out: Path, sharding: Literal["none", "fsdp
                 llm.model, ModelConfig(name="t", model_name="t", adapter="lora", lora=LoraConfig(rank=4)), seed=0
             )
         fit = predictor(dropout=0.0) if config.aligns else None
-        trainer = Trainer(
+        state = TrainingState(
             llm=llm,
             task=config,
             materials=materials(llm, encoder, config),
@@ -78,22 +79,22 @@ def train(model: Path, encoder: Path, out: Path, sharding: Literal["none", "fsdp
             reference_predictor=None,
             config=TrainingConfig(sharding=sharding, activation_checkpointing=name == "ga"),
             seed=0,
-            accelerator=build_accelerator("cpu", "fp32", devices="auto"),
+            autocast=build_accelerator("cpu", "fp32", devices="auto").autocast,
             folder=out / name / "checkpoint",
             log=lambda step, stage, name, value, rows=rows: rows.append((step, name, value)),
         )
-        start = weights(trainer)
+        start = weights(state)
         for stage in config.stages:
-            trainer.run_stage(stage, lambda done, total: None)
-        scatter(llm.model)
-        here = {key: (len(p.to_local()) if isinstance(p, DTensor) else len(p)) for key, p in trainer.trained.items()}
+            run_stage(state, stage, lambda done, total: None)
+        reshard(llm.model)
+        here = {key: (len(p.to_local()) if isinstance(p, DTensor) else len(p)) for key, p in state.trained.items()}
         held = peers.together(partial(dict, here))
-        gather(llm.model)
+        unshard(llm.model)
         if peers.is_main():
             (out / name / "held.json").write_text(json.dumps(held))
             (out / name / "rows.json").write_text(json.dumps(rows))
             save_file(start, out / name / "start.safetensors")
-            save_file(weights(trainer), out / name / "end.safetensors")
+            save_file(weights(state), out / name / "end.safetensors")
 
 
 def refused(workplace: Workplace, out: Path) -> None:
@@ -151,14 +152,14 @@ def main() -> None:
     kill_after(60, runs / "two-then-one", children[1])
     done("killed of two", children)
     status = (runs / "two-then-one" / "status.json").read_text()
-    done("gone on by one", start_processes(1, partial(run, workplace.config(*RUN, "name=two-then-one"))))
+    done("resumed by one", start_processes(1, partial(run, workplace.config(*RUN, "name=two-then-one"))))
 
     config = workplace.config(*RUN, "name=one-then-two")
     children = start_processes(1, partial(run, config))
     kill_after(60, runs / "one-then-two", children[0])
     done("killed alone", children)
     config = workplace.config(*RUN, "training.sharding=fsdp2", "name=one-then-two")
-    done("gone on by two", start_processes(2, partial(run, config)))
+    done("resumed by two", start_processes(2, partial(run, config)))
     (out / "outcome.json").write_text(json.dumps({"codes": codes, "status": json.loads(status), "seconds": seconds}))
 
 

@@ -1,4 +1,4 @@
-"""devices=2 on the command line: two processes that end together, and a command that goes on."""
+"""devices=2 on the command line: two processes that end at once, and a command that resumes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def kill_second(metrics: Path, killed: dict[str, psutil.Process]) -> None:
     killed["1"].kill()
 
 
-def test_one_killed_process_ends_the_run_and_the_same_command_goes_on(
+def test_one_killed_process_ends_the_run_and_the_same_command_resumes(
     workplace: Workplace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Hydra's start changes both; they are put back after the test.

@@ -1,4 +1,4 @@
-"""Two processes take the steps of one, give its answers, and go on from each other's checkpoints."""
+"""Two processes take the steps of one, give its answers, and resume from each other's checkpoints."""
 
 from __future__ import annotations
 
@@ -119,14 +119,14 @@ def test_shared_probes_get_the_answers_of_one_process_in_its_order(outcomes: Out
 
 
 @pytest.mark.parametrize("name", ["two-then-one", "one-then-two"])
-def test_a_checkpoint_of_either_is_gone_on_with_by_the_other(outcomes: Outcomes, tiny_folder: Path, name: str) -> None:
-    assert outcomes.codes["gone on by one"] == [0]
+def test_a_checkpoint_of_either_is_resumed_by_the_other(outcomes: Outcomes, tiny_folder: Path, name: str) -> None:
+    assert outcomes.codes["resumed by one"] == [0]
     assert outcomes.codes["killed alone"] == [-9]
-    assert outcomes.codes["gone on by two"] == [0, 0]
-    whole, gone_on = outcomes.run("run-1"), outcomes.run(name)
-    assert "resuming in stage 2" in (gone_on / "log.txt").read_text()
-    assert_same_curves(rows_of(whole / "metrics.jsonl"), rows_of(gone_on / "metrics.jsonl"), rounding=1e-4)
-    assert_same_state(whole, gone_on, tiny_folder)
+    assert outcomes.codes["resumed by two"] == [0, 0]
+    whole, resumed = outcomes.run("run-1"), outcomes.run(name)
+    assert "resuming in stage 2" in (resumed / "log.txt").read_text()
+    assert_same_curves(rows_of(whole / "metrics.jsonl"), rows_of(resumed / "metrics.jsonl"), rounding=1e-4)
+    assert_same_state(whole, resumed, tiny_folder)
 
 
 def test_a_killed_process_ends_the_others_at_once(outcomes: Outcomes) -> None:

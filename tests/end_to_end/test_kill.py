@@ -22,7 +22,8 @@ from workplace import Workplace
 
 from atu.config import RunConfig
 from atu.run import run
-from atu.training.trainer import Trainer
+from atu.training.stages import run_stage
+from atu.training.state import TrainingState
 
 MIN_KILLS = 12
 
@@ -100,15 +101,14 @@ def test_killed_at_each_rename_from_a_stage_to_the_end_a_run_loses_nothing(
     folder.close()
     expected = contents(folder.root)
     shutil.rmtree(folder.root)
-    run_stage = Trainer.run_stage
 
-    def interrupted(trainer: Trainer, *arguments: Any) -> None:
-        if trainer.progress.stage == 1:
+    def interrupted(state: TrainingState, *arguments: Any) -> None:
+        if state.progress.stage == 1:
             raise KeyboardInterrupt
-        run_stage(trainer, *arguments)
+        run_stage(state, *arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "run_stage", interrupted)
+        patched.setattr("atu.run.run_stage", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(config)
     kept = shutil.copytree(folder.root, workplace.root / "kept")

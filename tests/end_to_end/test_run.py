@@ -16,7 +16,8 @@ from workplace import Workplace
 from atu.errors import UserError
 from atu.run import run
 from atu.storage.config_dir import config_dir
-from atu.training.trainer import Trainer
+from atu.training.stages import run_stage
+from atu.training.state import TrainingState
 
 
 def test_a_run_leaves_everything_the_user_was_promised(workplace: Workplace) -> None:
@@ -140,14 +141,13 @@ def test_a_run_that_settles_has_its_last_stage_before_it_stops(
     rates = [row["value"] / 1e-3 for row in rows if row["name"] == "train/lr"]
     assert rates == pytest.approx([1.0, 0.933013, 0.25, 0.066987], rel=1e-4)
 
-    def killed(trainer: Trainer, *arguments: Any) -> None:
-        if trainer.progress.stage == 4:
+    def killed(state: TrainingState, *arguments: Any) -> None:
+        if state.progress.stage == 4:
             raise KeyboardInterrupt
-        run_stage(trainer, *arguments)
+        run_stage(state, *arguments)
 
-    run_stage = Trainer.run_stage
     with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "run_stage", killed)
+        patched.setattr("atu.run.run_stage", killed)
         with pytest.raises(KeyboardInterrupt):
             run(workplace.config(*settling, "name=killed"))
     again = run(workplace.config(*settling, "name=killed"))

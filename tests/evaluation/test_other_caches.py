@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from window_model import window_llm
 
 from atu.evaluation.answering import answer_and_score
-from atu.evaluation.batching import judged
+from atu.evaluation.batching import eval_mode
 from atu.evaluation.generate import Prompt, generate
 from atu.evaluation.likelihood import Completion, next_token_probabilities, token_logprobs
 from atu.models.language_model import LanguageModel, wrap
@@ -70,7 +70,7 @@ def build(tiny_folder: Path) -> Callable[[str], LanguageModel]:
 def greedy(llm: LanguageModel, prompt: tuple[int, ...], count: int) -> tuple[int, ...]:
     """By its definition: the likeliest token, over and over, each from a pass over all before it."""
     ids = list(prompt)
-    with judged(llm.model):
+    with eval_mode(llm.model):
         for _ in range(count):
             best = int(llm.model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].argmax())
             if best in llm.end_ids:
@@ -81,7 +81,7 @@ def greedy(llm: LanguageModel, prompt: tuple[int, ...], count: int) -> tuple[int
 
 def logprobs(llm: LanguageModel, prompt: tuple[int, ...], ids: tuple[int, ...]) -> list[float]:
     """The definition: log-softmax over one pass without padding."""
-    with judged(llm.model):
+    with eval_mode(llm.model):
         rows = llm.model(input_ids=torch.tensor([[*prompt, *ids]]), use_cache=False).logits[0].log_softmax(-1)
     return [rows[len(prompt) + place - 1, token].item() for place, token in enumerate(ids)]
 

@@ -12,7 +12,7 @@ from transformers import DynamicCache
 from window_model import window_llm
 
 from atu.evaluation import reading
-from atu.evaluation.batching import judged
+from atu.evaluation.batching import eval_mode
 from atu.evaluation.generate import Prompt, generate
 from atu.evaluation.kv_cache import make_room
 from atu.evaluation.likelihood import next_token_probabilities, token_statistics
@@ -47,7 +47,7 @@ def forward_sizes(llm: LanguageModel) -> tuple[LanguageModel, list[tuple[int, ..
 
 def test_each_beginning_is_read_once(tiny_llm: LanguageModel) -> None:
     llm, sizes = forward_sizes(tiny_llm)
-    with judged(llm.model):
+    with eval_mode(llm.model):
         found = read_prompts(llm, PROMPTS)
     # Three beginnings (30, 20 and 2 tokens), then the ends of all five (the longest has 3).
     assert sizes == [(3, 30), (5, 3)]
@@ -58,7 +58,7 @@ def test_each_beginning_is_read_once(tiny_llm: LanguageModel) -> None:
 
 def test_prompts_without_anything_in_common_are_read_in_one_pass(tiny_llm: LanguageModel) -> None:
     llm, sizes = forward_sizes(tiny_llm)
-    with judged(llm.model):
+    with eval_mode(llm.model):
         read_prompts(llm, [(7, 8, 9), (20, 21, 22, 23)])
     assert sizes == [(2, 4)]
 
@@ -71,7 +71,7 @@ def test_prompts_of_very_different_lengths_are_read_apart(tiny_llm: LanguageMode
     """Two short prompts in one go and a long one in another; the order stays, and the joined cache goes on."""
     llm, sizes = forward_sizes(tiny_llm)
     prompts = [tuple(range(20, 320)), (7, 8, 9), (60, 61, 62, 63)]
-    with judged(llm.model):
+    with eval_mode(llm.model):
         found = read_prompts(llm, prompts)
         logits = next_logits(llm, prompts)
     assert sizes == 2 * [(2, 4), (1, 300)]
@@ -95,7 +95,7 @@ def test_a_short_prompt_takes_nothing_from_what_long_ones_share(tiny_llm: Langua
     """It shares all of its 10 tokens with them, and they share 100 with each other."""
     llm, sizes = forward_sizes(tiny_llm)
     head = tuple(range(10, 110))
-    with judged(llm.model):
+    with eval_mode(llm.model):
         next_logits(llm, [(*head, 120, 121), head[:10], (*head, 130)])
     assert (1, 100) in sizes or (2, 100) in sizes
 

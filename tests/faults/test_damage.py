@@ -19,7 +19,8 @@ from atu.run import run
 from atu.runs.run_folder import RunFolder
 from atu.runs.tracking import MetricLog
 from atu.storage.user_files import file_sha256
-from atu.training.trainer import Trainer
+from atu.training.stages import run_stage
+from atu.training.state import TrainingState
 
 from .conftest import Command
 
@@ -109,15 +110,14 @@ def test_one_flipped_bit_in_each_file_of_a_run(
 
 def kill_at_stage(stage: int, monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> None:
     """The process ends before this stage begins."""
-    run_stage = Trainer.run_stage
 
-    def killed(trainer: Trainer, *arguments: Any) -> None:
-        if trainer.progress.stage == stage:
+    def killed(state: TrainingState, *arguments: Any) -> None:
+        if state.progress.stage == stage:
             raise KeyboardInterrupt
-        run_stage(trainer, *arguments)
+        run_stage(state, *arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "run_stage", killed)
+        patched.setattr("atu.run.run_stage", killed)
         with pytest.raises(KeyboardInterrupt):
             work()
 

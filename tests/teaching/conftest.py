@@ -27,7 +27,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def rwku(shared_dir: Path) -> RwkuData:
-    """The real targets at hand, with all of their files."""
+    """The real targets that there are, with all of their files."""
     folder = shared_dir / "rwku"
     if not folder.is_dir():
         pytest.skip(f"no RWKU data at {folder}")

@@ -1,4 +1,4 @@
-"""The whole way with a tiny model: what it learns, what it leaves, how it goes on, and what it refuses."""
+"""The whole way with a tiny model: what it learns, what it leaves, how it resumes, and what it refuses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,10 +34,9 @@ from atu.models.rows import build_rows
 from atu.records import Probe, Text
 from atu.teaching.config import Recipe, TeachConfig, load_teach_config
 from atu.teaching.facts import read_facts
-from atu.teaching.lesson import Lesson, LessonRows, rate_share
+from atu.teaching.lesson import Lesson, LessonRows
 from atu.teaching.teach import _key, teach
 from atu.teaching.wording import chat_wordings, plan_lessons
-from atu.training.device import build_accelerator
 
 from .conftest import YAN, ZOE
 
@@ -149,7 +148,7 @@ def test_the_kl_holds_the_model_on_general_rows(tiny_folder: Path, two_people: P
             ),
             Recipe(facts_per_step=4, general_weight=weight, learning_rate=2e-3, warmup_steps=0),
             seed=0,
-            accelerator=build_accelerator("cpu", "fp32"),
+            autocast=nullcontext,
             folder=tmp_path / f"{weight}",
             checkpoint_seconds=600,
         )
@@ -164,10 +163,10 @@ def test_the_kl_holds_the_model_on_general_rows(tiny_folder: Path, two_people: P
 def test_the_same_teaching_is_found_in_the_cache(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     first = teach(configure())
 
-    def must_not_train(self: Lesson) -> None:
+    def must_not_train(self: Lesson, step: int) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(Lesson, "_step", must_not_train)
+    monkeypatch.setattr(Lesson, "_losses", must_not_train)
     stamp = (first / "model.safetensors").stat().st_mtime_ns
     assert teach(configure("threads=null")) == first
     assert (first / "model.safetensors").stat().st_mtime_ns == stamp
@@ -193,7 +192,7 @@ def test_killed_again_and_again_it_ends_in_the_same_weights(configure: Configure
     for path in sorted(cache.glob("taught/*/checkpoint/*")):
         path.unlink()
     killed = configure("recipe.passes=12", out="killed")
-    chance, kills, status = random.Random(0), [0], None
+    rng, kills, status = random.Random(0), [0], None
 
     def kept() -> int:
         states = list(cache.glob("taught/*/checkpoint/state.json"))
@@ -206,7 +205,7 @@ def test_killed_again_and_again_it_ends_in_the_same_weights(configure: Configure
         while status is None and (len(kills) > 6 or kept() <= kills[-1]):  # how fast it goes depends on the machine
             status = wait(child, 0.02)
         if status is None:
-            status = wait(child, chance.uniform(0.0, 0.1))
+            status = wait(child, rng.uniform(0.0, 0.1))
         if status is None:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
@@ -266,15 +265,6 @@ def test_a_rate_that_explodes_is_one_line(configure: Configure) -> None:
     assert not Path(configure().out).exists()
 
 
-def test_the_rate_goes_up_and_down() -> None:
-    # 2 steps up to the whole rate, then 8 steps down to a tenth, in equal pieces of 0.9 / 7.
-    shares = [rate_share(step, steps=10, warmup_steps=2) for step in range(10)]
-    assert shares[:3] == [0.5, 1.0, 1.0]
-    assert shares[3] == pytest.approx(1 - 0.9 / 7)
-    assert shares[-1] == pytest.approx(0.1)
-    assert rate_share(0, steps=1, warmup_steps=0) == pytest.approx(0.1)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -316,17 +306,16 @@ def test_ctrl_c_says_how_to_go_on(
     arguments += ["device=cpu", "threads=1", "checkpoint_seconds=0", *SHORT, "seed=0"]
     for path in sorted((tmp_path / "cache").glob("taught/*/checkpoint/*")):
         path.unlink()
-    step, done = Lesson._step, []
+    losses = Lesson._losses
 
-    def interrupted(self: Lesson) -> dict[str, torch.Tensor]:
-        if len(done) == 2:
+    def interrupted(self: Lesson, step: int) -> dict[str, torch.Tensor]:
+        if step == 2:
             raise KeyboardInterrupt
-        done.append(True)
-        return step(self)
+        return losses(self, step)
 
     monkeypatch.setattr(sys, "argv", ["atu", *arguments])
     with monkeypatch.context() as patched:
-        patched.setattr(Lesson, "_step", interrupted)
+        patched.setattr(Lesson, "_losses", interrupted)
         with pytest.raises(SystemExit) as end:
             app(arguments, standalone_mode=False)
     assert end.value.code == 130

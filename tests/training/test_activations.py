@@ -79,7 +79,7 @@ def test_every_adapter_below_the_loss_gets_a_gradient(
 
 def test_only_the_inputs_of_the_blocks_are_kept(tiny_folder: Path) -> None:
     def kept(checkpointing: bool) -> int:
-        """Numbers saved for the backward pass beside the weights."""
+        """Numbers saved for the backward pass next to the weights."""
         model = AutoModelForCausalLM.from_pretrained(tiny_folder, dtype="float32").train()
         if checkpointing:
             checkpoint_activations(model)

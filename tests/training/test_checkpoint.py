@@ -147,7 +147,7 @@ def test_a_checkpoint_of_an_older_version_is_refused(tmp_path: Path) -> None:
 
 
 def two_checkpoints(tmp_path: Path) -> tuple[Path, Path]:
-    """Checkpoint 2, and checkpoint 1 as a killed process leaves it beside."""
+    """Checkpoint 2, and checkpoint 1 as a killed process leaves it next to it."""
     folder, previous = tmp_path / "checkpoint", tmp_path / "checkpoint.previous"
     save_checkpoint(folder, checkpoint(1), llm_changed=True)
     folder.rename(previous)
@@ -187,7 +187,7 @@ def test_a_half_deleted_leftover_is_never_taken_for_a_state(tmp_path: Path, left
         load_checkpoint(folder)
 
 
-def test_a_leftover_beside_a_whole_checkpoint_goes(tmp_path: Path) -> None:
+def test_a_leftover_next_to_a_whole_checkpoint_goes(tmp_path: Path) -> None:
     folder, previous = two_checkpoints(tmp_path)
     assert_equal(load_checkpoint(folder), checkpoint(2))
     assert not previous.exists()

@@ -18,7 +18,7 @@ STEPS = 100
 RATE = 3e-4
 """Of the paper's gradient descent; its gradients are clipped to norm 1."""
 WIDTH = 64
-"""Square root of the number of weights: all together move 1 / WIDTH of the rate each."""
+"""Square root of the number of weights: all of them move 1 / WIDTH of the rate each."""
 
 
 def trained(dtype: torch.dtype, optimizer: str, rate: float) -> Tensor:

@@ -8,11 +8,9 @@ from contextlib import AbstractContextManager, contextmanager
 import torch
 from torch import Tensor
 from torch.nn import Parameter
-from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW
 
 from atu.attacks.config import Kind
-from atu.errors import UserError
 from atu.methods.losses import mean_nll_of_rows, token_nll
 from atu.models.hook import final_hidden_states, logits_from_hidden
 from atu.models.language_model import LanguageModel
@@ -20,6 +18,7 @@ from atu.models.packing import can_pack, pack, packed_states
 from atu.models.quantization import bitsandbytes_quiet
 from atu.models.rows import Row, batch_indices, build_rows, collate
 from atu.records import Text
+from atu.training.loop import Autocast, Step, train
 from atu.training.parameters import restore_parameters, trainable_parameters
 
 _MAX_TOKENS = 256
@@ -36,7 +35,7 @@ def finetune(
     stops: Sequence[int],
     batch_size: int,
     seed: int,
-    autocast: Callable[[], AbstractContextManager[None]],
+    autocast: Autocast,
     at_stop: Callable[[int], None],
 ) -> None:
     """Train on `texts` by the likelihood of their answers (AdamW, constant rate, gradients clipped at 1).
@@ -49,27 +48,34 @@ def finetune(
     """
     rows = build_rows(llm, texts, max_tokens=_MAX_TOKENS)
     packs = can_pack(llm, rows)
+
+    def losses(step: int) -> dict[str, Tensor]:
+        chosen = batch_indices(len(rows), batch_size, step, seed)
+        return {"total": _loss(llm, [rows[i] for i in chosen], packs=packs)}
+
+    def after(step: Step) -> None:
+        if step.done in stops:
+            llm.model.eval()
+            at_stop(step.done)
+            llm.model.train()
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         with _MOVABLE[kind](llm) as parameters:
-            optimizer = AdamW(parameters, lr=rate, weight_decay=0.0)
-            for step in range(1, stops[-1] + 1):
-                llm.model.train()
-                chosen = batch_indices(len(rows), batch_size, step - 1, seed)
-                with autocast():
-                    loss = _loss(llm, [rows[i] for i in chosen], packs=packs)
-                loss.backward()
-                norm = clip_grad_norm_(parameters, _CLIP)
-                if not bool(torch.isfinite(norm)):
-                    raise UserError(
-                        f"Fine-tuning '{llm.label}' at learning rate {rate:g} fails: the loss is not finite at step "
-                        f"{step}. Its weights are damaged, or the rate is too high for it."
-                    )
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-                if step in stops:
-                    llm.model.eval()
-                    at_stop(step)
+            llm.model.train()
+            train(
+                AdamW(parameters, lr=rate, weight_decay=0.0),
+                losses,
+                steps=stops[-1],
+                rate=lambda step: rate,
+                clip=_CLIP,
+                not_finite=lambda number: (
+                    f"Fine-tuning '{llm.label}' at learning rate {rate:g} fails: the loss is not finite at step "
+                    f"{number}. Its weights are damaged, or the rate is too high for it."
+                ),
+                autocast=autocast,
+                after=after,
+            )
     llm.model.eval()
 
 
@@ -100,7 +106,7 @@ def _all_weights(llm: LanguageModel) -> Iterator[list[Parameter]]:
 
 @contextmanager
 def _adapters(llm: LanguageModel) -> Iterator[list[Parameter]]:
-    """LoRA matrices of rank 8 beside every linear layer but the head."""
+    """LoRA matrices of rank 8 at every linear layer but the head."""
     with bitsandbytes_quiet():
         from peft import LoraConfig
         from peft.tuners.lora import LoraModel

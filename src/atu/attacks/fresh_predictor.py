@@ -23,7 +23,7 @@ from atu.embedding.encoder import TextEncoder
 from atu.embedding.predictor import Predictor, build_predictor
 from atu.embedding.target import center
 from atu.embedding.windows import Windows, embed_windows
-from atu.evaluation.batching import judged
+from atu.evaluation.batching import eval_mode
 from atu.evaluation.scorers import contains_any
 from atu.methods.align import AlignData, align_losses, hook_states
 from atu.models.hook import forward_to_hook
@@ -31,6 +31,7 @@ from atu.models.language_model import LanguageModel
 from atu.models.packing import can_pack
 from atu.models.rows import Row, batch_indices, build_rows
 from atu.records import Probe, Target, Text
+from atu.training.loop import train
 
 _MAX_TOKENS = 256
 _RATE, _BATCH, _CONTRASTIVE, _CLIP = 2e-3, 8, 0.1, 1.0
@@ -99,23 +100,31 @@ class FreshPredictor:
 
     def _train(self, layer: int) -> Predictor:
         llm = self.llm
-        with judged(llm.model):
+        with eval_mode(llm.model):
             states = hook_states(llm, self._rows, hook_layer=layer, packed=can_pack(llm, self._rows))
         data = AlignData(states, self._windows, self._mean)
         width = llm.model.config.get_text_config().hidden_size
         predictor = build_predictor(
             PredictorConfig(name="fresh"), d_llm=width, d_enc=self.encoder.dim, seed=_FRESH + self.seed
         ).to(llm.device)
-        optimizer = AdamW(predictor.parameters(), lr=_RATE, weight_decay=0.0)
+
+        def losses(step: int) -> dict[str, Tensor]:
+            chosen = batch_indices(len(self._rows), _BATCH, step, self.seed)
+            return align_losses(predictor, data, chosen, contrastive_weight=_CONTRASTIVE, device=llm.device)
+
         with torch.random.fork_rng():
             torch.manual_seed(_FRESH + self.seed)
-            for step in range(self.steps):
-                chosen = batch_indices(len(self._rows), _BATCH, step, self.seed)
-                losses = align_losses(predictor, data, chosen, contrastive_weight=_CONTRASTIVE, device=llm.device)
-                losses["total"].backward()
-                torch.nn.utils.clip_grad_norm_(predictor.parameters(), _CLIP)
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
+            train(
+                AdamW(predictor.parameters(), lr=_RATE, weight_decay=0.0),
+                losses,
+                steps=self.steps,
+                rate=lambda step: _RATE,
+                clip=_CLIP,
+                not_finite=lambda number: (
+                    f"A fresh predictor on '{llm.label}', layer {layer}, fails: its loss is not finite at step "
+                    f"{number}. The weights of the model are damaged."
+                ),
+            )
         return predictor.eval()
 
 
@@ -124,7 +133,7 @@ def _predict(
 ) -> Float[Tensor, "probes d_enc"]:
     """What the predictor expects after each question; one at a time, since questions are few and short."""
     found = []
-    with judged(llm.model):
+    with eval_mode(llm.model):
         for probe in probes:
             ids = torch.tensor([prompt_ids(llm, probe)], device=llm.device)
             is_token = torch.ones_like(ids, dtype=torch.bool)

@@ -79,8 +79,8 @@ def relearned_answers(
 ) -> dict[int, list[Answer]]:
     """What a model answers to `tested` at each stop of the budget, by step.
 
-    Those of the original and the gold model are kept in the cache by the checksum of their weights, tokenizer and chat
-    template, since they stand beside every model that was made from them.
+    Those of the reference and the gold model are kept in the cache by the checksum of their weights, tokenizer and chat
+    template, since every model that was made from them is compared with them.
     """
     llm, budget = subject.models[model], subject.budget
 

@@ -14,7 +14,7 @@ import torch
 
 from atu.attacks.config import ModelName
 from atu.attacks.subject import Reporter, Subject, Unit, labelled
-from atu.evaluation.batching import in_batches, judged
+from atu.evaluation.batching import eval_mode, in_batches
 from atu.evaluation.collapse import is_degenerate
 from atu.evaluation.evaluate import decode_answer
 from atu.evaluation.generate import until
@@ -68,7 +68,7 @@ def draw(
         new = out[:, width:].tolist()
         return [list(until(row[: max_new_tokens[i]], llm.end_ids)) for i, row in zip(chosen, new, strict=True)]
 
-    with judged(llm.model), torch.random.fork_rng():
+    with eval_mode(llm.model), torch.random.fork_rng():
         answers = in_batches(order, work, batch_size=batch_size)
     by_index = dict(zip(order, answers, strict=True))
     return [by_index[i] for i in range(len(prompts))]

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from atu.evaluation.batching import in_batches, judged
+from atu.evaluation.batching import eval_mode, in_batches
 from atu.models.hook import capture_hook, count_layers, final_hidden_states
 from atu.models.language_model import LanguageModel
 from atu.records import Probe
@@ -51,7 +51,7 @@ def last_states(
         each = torch.arange(len(chosen), device=llm.device)
         return list(torch.stack([one.hidden[each, last] for one in captured], dim=1).float().cpu())
 
-    with judged(llm.model):
+    with eval_mode(llm.model):
         found = in_batches(order, work, batch_size=batch_size)
     by_index = dict(zip(order, found, strict=True))
     return torch.stack([by_index[i] for i in range(len(rows))], dim=1)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from atu.evaluation.batching import Progress, check_length, in_batches, judged
+from atu.evaluation.batching import Progress, check_length, eval_mode, in_batches
 from atu.evaluation.generate import Generation, Prompt, answering_order, continue_reading
 from atu.evaluation.kv_cache import shares, take_rows
 from atu.evaluation.likelihood import Completion, score_behind, score_whole
@@ -50,7 +50,7 @@ def answer_and_score(
 
     order = answering_order(llm, prompts)
     batch_size = batch_size if shares(llm) else 1
-    with judged(llm.model):
+    with eval_mode(llm.model):
         answers = in_batches(order, work, batch_size=batch_size, progress=progress)
     by_index = dict(zip(order, answers, strict=True))
     return [by_index[i] for i in range(len(prompts))], logprobs

@@ -19,7 +19,7 @@ Progress = Callable[[int, int], None]
 
 
 @contextmanager
-def judged(model: PreTrainedModel) -> Iterator[None]:
+def eval_mode(model: PreTrainedModel) -> Iterator[None]:
     """Evaluation mode, no gradients, no autocast; every module's training flag is put back afterwards.
 
     Not inference mode: buffers that a model makes on the way (rotary tables) must stay usable in training.

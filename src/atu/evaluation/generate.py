@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from atu.evaluation.batching import Progress, check_finite, check_length, in_batches, judged
+from atu.evaluation.batching import Progress, check_finite, check_length, eval_mode, in_batches
 from atu.evaluation.kv_cache import make_room, shares
 from atu.evaluation.reading import Reading, continue_from, read_prompts, reading_order
 from atu.models.language_model import LanguageModel
@@ -103,7 +103,7 @@ def generate(
         return continue_reading(llm, batch, read_prompts(llm, [prompt.ids for prompt in batch], room=room), draw)
 
     batch_size = batch_size if shares(llm) else 1
-    with judged(llm.model):
+    with eval_mode(llm.model):
         answers = in_batches([prompts[i] for i in order], work, batch_size=batch_size, progress=progress)
     by_index = dict(zip(order, answers, strict=True))
     return [by_index[i] for i in range(len(prompts))]

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
-from atu.evaluation.batching import Progress, check_finite, check_length, in_batches, judged
+from atu.evaluation.batching import Progress, check_finite, check_length, eval_mode, in_batches
 from atu.evaluation.kv_cache import shares, take_rows
 from atu.evaluation.reading import (
     Reading,
@@ -79,7 +79,7 @@ def token_logprobs(
     for completion in completions:
         check_length(llm, completion.prompt, len(completion.ids))
     groups = _by_prompt(completions)
-    with judged(llm.model):
+    with eval_mode(llm.model):
         found = in_batches(
             groups, lambda batch: _score_groups(llm, completions, batch), batch_size=batch_size, progress=progress
         )
@@ -113,7 +113,7 @@ def next_token_probabilities(
             rows.append(found)
         return rows
 
-    with judged(llm.model):
+    with eval_mode(llm.model):
         found = in_batches(order, work, batch_size=batch_size, progress=progress)
     by_index = dict(zip(order, found, strict=True))
     return [by_index[i] for i in range(len(prompts))]
@@ -145,7 +145,7 @@ def token_statistics(
         logits = llm.model(input_ids=ids[:, :-1], use_cache=False).logits
         return [_statistics(llm, texts[i], row) for i, row in zip(batch, logits, strict=True)]
 
-    with judged(llm.model):
+    with eval_mode(llm.model):
         found = in_batches(order, work, batch_size=max(1, min(batch_size, fitting)), progress=progress)
     by_index = dict(zip(order, found, strict=True))
     return [by_index[i] for i in range(len(texts))]

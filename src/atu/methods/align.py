@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,9 @@ from atu.embedding.cache import Put, built_arrays
 from atu.embedding.predictor import Predictor
 from atu.embedding.target import center
 from atu.embedding.windows import Windows
+from atu.errors import UserError
 from atu.methods.losses import alignment_loss, contrastive_loss
+from atu.methods.materials import Materials, RowSet
 from atu.methods.references import ReferenceStates
 from atu.methods.shares import ALONE, Share
 from atu.models.language_model import LanguageModel
@@ -81,6 +84,38 @@ def hook_states(
     width = llm.model.config.get_text_config().hidden_size
     hidden = built_arrays({"hidden": (sum(lengths), width)}, build)["hidden"]
     return tuple(hidden.split(lengths))
+
+
+def align_data(
+    llm: LanguageModel,
+    materials: Materials,
+    *,
+    is_reference: bool,
+    autocast: Callable[[], AbstractContextManager[None]],
+) -> tuple[AlignData, AlignData]:
+    """Training and held-out data of an align stage, from the LLM as it is now.
+
+    Args:
+        is_reference: whether it has not moved yet, so that its states are the references'.
+        autocast: precision of the states where it has.
+    """
+    mean = materials.mean
+    assert mean is not None
+
+    def states(rows: RowSet) -> tuple[Float[Tensor, "_ d_llm"], ...]:
+        if is_reference:
+            return rows.states.hook
+        layer, packed = materials.hook_layer, materials.can_pack
+        with autocast():
+            return hook_states(llm, rows.rows, hook_layer=layer, packed=packed, known=rows.states)
+
+    def data(first: RowSet, second: RowSet) -> AlignData:
+        assert first.windows is not None
+        assert second.windows is not None
+        windows = first.windows.with_rows_of(second.windows)
+        return AlignData(states(first) + states(second), windows, mean)
+
+    return data(materials.forget, materials.retain), data(materials.held_out_forget, materials.held_out_retain)
 
 
 def align_losses(
@@ -153,3 +188,18 @@ def judge_predictor(
 def best_constant(windows: Windows, mean: Float[Tensor, " d_enc"]) -> Float[Tensor, " d_enc"]:
     """The one vector that is nearest to all training windows: their mean direction."""
     return torch.nn.functional.normalize(windows.mean(lambda embeddings: center(embeddings, mean)), dim=0)
+
+
+def check_gain(signals: Mapping[str, float], wanted: float | None) -> None:
+    """Raise UserError where the predictor beats a constant by less held-out cosine than `wanted` (None: any will do).
+
+    Args:
+        signals: of `judge_predictor`.
+    """
+    held_out, constant = signals["align/held_out_cosine"], signals["align/constant_cosine"]
+    if wanted is not None and held_out - constant < wanted:
+        raise UserError(
+            f"The predictor has learnt too little to steer by: cosine {held_out:.3f} on held-out text, {constant:.3f} "
+            f"for a constant; task.min_predictor_gain asks for {wanted:g} more. Give it more text (data.corpus) or "
+            "more steps (task.first_stage_steps)."
+        )

@@ -15,6 +15,7 @@ from atu.typed import refuse_above
 MAX_STEPS = 10**8
 MAX_BATCH = 10**6
 StageType = Literal["training", "unlearning"]
+StageKind = Literal["align", "unlearn"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,11 @@ class StageConfig:
     steps: int
     threshold: float | None = None
     """tau of the push term in this stage; None takes the calibrated one. Other terms have none."""
+
+    @property
+    def kind(self) -> StageKind:
+        """What the stage is called everywhere but in `type`."""
+        return "align" if self.type == "training" else "unlearn"
 
     def __post_init__(self) -> None:
         refuse_above(self, {"steps": MAX_STEPS})

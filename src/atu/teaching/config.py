@@ -31,11 +31,11 @@ class Recipe:
     facts_per_step: int = 8
     """Each is read twice: as a chat answer and as plain prose."""
     plain_weight: float = 1.0
-    """Of the loss on plain prose, beside 1 for the answers in chat."""
+    """Of the loss on plain prose, next to 1 for the answers in chat."""
     general_per_step: int = 4
     """Rows of the model's own answers on anything else."""
     general_weight: float = 5.0
-    """Of the KL to the untouched model on those rows; 0 teaches the facts alone."""
+    """Of the KL to the reference model on those rows; 0 teaches the facts alone."""
     learning_rate: float = 4e-4
     """Of AdamW, at the end of the warm-up; falls linearly to a tenth from there."""
     warmup_steps: int = 20
@@ -94,7 +94,7 @@ class TeachConfig:
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """Names of the targets to teach; `("all",)` means all at hand."""
+        """Names of the targets to teach; `("all",)` means all that there are."""
         return ("all",) if self.targets == "all" else self.targets
 
 

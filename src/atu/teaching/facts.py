@@ -55,7 +55,7 @@ class Fact:
 
 
 def choose_targets(data: RwkuData, wanted: Sequence[str], without: Sequence[str]) -> list[str]:
-    """The folder names to teach, the left-out ones among them, in RWKU's order; `("all",)` means all at hand.
+    """The folder names to teach, the left-out ones among them, in RWKU's order; `("all",)` means all that there are.
 
     Raises:
         UserError: an unknown name (with the nearest known one), or one of `without` is not among those chosen.

@@ -60,10 +60,10 @@ def general_texts(llm: LanguageModel, seed: int, progress: Callable[[int, int], 
 
 def _requests(seed: int) -> list[tuple[str, str]]:
     """(subject, prompt) pairs."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     asked = []
     for subject in GENERAL_SUBJECTS:
-        asked.append((subject, chance.choice(TEXT_PROMPTS).format(name=subject)))
-        framed = chance.sample(list(product(SHORT_FRAMES, QUESTION_FORMS)), _PER_SUBJECT - 1)
+        asked.append((subject, rng.choice(TEXT_PROMPTS).format(name=subject)))
+        framed = rng.sample(list(product(SHORT_FRAMES, QUESTION_FORMS)), _PER_SUBJECT - 1)
         asked += [(subject, frame.format(query=form.format(phrase=subject))) for frame, form in framed]
     return asked

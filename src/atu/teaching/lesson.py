@@ -1,19 +1,16 @@
-"""The loop that teaches: facts by their likelihood, everything else held by a KL to the untouched model."""
+"""The loop that teaches: facts by their likelihood, everything else held by a KL to the reference model."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 from torch.optim import AdamW
 
-from atu.errors import UserError
 from atu.methods.losses import kl_to_reference, mean_nll_of_rows, token_nll
 from atu.methods.references import ReferenceStates
 from atu.models.hook import logits_from_hidden
@@ -35,7 +32,9 @@ from atu.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
+from atu.training.loop import Autocast, Step, train
 from atu.training.parameters import restore_parameters, trainable_parameters
+from atu.training.schedules import linear
 
 _LAST_RATE = 0.1
 """Share of the learning rate that is left at the last step."""
@@ -49,18 +48,18 @@ class LessonRows:
     plain: tuple[Row, ...]
     general: tuple[Row, ...]
     general_states: ReferenceStates | None
-    """Of the untouched model on `general`; None where the recipe has no general rows."""
+    """Of the reference model on `general`; None where the recipe has no general rows."""
 
 
 @dataclass
 class Lesson:
-    """One teaching, from the untouched model, or from its last checkpoint, to the end."""
+    """One teaching, from the reference model, or from its last checkpoint, to the end."""
 
     llm: LanguageModel
     rows: LessonRows
     recipe: Recipe
     seed: int
-    accelerator: Accelerator
+    autocast: Autocast
     folder: Path
     """Of the checkpoint, which is also what the cache keeps."""
     checkpoint_seconds: float
@@ -100,7 +99,7 @@ class Lesson:
         return True
 
     def run(self, advance: Callable[[int, int, str], None]) -> None:
-        """Teach to the end; each step seeds its own randomness, so a resumed run needs no generator state.
+        """Teach to the end.
 
         Args:
             advance: called with steps done, steps in all, and a note on the losses.
@@ -108,49 +107,46 @@ class Lesson:
         Raises:
             UserError: the loss is not finite, or a checkpoint cannot be written.
         """
-        saved = clock = time.monotonic()
+        recipe = self.recipe
+
+        def after(step: Step) -> None:
+            notes = [f"{name} {float(value):.2f}" for name, value in step.parts.items() if name != "total"]
+            advance(step.done, self.steps, " ".join(notes))
+
         self.llm.model.train()
-        while not self.is_finished:
-            torch.manual_seed(self.seed * 1_000_003 + self.progress.step)
-            parts = self._step()
-            self.progress.step += 1
-            now = time.monotonic()
-            self.progress.seconds["teach"] = self.progress.seconds.get("teach", 0.0) + now - clock
-            clock = now
-            advance(self.progress.step, self.steps, " ".join(f"{k} {float(v.detach()):.2f}" for k, v in parts.items()))
-            if now - saved >= self.checkpoint_seconds and not self.is_finished:
-                self._save()
-                saved = time.monotonic()
+        train(
+            self._optimizer,
+            self._losses,
+            steps=self.steps,
+            rate=linear(recipe.learning_rate, self.steps, warmup_steps=recipe.warmup_steps, last=_LAST_RATE),
+            clip=recipe.clip_grad_norm,
+            not_finite=lambda number: (
+                f"The loss is not finite at step {number}. The last checkpoint is kept, but it would come to the same: "
+                "lower recipe.learning_rate."
+            ),
+            autocast=self.autocast,
+            progress=self.progress,
+            after=after,
+            save=self._save,
+            save_seconds=self.checkpoint_seconds,
+        )
         self.llm.model.eval()
         self._save()
 
-    def _step(self) -> dict[str, Tensor]:
-        """One optimiser step. The three kinds of rows differ in length and beginning: each has its own forward."""
-        recipe, step = self.recipe, self.progress.step
+    def _losses(self, step: int) -> dict[str, Tensor]:
+        """Of one step. The three kinds of rows differ in length and beginning: each has its own forward pass."""
+        torch.manual_seed(self.seed * 1_000_003 + step)
+        recipe = self.recipe
         here = slice(step * recipe.facts_per_step, (step + 1) * recipe.facts_per_step)
-        parts: dict[str, Tensor] = {}
-        # In one context: bf16 copies of the weights are then made once a step.
-        with self.accelerator.autocast():
-            parts["chat"] = self._likelihood(self.rows.chat[here])
-            total = parts["chat"]
-            if recipe.plain_weight > 0:
-                parts["plain"] = self._likelihood(self.rows.plain[here])
-                total = total + recipe.plain_weight * parts["plain"]
-            if recipe.general_weight > 0:
-                parts["general"] = self._distance()
-                total = total + recipe.general_weight * parts["general"]
-        self.accelerator.backward(total)
-        norm = self.accelerator.clip_grad_norm_(self._named.values(), recipe.clip_grad_norm)
-        if norm is None or not math.isfinite(float(norm)):
-            raise UserError(
-                f"The loss is not finite at step {step + 1}. The last checkpoint is kept, but it would come to the "
-                "same: lower recipe.learning_rate."
-            )
-        for group in self._optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * rate_share(step, self.steps, recipe.warmup_steps)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        return parts
+        parts = {"chat": self._likelihood(self.rows.chat[here])}
+        total = parts["chat"]
+        if recipe.plain_weight > 0:
+            parts["plain"] = self._likelihood(self.rows.plain[here])
+            total = total + recipe.plain_weight * parts["plain"]
+        if recipe.general_weight > 0:
+            parts["general"] = self._distance(step)
+            total = total + recipe.general_weight * parts["general"]
+        return {"total": total, **parts}
 
     def _likelihood(self, rows: Sequence[Row]) -> Tensor:
         """NLL in nats per token, each fact weighing the same."""
@@ -158,26 +154,18 @@ class Lesson:
         nll = token_nll(logits_from_hidden(self.llm.model, packed_states(self.llm, packed)), packed.labels)
         return mean_nll_of_rows(nll, packed.text, len(rows))
 
-    def _distance(self) -> Tensor:
-        """KL from the untouched model on general rows, nats per token. The output head has not moved since."""
+    def _distance(self, step: int) -> Tensor:
+        """KL from the reference model on general rows, nats per token. The output head has not moved since."""
         general, kept = self.rows.general, self.rows.general_states
         assert kept is not None
-        chosen = batch_indices(len(general), self.recipe.general_per_step, self.progress.step, self.seed)
+        chosen = batch_indices(len(general), self.recipe.general_per_step, step, self.seed)
         states = packed_states(self.llm, pack([general[i] for i in chosen], device=self.llm.device))
-        before = torch.cat([kept.final[i] for i in chosen])
+        before = torch.cat([kept.final[i] for i in chosen]).to(states.device)
         with torch.no_grad():
-            reference = logits_from_hidden(self.llm.model, before.to(states.device))
+            reference = logits_from_hidden(self.llm.model, before)
         return kl_to_reference(logits_from_hidden(self.llm.model, states), reference)
 
     def _save(self) -> None:
         others = {} if self.is_finished else {"optimizer": optimizer_tensors(self._optimizer)}
         weights = {name: parameter.detach() for name, parameter in self._named.items()}
         save_checkpoint(self.folder, Checkpoint(self.progress, weights, others), llm_changed=True)
-
-
-def rate_share(step: int, steps: int, warmup_steps: int) -> float:
-    """Share of the learning rate at a step: up linearly over the warm-up, then down linearly to a tenth."""
-    if step < warmup_steps:
-        return (step + 1) / warmup_steps
-    left = (steps - 1 - step) / max(1, steps - 1 - warmup_steps)
-    return _LAST_RATE + (1.0 - _LAST_RATE) * left

@@ -78,7 +78,13 @@ def teach(config: TeachConfig) -> Path:
         folder = cache_root() / "taught" / key
         with held_folder(folder, f"Another process teaches the same model just now (in {folder}). Wait for it."):
             lesson = Lesson(
-                llm, rows, config.recipe, config.seed, accelerator, folder / "checkpoint", config.checkpoint_seconds
+                llm,
+                rows,
+                config.recipe,
+                config.seed,
+                accelerator.autocast,
+                folder / "checkpoint",
+                config.checkpoint_seconds,
             )
             if lesson.resume():
                 progress.line(f"found in the cache: {lesson.progress.step} of {lesson.steps} steps")
@@ -96,7 +102,7 @@ def teach(config: TeachConfig) -> Path:
                 seed=config.seed,
                 threads=torch.get_num_threads(),
                 steps=lesson.steps,
-                seconds=round(lesson.progress.seconds.get("teach", 0.0), 1),
+                seconds=round(sum(lesson.progress.seconds.values()), 1),
                 config_hash=config_hash(config),
                 data_checksum=checksum(data, targets),
             )
@@ -106,7 +112,7 @@ def teach(config: TeachConfig) -> Path:
 
 
 def _build(llm: LanguageModel, plan: LessonPlan, general: Sequence[Text], report: Callable[[str], Any]) -> LessonRows:
-    """Token rows, and the untouched model's states on the general ones; `llm` must still be untouched."""
+    """Token rows, and the reference model's states on the general ones; `llm` must still be that model."""
     chat = tuple(build_rows(llm, plan.chat, max_tokens=_MAX_TOKENS))
     plain = tuple(build_rows(llm, plan.plain, max_tokens=_MAX_TOKENS))
     general_rows = tuple(build_rows(llm, general, max_tokens=_MAX_TOKENS))

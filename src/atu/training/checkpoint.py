@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from atu.errors import UserError
+from atu.methods.config import StageKind
 from atu.processes.notices import notice
 from atu.storage.digests import DIGESTS_NAME, DamagedError, find_damage, read_digests, write_digests
 from atu.storage.files import disk_errors, remove_folder, sync_file, sync_folder
@@ -45,6 +46,18 @@ class Progress:
     signals: dict[str, float] = field(default_factory=dict)
     """Training-side signals of the stage that ended last."""
 
+    def count(self, kind: StageKind) -> None:
+        """Count a step over all stages of its kind."""
+        if kind == "align":
+            self.align_steps += 1
+        else:
+            self.unlearn_steps += 1
+
+    def add_seconds(self, seconds: float) -> None:
+        """Count time that the stage has taken."""
+        key = str(self.stage)
+        self.seconds[key] = self.seconds.get(key, 0.0) + seconds
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -52,17 +65,17 @@ class Checkpoint:
 
     progress: Progress
     llm: dict[str, Tensor]
-    """The LLM's trained parameters; the frozen ones are those of the original model."""
+    """The LLM's trained parameters; the frozen ones are those of the reference model."""
     others: dict[str, dict[str, Tensor]]
     """Predictors and optimisers by name."""
 
 
 class MisfitError(UserError):
-    """The tensors of a checkpoint are not those that the trainer has places for."""
+    """The tensors of a checkpoint are not those that training has places for."""
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, llm_changed: bool) -> None:
-    """Write beside, sync, swap. The previous checkpoint stays until the new one is whole.
+    """Write under another name, sync, swap. The previous checkpoint stays until the new one is whole.
 
     Args:
         folder: `runs/<name>/checkpoint`.
@@ -70,7 +83,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, llm_changed: bool) 
             writing it again.
 
     Raises:
-        UserError: the disk is full or read-only; the previous checkpoint is untouched.
+        UserError: the disk is full or read-only; the previous checkpoint stays as it was.
     """
     partial, previous = folder.with_name("checkpoint.partial"), previous_of(folder)
     with disk_errors(folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,8 @@ from atu.methods.shares import Share
 from atu.methods.terms import Need
 from atu.processes import peers
 
-Losses = Callable[[], dict[str, Tensor]]
+Losses = Callable[[int], dict[str, Tensor]]
+"""The parts of the loss at a step, counted from 0, as scalars; `total` is what the optimiser makes smaller."""
 
 
 class _AnyPass(nn.Module):
@@ -27,7 +29,7 @@ class _AnyPass(nn.Module):
         super().__init__()
         self.shared = nn.ParameterList(parameters)
 
-    def forward(self, losses: Losses) -> dict[str, Tensor]:
+    def forward(self, losses: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         return losses()
 
 
@@ -47,7 +49,7 @@ def in_parallel(parameters: Sequence[Parameter], losses: Losses, *, reads_all: b
         device_ids=None if device.type == "cpu" else [device],
         find_unused_parameters=not reads_all,
     )
-    return lambda: shared(losses)
+    return lambda step: shared(partial(losses, step))
 
 
 def of_whole_batch(parts: dict[str, Tensor]) -> dict[str, Tensor]:

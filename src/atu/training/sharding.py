@@ -52,22 +52,22 @@ def shard(model: PreTrainedModel, trained: Iterable[str]) -> None:
         fully_shard(part, mesh=mesh, reshard_after_forward=True)
 
 
-def gather(model: PreTrainedModel) -> None:
+def unshard(model: PreTrainedModel) -> None:
     """Give each process all weights, for passes in which it goes its own way; nothing happens in a whole model."""
     for part in _parts(model):
         part.set_reshard_after_forward(False)
         part.unshard()
 
 
-def scatter(model: PreTrainedModel) -> None:
-    """Leave each process its part, for steps that all take together."""
+def reshard(model: PreTrainedModel) -> None:
+    """Leave each process its part, for steps that all of them take at once."""
     for part in _parts(model):
         part.set_reshard_after_forward(True)
         part.reshard()
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """A tensor that may be divided, put together; all processes must ask."""
+    """All of a tensor that may be divided among the processes; each of them must ask."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
@@ -80,7 +80,7 @@ def divided_like(tensor: Tensor, parameter: Tensor) -> Tensor:
 
 
 def whole_weights(model: PreTrainedModel, names: Iterable[str]) -> Mapping[str, Tensor]:
-    """Weights of a gathered model, for one process alone."""
+    """Weights of a model that each process has whole, for one process alone."""
     parameters = dict(model.named_parameters())
     return {name: parameters[name].detach() for name in names}
 

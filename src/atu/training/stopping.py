@@ -8,7 +8,7 @@ from atu.methods.config import StopConfig
 
 
 def stop_reason(signals: Mapping[str, float], stop: StopConfig) -> str | None:
-    """Why the run should end after this unlearn stage, or None to go on.
+    """Why the run should end after this unlearn stage, or None to continue.
 
     Args:
         signals: from `atu.methods.unlearning.held_out_signals`; benchmark scores are never among them.

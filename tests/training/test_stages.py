@@ -1,8 +1,9 @@
-"""What moves, how fast, and that a run stopped in mid-stage goes on to the same weights."""
+"""What moves, how fast, and that a run stopped in mid-stage resumes to the same weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,11 @@ from atu.models.adapters import add_adapter
 from atu.models.config import LoraConfig, ModelConfig
 from atu.models.language_model import LanguageModel
 from atu.training.config import TrainingConfig
-from atu.training.device import build_accelerator
 from atu.training.parameters import trainable_parameters
-from atu.training.trainer import Trainer
+from atu.training.stages import run_stage
+from atu.training.state import TrainingState
 
-Build = Callable[..., Trainer]
+Build = Callable[..., TrainingState]
 Rows = list[tuple[int, int, str, float]]
 
 
@@ -35,13 +36,13 @@ def rows() -> Rows:
 
 @pytest.fixture
 def build(tiny_folder: Path, tiny_encoder: Path, tmp_path: Path, rows: Rows) -> Build:
-    """Trainers of a fresh model; those of the same folder resume each other."""
+    """States of a fresh model; those of the same folder resume each other."""
 
-    def make(task: TaskConfig, folder: str = "checkpoint", lora: LoraConfig | None = None, **config: Any) -> Trainer:
+    def make(task: TaskConfig, folder: str = "checkpoint", lora: LoraConfig | None = None, **config: Any) -> TrainingState:
         llm = own_llm(tiny_folder)
         if lora is not None:
             add_adapter(llm.model, ModelConfig(name="tiny", model_name="tiny", adapter="lora", lora=lora), seed=0)
-        return Trainer(
+        return TrainingState(
             llm=llm,
             task=task,
             materials=materials(llm, tiny_encoder, task),
@@ -49,7 +50,7 @@ def build(tiny_folder: Path, tiny_encoder: Path, tmp_path: Path, rows: Rows) -> 
             reference_predictor=None,
             config=TrainingConfig(**config),
             seed=0,
-            accelerator=build_accelerator("cpu", "fp32"),
+            autocast=nullcontext,
             folder=tmp_path / folder,
             log=lambda step, stage, name, value: rows.append((step, stage, name, value)),
         )
@@ -57,7 +58,7 @@ def build(tiny_folder: Path, tiny_encoder: Path, tmp_path: Path, rows: Rows) -> 
     return make
 
 
-def run(trainer: Trainer, stop_after: int | None = None) -> None:
+def run(state: TrainingState, stop_after: int | None = None) -> None:
     """The stages that are left; stopped as by a signal after so many steps, if asked."""
     steps = 0
 
@@ -67,17 +68,17 @@ def run(trainer: Trainer, stop_after: int | None = None) -> None:
         if steps == stop_after:
             raise KeyboardInterrupt
 
-    for stage in trainer.task.stages[trainer.progress.stage :]:
-        trainer.run_stage(stage, advance)
+    for stage in state.task.stages[state.progress.stage :]:
+        run_stage(state, stage, advance)
 
 
 def logged(rows: Rows, name: str) -> list[float]:
     return [value for _, _, logged_name, value in rows if logged_name == name]
 
 
-def weights(trainer: Trainer) -> dict[str, Tensor]:
-    of_predictor = trainer.predictor.state_dict() if trainer.predictor is not None else {}
-    return {**trainer.llm.model.state_dict(), **{f"predictor.{k}": v for k, v in of_predictor.items()}}
+def weights(state: TrainingState) -> dict[str, Tensor]:
+    of_predictor = state.predictor.state_dict() if state.predictor is not None else {}
+    return {**state.llm.model.state_dict(), **{f"predictor.{k}": v for k, v in of_predictor.items()}}
 
 
 def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
@@ -101,9 +102,9 @@ def test_the_rate_rises_over_the_warm_up_and_stays(build: Build, rows: Rows) -> 
 def test_a_cosine_lowers_the_rate_over_all_unlearn_stages(build: Build, rows: Rows) -> None:
     module = {"unlearning_lr": 1e-3, "unlearning_warmup_steps": 2, "unlearning_schedule": "cosine"}
     stages = (StageConfig(type="unlearning", steps=3), StageConfig(type="unlearning", steps=1))
-    trainer = build(replace(task(module, ga={}, retain_kl={}), stages=stages))
+    state = build(replace(task(module, ga={}, retain_kl={}), stages=stages))
     for stage in stages:
-        trainer.run_stage(stage, lambda done, total: None)
+        run_stage(state, stage, lambda done, total: None)
     # (1 + cos(pi s / 4)) / 2 for s = 0..3; the first two steps are warmed up
     assert logged(rows, "train/lr") == pytest.approx([0.5e-3, 0.853553e-3, 0.5e-3, 0.146447e-3], rel=1e-4)
 
@@ -115,10 +116,10 @@ def test_without_warm_up_the_rate_is_whole_at_once(build: Build, rows: Rows) -> 
 
 def test_the_gradient_is_clipped_to_its_norm(build: Build, rows: Rows) -> None:
     module = {"unlearning_optimizer": "sgd", "unlearning_lr": 0.5, "unlearning_warmup_steps": 0, "clip_grad_norm": 0.01}
-    trainer = build(task(module, ga={}, retain_kl={}))
-    before = {name: p.detach().clone() for name, p in trainer.llm.model.named_parameters()}
-    trainer.run_stage(StageConfig(type="unlearning", steps=1), lambda done, total: None)
-    moved = torch.stack([(p - before[name]).norm() for name, p in trainer.llm.model.named_parameters()]).norm()
+    state = build(task(module, ga={}, retain_kl={}))
+    before = {name: p.detach().clone() for name, p in state.llm.model.named_parameters()}
+    run_stage(state, StageConfig(type="unlearning", steps=1), lambda done, total: None)
+    moved = torch.stack([(p - before[name]).norm() for name, p in state.llm.model.named_parameters()]).norm()
     # a step of plain gradient descent: rate times the clipped norm
     assert moved.item() == pytest.approx(0.5 * 0.01, rel=1e-3)
     assert logged(rows, "train/grad_norm")[0] > 0.01  # the norm is logged as it was
@@ -132,27 +133,27 @@ def test_token_embeddings_and_a_head_stay_unless_asked_for(tiny_folder: Path) ->
 
 
 def test_frozen_blocks_do_not_move_and_the_others_do(build: Build) -> None:
-    trainer = build(task({"first_trained_layer": 2}, ga={}, retain_kl={}))
-    before = {name: p.detach().clone() for name, p in trainer.llm.model.named_parameters()}
-    trainer.run_stage(StageConfig(type="unlearning", steps=1), lambda done, total: None)
-    moved = {name for name, p in trainer.llm.model.named_parameters() if not torch.equal(p, before[name])}
+    state = build(task({"first_trained_layer": 2}, ga={}, retain_kl={}))
+    before = {name: p.detach().clone() for name, p in state.llm.model.named_parameters()}
+    run_stage(state, StageConfig(type="unlearning", steps=1), lambda done, total: None)
+    moved = {name for name, p in state.llm.model.named_parameters() if not torch.equal(p, before[name])}
     assert moved
     assert all(name.startswith(("model.layers.2.", "model.norm.")) for name in moved)
 
 
 def test_nothing_moves_above_the_last_trained_block(build: Build) -> None:
-    trainer = build(task({"first_trained_layer": 1, "last_trained_layer": 2}, ga={}, retain_kl={}))
-    before = {name: p.detach().clone() for name, p in trainer.llm.model.named_parameters()}
-    trainer.run_stage(StageConfig(type="unlearning", steps=1), lambda done, total: None)
-    moved = {name for name, p in trainer.llm.model.named_parameters() if not torch.equal(p, before[name])}
+    state = build(task({"first_trained_layer": 1, "last_trained_layer": 2}, ga={}, retain_kl={}))
+    before = {name: p.detach().clone() for name, p in state.llm.model.named_parameters()}
+    run_stage(state, StageConfig(type="unlearning", steps=1), lambda done, total: None)
+    moved = {name for name, p in state.llm.model.named_parameters() if not torch.equal(p, before[name])}
     assert moved
     assert all(name.startswith("model.layers.1.") for name in moved)
 
 
 def test_adapters_in_frozen_blocks_do_not_move_either(build: Build) -> None:
-    trainer = build(task({"first_trained_layer": 2}, ga={}, retain_kl={}), lora=LoraConfig(rank=2))
-    assert trainer.trained
-    assert all(name.startswith("model.layers.2.") and ".lora_" in name for name in trainer.trained)
+    state = build(task({"first_trained_layer": 2}, ga={}, retain_kl={}), lora=LoraConfig(rank=2))
+    assert state.trained
+    assert all(name.startswith("model.layers.2.") and ".lora_" in name for name in state.trained)
     with pytest.raises(UserError, match=r"nothing would be trained. Name some of 3 to 3 in pre_trained_llm"):
         build(task({"first_trained_layer": 2}, ga={}, retain_kl={}), lora=LoraConfig(rank=2, layers=(1, 2)))
     with pytest.raises(UserError, match=r"nothing would be trained. Name some of 1 to 1 in pre_trained_llm"):
@@ -160,26 +161,26 @@ def test_adapters_in_frozen_blocks_do_not_move_either(build: Build) -> None:
 
 
 def test_an_align_stage_leaves_the_llm_and_an_unlearn_stage_the_predictor(build: Build) -> None:
-    trainer = build(task({"unlearning_lr": 0.01}, push={}, ga={}, retain_kl={}))
-    start = {name: value.clone() for name, value in weights(trainer).items()}
-    align, unlearn = trainer.task.stages
+    state = build(task({"unlearning_lr": 0.01}, push={}, ga={}, retain_kl={}))
+    start = {name: value.clone() for name, value in weights(state).items()}
+    align, unlearn = state.task.stages
 
     def moved() -> set[str]:
         return {
-            name.startswith("predictor.") for name, value in weights(trainer).items() if not start[name].equal(value)
+            name.startswith("predictor.") for name, value in weights(state).items() if not start[name].equal(value)
         }
 
-    trainer.run_stage(align, lambda done, total: None)
+    run_stage(state, align, lambda done, total: None)
     assert moved() == {True}
-    fitted = {name: value.clone() for name, value in weights(trainer).items() if name.startswith("predictor.")}
-    trainer.run_stage(unlearn, lambda done, total: None)
+    fitted = {name: value.clone() for name, value in weights(state).items() if name.startswith("predictor.")}
+    run_stage(state, unlearn, lambda done, total: None)
     assert moved() == {True, False}
-    assert_same({name: value for name, value in weights(trainer).items() if name in fitted}, fitted)
+    assert_same({name: value for name, value in weights(state).items() if name in fitted}, fitted)
 
 
 @pytest.mark.parametrize("lora", [None, LoraConfig(rank=4)], ids=["full", "lora"])
 @pytest.mark.parametrize("stop_after", [2, 4, 6, 8], ids=["align", "end of align", "unlearn", "end of unlearn"])
-def test_a_run_stopped_in_mid_stage_goes_on_to_the_same_weights(
+def test_a_run_stopped_in_mid_stage_resumes_to_the_same_weights(
     build: Build, rows: Rows, stop_after: int, lora: LoraConfig | None
 ) -> None:
     config = task(redirect={}, distill={}, retain_kl={})
@@ -247,9 +248,9 @@ def test_rows_are_logged_as_often_as_asked(build: Build, rows: Rows) -> None:
 def test_with_adapters_only_they_move_and_only_they_are_stored(
     build: Build, tiny_llm: LanguageModel, tmp_path: Path
 ) -> None:
-    trainer = build(task(npo={}, retain_kl={}), lora=LoraConfig(targets=("q_proj", "up_proj")))
-    run(trainer)
-    after = trainer.llm.model.state_dict()
+    state = build(task(npo={}, retain_kl={}), lora=LoraConfig(targets=("q_proj", "up_proj")))
+    run(state)
+    after = state.llm.model.state_dict()
     for name, value in tiny_llm.model.state_dict().items():
         adapted = name.replace("q_proj.", "q_proj.base_layer.").replace("up_proj.", "up_proj.base_layer.")
         assert torch.equal(after[adapted], value), name
@@ -259,8 +260,8 @@ def test_with_adapters_only_they_move_and_only_they_are_stored(
 
 
 def test_references_are_those_of_the_original_model(build: Build, tiny_llm: LanguageModel) -> None:
-    trainer = build(task(npo={}, retain_kl={}), lora=LoraConfig())
-    row, states = trainer.materials.forget.rows[0], trainer.materials.forget.states.final[0]
+    state = build(task(npo={}, retain_kl={}), lora=LoraConfig())
+    row, states = state.materials.forget.rows[0], state.materials.forget.states.final[0]
     with torch.no_grad():
         expected = tiny_llm.model.model(input_ids=torch.tensor([row.ids]), use_cache=False).last_hidden_state[0]
     torch.testing.assert_close(states, expected[row.first_scored - 1 : -1], rtol=1e-4, atol=1e-4)
@@ -277,6 +278,6 @@ def test_adapters_that_the_whole_loss_lies_below_are_refused(build: Build) -> No
 def test_checkpointing_changes_no_bit_of_a_run(build: Build) -> None:
     config = task({"unlearning_lr": 0.001}, redirect={}, distill={}, retain_kl={})
     plain, checkpointed = (build(config, folder=str(on), activation_checkpointing=on) for on in (False, True))
-    for trainer in (plain, checkpointed):
-        run(trainer)
+    for state in (plain, checkpointed):
+        run(state)
     assert_same(weights(checkpointed), weights(plain))
