@@ -26,6 +26,7 @@ import torch
 from bench import matmul_rate
 from bench import seconds as seconds_of
 from memory import GIB, SHAPES, llama_config
+from memory_model import Shape
 from pairs import Work, one_line_errors, whole_step
 from rich.console import Console
 from rich.table import Table
@@ -46,7 +47,6 @@ from atu.models.language_model import LanguageModel
 from atu.models.rows import Row
 from atu.storage.files import write_json_atomic
 from atu.training.device import build_accelerator
-from atu.training.memory import Shape
 from atu.training.optimizer import unlearn_optimizer
 from atu.training.parameters import trainable_parameters
 

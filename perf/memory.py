@@ -1,4 +1,4 @@
-"""What fits into which GPU, by the memory model of `atu.training.memory`; and that model against measured steps.
+"""What fits into which GPU, by the memory model of `perf/memory_model.py`; and that model against measured steps.
 
     python perf/memory.py              the tables of docs/memory.md
     python perf/memory.py --measure    one real step of small models beside what the model says, in each way to train
@@ -18,6 +18,7 @@ import warnings
 from dataclasses import replace
 
 import torch
+from memory_model import BatchSize, Memory, Setup, Shape, estimate
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
@@ -29,7 +30,6 @@ from atu.models.config import LoraConfig, ModelConfig
 from atu.models.hook import final_hidden_states, logits_from_hidden
 from atu.models.quantization import quantization_config
 from atu.training.activations import checkpoint_activations
-from atu.training.memory import BatchSize, Memory, Setup, Shape, estimate
 from atu.training.optimizer import unlearn_optimizer
 
 GIB = 2**30

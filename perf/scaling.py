@@ -20,11 +20,11 @@ import torch
 from bench import matmul_rate
 from bench import seconds as seconds_of
 from gpu import MODELS, Measured, Precision, Way, measure
+from memory_model import Shape
 from pairs import Bench, one_line_errors
 
 from atu.entry.compose import compose_run
 from atu.training.device import build_accelerator, set_threads
-from atu.training.memory import Shape
 
 TEXTS = (16, 32, 64, 128)
 BLOCKS = (8, 15, 30)

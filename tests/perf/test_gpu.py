@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from memory_model import Shape
 
-from atu.training.memory import Shape
-
-PERF = Path(__file__).resolve().parents[2] / "perf"
 TINY = Shape(vocab=200, width=32, inner=64, blocks=4, heads=4, kv_heads=2, head_width=8, tied=True)
 
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.setattr(sys, "path", [str(PERF), *sys.path])  # it takes the shapes from perf/memory.py
     module = importlib.import_module("gpu")
     for name, count in (("WARM_UP", 0), ("NUM_FORGET", 16), ("NUM_RETAIN", 24)):  # two default batches
         monkeypatch.setattr(module, name, count)

@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from atu.training.memory import BatchSize, Setup, Shape, block_bytes, estimate, trained_parameters
+from memory_model import BatchSize, Setup, Shape, block_bytes, estimate, trained_parameters
 
 ROOT = Path(__file__).resolve().parents[2]
 # Llama 3.2 1B: 1,235,814,400 weights according to its model card's files.
