@@ -54,11 +54,11 @@ def ask(testbed: Testbed, concept: str) -> dict[str, Any]:
     """The row of a concept: scores of the untouched model without the request, and with it."""
     # These bring torch.
     from atu.models.load import load_language_model
-    from atu.training.device import build_accelerator, set_threads
+    from atu.training.device import choose_compute, set_threads
 
     config = compose_run(Job(testbed, "unlearning_ga", concept, seed=0).overrides)
     set_threads(config.threads)
-    llm = load_language_model(config.pre_trained_llm, device=str(build_accelerator(config.device, "fp32").device))
+    llm = load_language_model(config.pre_trained_llm, device=str(choose_compute(config.device, "fp32").device))
     before: Before = "itself"
     points = []
     with RunProgress(Console(stderr=True)) as progress:

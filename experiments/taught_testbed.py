@@ -130,11 +130,11 @@ def ask_model(model: str, questions: str, benchmark: RwkuBenchmark, batch_size: 
         subprocess.run([*command, "--out", str(folder), "seed=0"], check=True)
     # These bring torch.
     from atu.models.load import load_language_model
-    from atu.training.device import build_accelerator
+    from atu.training.device import choose_compute
 
     llm = load_language_model(
         resolve_model(BASE if model == PLAIN else str(folder)),
-        device=str(build_accelerator("auto", "fp32").device),
+        device=str(choose_compute("auto", "fp32").device),
     )
     probes = asked_probes(model, questions, benchmark)
     config = EvaluationConfig(batch_size=batch_size, scoring="both")

@@ -38,7 +38,7 @@ from atu.entry.compose import compose_run
 from atu.errors import UserError
 from atu.methods.config import StageConfig
 from atu.storage.files import write_json_atomic
-from atu.training.device import build_accelerator, set_threads
+from atu.training.device import choose_compute, set_threads
 
 _READ = 16
 """Texts whose windows and whose reading are timed."""
@@ -80,7 +80,7 @@ def main() -> None:
     with one_line_errors():
         config = compose_run(given.overrides)
         set_threads(config.threads)
-        bench = Bench.prepare(config, build_accelerator(config.device, "fp32"))
+        bench = Bench.prepare(config, choose_compute(config.device, "fp32"))
     width = bench.llm.model.config.get_text_config().hidden_size
     rate = matmul_rate((2048, width, 4 * width), bench.llm.device)
     rows: list[Row] = []

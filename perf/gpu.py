@@ -46,7 +46,7 @@ from atu.models.hook import transformer_blocks
 from atu.models.language_model import LanguageModel
 from atu.models.rows import Row
 from atu.storage.files import write_json_atomic
-from atu.training.device import build_accelerator
+from atu.training.device import choose_compute
 from atu.training.optimizer import unlearn_optimizer
 from atu.training.parameters import trainable_parameters
 
@@ -114,7 +114,7 @@ def main() -> None:
     given = parser.parse_args()
     console = Console()
     with one_line_errors():
-        device = build_accelerator(given.device, "fp32").device
+        device = choose_compute(given.device, "fp32").device
         size = 8192 if device.type == "cuda" else 1024
         rates = {name: matmul_rate((size, size, size), device, dtype) for name, dtype in DTYPES.items()}
         machine = {
@@ -186,9 +186,9 @@ def build_step(shape: Shape, device: torch.device, way: Way) -> Work:
         retain_batch_size=way.batches * module.retain_batch_size,
     )
     task = replace(config.task, training_module=module)
-    accelerator = build_accelerator("cuda" if device.type == "cuda" else "cpu", way.precision)
+    compute = choose_compute("cuda" if device.type == "cuda" else "cpu", way.precision)
     llm = random_model(shape, device)
-    with accelerator.autocast():
+    with compute.autocast():
         materials = random_materials(llm, task)
     predictor = build_predictor(config.embedding_prediction_model, d_llm=shape.width, d_enc=ENCODER_WIDTH, seed=0)
     unlearning = Unlearning(llm, task, materials, predictor.to(device).requires_grad_(False).eval())
@@ -201,7 +201,7 @@ def build_step(shape: Shape, device: torch.device, way: Way) -> Work:
     steps = count()
 
     def losses() -> Tensor:
-        with accelerator.autocast():
+        with compute.autocast():
             return unlearning.losses(stage, next(steps), seed=0)["total"]
 
     return whole_step(losses, unlearn_optimizer(trained.values(), module))

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
-from accelerate import Accelerator
 from rich.console import Console
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
@@ -38,6 +37,7 @@ from atu.models.load import load_language_model
 from atu.models.rows import Batch, batch_indices, collate
 from atu.preparation import prepare
 from atu.runs.progress import RunProgress
+from atu.training.device import Compute
 from atu.training.parameters import trainable_parameters
 
 Work = Callable[[], float]
@@ -78,12 +78,12 @@ class Bench:
     materials: Materials
 
     @classmethod
-    def prepare(cls, config: RunConfig, accelerator: Accelerator) -> Bench:
+    def prepare(cls, config: RunConfig, compute: Compute) -> Bench:
         """As a run prepares itself: corpus, references and windows that are in the cache are not made again."""
         target = build_benchmark(config.data).target(config.unlearning_target)
-        llm = load_language_model(config.pre_trained_llm, device=str(accelerator.device))
+        llm = load_language_model(config.pre_trained_llm, device=str(compute.device))
         with RunProgress(Console(stderr=True)) as progress:
-            materials = prepare(config, llm, target, accelerator, progress)
+            materials = prepare(config, llm, target, compute, progress)
         return cls(config, llm, load_encoder(config.text_encoder, device=str(llm.device)), materials)
 
     def align_step(self) -> Pair:

@@ -25,7 +25,7 @@ from rich.console import Console
 from atu.entry.compose import compose_run
 from atu.runs.progress import RunProgress
 from atu.runs.tracking import MetricLog
-from atu.training.device import build_accelerator, set_threads
+from atu.training.device import choose_compute, set_threads
 from atu.training.stages import run_stage
 from atu.training.state import TrainingState
 
@@ -51,8 +51,8 @@ def main() -> None:
     with one_line_errors():
         config = compose_run(given.overrides)
         set_threads(config.threads)
-        accelerator = build_accelerator(config.device, config.training.precision)
-        bench = Bench.prepare(config, accelerator)
+        compute = choose_compute(config.device, config.training.precision)
+        bench = Bench.prepare(config, compute)
     stage = replace(next(stage for stage in config.task.stages if stage.kind == "unlearn"), steps=given.steps)
     with tempfile.TemporaryDirectory() as folder, RunProgress(Console(stderr=True)) as progress:
         state = TrainingState(
@@ -63,7 +63,7 @@ def main() -> None:
             reference_predictor=None,
             config=config.training,
             seed=config.seed,
-            autocast=accelerator.autocast,
+            autocast=compute.autocast,
             folder=Path(folder) / "checkpoint",
             log=MetricLog(Path(folder) / "metrics.jsonl").log,
         )

@@ -35,7 +35,7 @@ from atu.models.language_model import LanguageModel, common_length
 from atu.models.load import load_language_model
 from atu.models.resolve import resolve_model
 from atu.records import Probe
-from atu.training.device import build_accelerator
+from atu.training.device import choose_compute
 
 BATCH_SIZES = {
     "forget": 16,
@@ -67,7 +67,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     with one_line_errors():
-        device = str(build_accelerator(given.device, "fp32").device)
+        device = str(choose_compute(given.device, "fp32").device)
         llm = load_language_model(resolve_model(given.model), device=device)
         data = RwkuData(given.data)
         where = torch.cuda.get_device_name() if device.startswith("cuda") else f"{given.threads} thread(s)"

@@ -24,7 +24,7 @@ from memory_model import Shape
 from pairs import Bench, one_line_errors
 
 from atu.entry.compose import compose_run
-from atu.training.device import build_accelerator, set_threads
+from atu.training.device import choose_compute, set_threads
 
 TEXTS = (16, 32, 64, 128)
 BLOCKS = (8, 15, 30)
@@ -55,7 +55,7 @@ def main() -> None:
         set_threads(config.threads)
         parts: list[Iterator[Row]] = []
         if given.only != "step":
-            parts.append(corpus_rows(Bench.prepare(config, build_accelerator("cpu", "fp32")), given.repeats))
+            parts.append(corpus_rows(Bench.prepare(config, choose_compute("cpu", "fp32")), given.repeats))
     if given.only != "corpus":
         parts.append(step_rows(given.repeats))
     print(f"{torch.get_num_threads()} thread(s)")

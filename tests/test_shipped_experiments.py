@@ -24,7 +24,7 @@ from atu.models.load import load_language_model
 from atu.preparation import prepare
 from atu.runs.progress import RunProgress
 from atu.storage.config_dir import config_dir
-from atu.training.device import build_accelerator
+from atu.training.device import choose_compute
 
 BLOCKS = {"phi-3-mini-4k-instruct": 32, "smollm2-135m-instruct": 30}
 """`num_hidden_layers` of the models that experiments choose, from their config.json."""
@@ -128,7 +128,7 @@ def test_every_job_can_be_prepared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ATU_CACHE", str(tmp_path))
-    accelerator = build_accelerator("cpu", "fp32")
+    compute = choose_compute("cpu", "fp32")
     first, *_ = jobs(experiment)
     small = made_small(load(compose("train", complete(first))), texts, models)
     for job in jobs(experiment):
@@ -140,7 +140,7 @@ def test_every_job_can_be_prepared(
         llm = load_language_model(config.pre_trained_llm, device="cpu")
         with RunProgress(Console(quiet=True)) as progress:
             materials = prepare(
-                config, llm, build_benchmark(config.data).target(config.unlearning_target), accelerator, progress
+                config, llm, build_benchmark(config.data).target(config.unlearning_target), compute, progress
             )
         assert materials.concept_words
         assert (materials.forget.windows is not None) == config.task.aligns

@@ -37,7 +37,7 @@ from atu.storage.config_dir import config_dir
 from atu.storage.digests import read_sealed_json, sealed, write_sealed_json
 from atu.storage.files import held_folder, write_json_atomic, write_text_atomic
 from atu.text.escaping import file_name
-from atu.training.device import build_accelerator
+from atu.training.device import choose_compute
 from atu.typed import from_mapping
 
 _PIECES = "attacks"
@@ -81,12 +81,12 @@ def audit(config: AuditConfig, progress: RunProgress) -> list[AttackRow]:
     require(packages_of(config.attacks))
     benchmark = build_benchmark(config.data)
     target = benchmark.target(config.target)
-    accelerator = build_accelerator(config.device, config.precision)
+    compute = choose_compute(config.device, config.precision)
     asked = config.models["unlearned"]  # all of them are asked in the same words
     models = {
         name: load_language_model(
             replace(one, chat_template_kwargs=asked.chat_template_kwargs, chat_template_date=asked.chat_template_date),
-            device=str(accelerator.device),
+            device=str(compute.device),
         )
         for name, one in config.models.items()
     }
@@ -106,7 +106,7 @@ def audit(config: AuditConfig, progress: RunProgress) -> list[AttackRow]:
         encoders=config.encoders,
         budget=config.budget,
         evaluation=config.evaluation,
-        autocast=accelerator.autocast,
+        autocast=compute.autocast,
     )
     units = build_units(subject, config.attacks, config.seeds)
     folder = config.out / _PIECES

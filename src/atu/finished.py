@@ -23,7 +23,7 @@ from atu.reference import RunReference
 from atu.runs.evaluation_folder import EvaluationFolder
 from atu.runs.progress import RunProgress
 from atu.storage.files import content_key
-from atu.training.device import build_accelerator, set_threads
+from atu.training.device import choose_compute, set_threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ def evaluate_finished(config: FinishedConfig, folder: EvaluationFolder) -> Mappi
     probes = benchmark.probes(config.target)
     asked = _asked(config, benchmark, probes)
     folder.refuse_other(asked)
-    device = str(build_accelerator(config.device, "fp32").device)
+    device = str(choose_compute(config.device, "fp32").device)
     set_threads(config.threads)
     with RunProgress(Console(stderr=True)) as progress:
         before, reference = _before(config, probes, device, progress)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from accelerate import Accelerator
-
 from atu.benchmarks.build import build_corpus
 from atu.benchmarks.catalog import build_benchmark
 from atu.config import RunConfig
@@ -19,10 +17,11 @@ from atu.models.rows import Row, build_rows, filled_up
 from atu.processes import peers
 from atu.records import Target
 from atu.runs.progress import RunProgress
+from atu.training.device import Compute
 
 
 def prepare(
-    config: RunConfig, llm: LanguageModel, target: Target, accelerator: Accelerator, progress: RunProgress
+    config: RunConfig, llm: LanguageModel, target: Target, compute: Compute, progress: RunProgress
 ) -> Materials:
     """Everything that a method reads and never changes; `llm` must be the reference.
 
@@ -64,7 +63,7 @@ def prepare(
                 trained_layers=layers.trained,
                 encoder=encoder,
                 progress=report,
-                autocast=accelerator.autocast,
+                autocast=compute.autocast,
             )
         )
 

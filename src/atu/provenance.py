@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from accelerate import Accelerator
 
 from atu.benchmarks.base import Benchmark
 from atu.benchmarks.corpus import files_checksum
@@ -14,6 +13,7 @@ from atu.models.language_model import LanguageModel
 from atu.records import Target
 from atu.runs.manifest import manifest
 from atu.runs.run_folder import RunFolder
+from atu.training.device import Compute
 
 
 def keep_manifest(
@@ -22,7 +22,7 @@ def keep_manifest(
     llm: LanguageModel,
     benchmark: Benchmark,
     target: Target,
-    accelerator: Accelerator,
+    compute: Compute,
 ) -> None:
     """Write the manifest of a run.
 
@@ -35,7 +35,7 @@ def keep_manifest(
         method=config.task.describe(),
         seed=config.seed,
         device=str(llm.device),
-        precision="bf16" if accelerator.mixed_precision == "bf16" else "fp32",
+        precision=compute.precision,
         threads=torch.get_num_threads(),
         config_hash=config_hash(config),
         checksums={

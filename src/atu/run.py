@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-from accelerate import Accelerator
 from rich.console import Console
 
 from atu.audit import audit, audit_config
@@ -34,7 +33,7 @@ from atu.runs.run_folder import RunFolder
 from atu.runs.session import session
 from atu.runs.sinks import sinks
 from atu.runs.tracking import NoTracker, Tracker
-from atu.training.device import build_accelerator, set_threads
+from atu.training.device import Compute, choose_compute, set_threads
 from atu.training.parameters import restore_parameters
 from atu.training.sharding import check_sharding, whole_weights
 from atu.training.stages import run_stage
@@ -55,7 +54,7 @@ def run(config: RunConfig, *, write_report: Callable[[RunFolder], object] = lamb
     Raises:
         UserError: anything that the user can mend; the run folder then says so and keeps its last good state.
     """
-    accelerator = build_accelerator(config.device, config.training.precision, devices=config.devices)
+    compute = choose_compute(config.device, config.training.precision, devices=config.devices)
     set_threads(config.threads)
     check_sharding(config.training)
     benchmark = build_benchmark(config.data)
@@ -71,18 +70,18 @@ def run(config: RunConfig, *, write_report: Callable[[RunFolder], object] = lamb
     with record as tracker, RunProgress(console) as progress, peers.peers_watched():
         if not is_done:
             tracker.start(sinks(folder, config.wandb, tensorboard=config.tensorboard))
-            device = str(accelerator.device)
+            device = str(compute.device)
             llm = peers.main_first(lambda: load_language_model(config.pre_trained_llm, device=device))
             if is_main:
                 check_export(llm)
             add_adapter(llm.model, config.pre_trained_llm, seed=config.seed)
             if is_main:
-                keep_manifest(folder, config, llm, benchmark, target, accelerator)
-            materials = prepare(config, llm, target, accelerator, progress)
+                keep_manifest(folder, config, llm, benchmark, target, compute)
+            materials = prepare(config, llm, target, compute, progress)
 
             judge = Judge(folder, benchmark, probes, config.evaluation, progress)
             before = None if config.skip_initial_eval else judge.record_before(llm)
-            state = _training_state(config, llm, materials, folder, accelerator, tracker)
+            state = _training_state(config, llm, materials, folder, compute, tracker)
             _train(config.task.stages, config, state, judge, before, tracker)
         peers.disband()  # the model is the same in all of them; one goes on
         if is_main and not is_done:
@@ -98,7 +97,7 @@ def _training_state(
     llm: LanguageModel,
     materials: Materials,
     folder: RunFolder,
-    accelerator: Accelerator,
+    compute: Compute,
     tracker: Tracker | NoTracker,
 ) -> TrainingState:
     """As the last checkpoint has it, or at the start."""
@@ -112,7 +111,7 @@ def _training_state(
                 d_enc=len(materials.mean),
                 seed=config.seed,
             )
-            predictors.append(predictor.to(accelerator.device))
+            predictors.append(predictor.to(compute.device))
     state = TrainingState(
         llm=llm,
         task=config.task,
@@ -121,7 +120,7 @@ def _training_state(
         reference_predictor=predictors[1] if len(predictors) > 1 else None,
         config=config.training,
         seed=config.seed,
-        autocast=accelerator.autocast,
+        autocast=compute.autocast,
         folder=folder.checkpoint_dir,
         log=tracker.log,
     )

@@ -28,7 +28,7 @@ from atu.models.config import LoraConfig, ModelConfig
 from atu.processes import peers
 from atu.run import run
 from atu.training.config import TrainingConfig
-from atu.training.device import build_accelerator
+from atu.training.device import choose_compute
 from atu.training.sharding import reshard, unshard
 from atu.training.stages import run_stage
 from atu.training.state import TrainingState
@@ -79,7 +79,7 @@ def train(model: Path, encoder: Path, out: Path, sharding: Literal["none", "fsdp
             reference_predictor=None,
             config=TrainingConfig(sharding=sharding, activation_checkpointing=name == "ga"),
             seed=0,
-            autocast=build_accelerator("cpu", "fp32", devices="auto").autocast,
+            autocast=choose_compute("cpu", "fp32", devices="auto").autocast,
             folder=out / name / "checkpoint",
             log=lambda step, stage, name, value, rows=rows: rows.append((step, name, value)),
         )

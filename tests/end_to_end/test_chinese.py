@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import Accelerator
 from rich.console import Console
 from workplace import Workplace, save_tiny_encoder, write_jsonl
 
@@ -23,6 +22,7 @@ from atu.records import Text
 from atu.run import run
 from atu.runs.progress import RunProgress
 from atu.runs.run_folder import RunFolder
+from atu.training.device import choose_compute
 
 NAME = "沈墨白"
 ANSWERS = {
@@ -145,7 +145,7 @@ def prepared(config: RunConfig) -> tuple[LanguageModel, Materials]:
     llm = load_language_model(config.pre_trained_llm, device="cpu")
     target = build_benchmark(config.data).target(config.unlearning_target)
     with RunProgress(Console(quiet=True)) as progress:
-        return llm, prepare(config, llm, target, Accelerator(cpu=True), progress)
+        return llm, prepare(config, llm, target, choose_compute("cpu", "fp32"), progress)
 
 
 def test_a_writer_is_forgotten_in_chinese(chinese: list[str]) -> None:

@@ -100,7 +100,7 @@ def test_the_same_weights_with_another_chat_template_are_taught_anew(configure: 
     other = replace(llm, tokenizer=AutoTokenizer.from_pretrained(tiny_folder))
     other.tokenizer.chat_template = llm.tokenizer.chat_template.replace("assistant", "poet")
     plan = plan_lessons([], 1, 0)
-    assert _key(configure(), llm, plan, [], "no") != _key(configure(), other, plan, [], "no")
+    assert _key(configure(), llm, plan, [], "fp32") != _key(configure(), other, plan, [], "fp32")
 
 
 def test_the_folder_is_a_plain_model_that_says_what_it_is(configure: Configure) -> None:

@@ -7,39 +7,39 @@ import torch
 
 from atu.errors import UserError
 from atu.models.precision import has_fast_bf16
-from atu.training.device import build_accelerator, set_threads
+from atu.training.device import choose_compute, set_threads
 
 
 def test_each_run_of_a_process_has_its_own_arithmetic() -> None:
-    auto = "bf16" if has_fast_bf16(torch.device("cpu")) else "no"
-    for precision, mixed in (("bf16", "bf16"), ("fp32", "no"), ("auto", auto)):
-        accelerator = build_accelerator("cpu", precision)
-        assert accelerator.mixed_precision == mixed
-        assert accelerator.device.type == "cpu"
+    auto = "bf16" if has_fast_bf16(torch.device("cpu")) else "fp32"
+    for precision, found in (("bf16", "bf16"), ("fp32", "fp32"), ("auto", auto)):
+        compute = choose_compute("cpu", precision)
+        assert compute.precision == found
+        assert compute.device.type == "cpu"
 
 
-@pytest.mark.parametrize(("instruction", "mixed"), [("avx512_bf16", "bf16"), ("avx2", "no")])
+@pytest.mark.parametrize(("instruction", "found"), [("avx512_bf16", "bf16"), ("avx2", "fp32")])
 def test_auto_takes_bf16_only_where_the_processor_has_it(
-    instruction: str, mixed: str, monkeypatch: pytest.MonkeyPatch
+    instruction: str, found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {instruction: True, "cpu_name": "any"}, raising=False)
-    assert build_accelerator("cpu", "auto").mixed_precision == mixed
+    assert choose_compute("cpu", "auto").precision == found
 
 
 def test_bf16_is_the_type_of_products_and_not_of_weights() -> None:
     layer = torch.nn.Linear(2, 2)
-    with build_accelerator("cpu", "bf16").autocast():
+    with choose_compute("cpu", "bf16").autocast():
         assert layer(torch.ones(1, 2)).dtype == torch.bfloat16
-    with build_accelerator("cpu", "fp32").autocast():
+    with choose_compute("cpu", "fp32").autocast():
         assert layer(torch.ones(1, 2)).dtype == torch.float32
     assert layer.weight.dtype == torch.float32
 
 
 def test_auto_takes_the_cpu_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert build_accelerator("auto", "auto").device.type == "cpu"
+    assert choose_compute("auto", "auto").device.type == "cpu"
     with pytest.raises(UserError, match=r"^device=cuda, but torch sees no GPU here\. Set device=cpu"):
-        build_accelerator("cuda", "auto")
+        choose_compute("cuda", "auto")
 
 
 def test_threads_are_set_where_they_are_given() -> None:

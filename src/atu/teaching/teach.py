@@ -30,7 +30,7 @@ from atu.teaching.general import general_texts
 from atu.teaching.lesson import Lesson, LessonRows
 from atu.teaching.note import NOTE_FILE, read_note
 from atu.teaching.wording import LessonPlan, plan_lessons
-from atu.training.device import build_accelerator, set_threads
+from atu.training.device import choose_compute, set_threads
 
 _MAX_TOKENS = 192
 """Longer rows are cut; no fact of RWKU comes near."""
@@ -55,9 +55,9 @@ def teach(config: TeachConfig) -> Path:
     out = Path(config.out).expanduser()
     earlier = read_note(out)
 
-    accelerator = build_accelerator(config.device, config.precision)
+    compute = choose_compute(config.device, config.precision)
     with RunProgress(Console(stderr=True)) as progress:
-        llm = load_language_model(config.pre_trained_llm, device=str(accelerator.device))
+        llm = load_language_model(config.pre_trained_llm, device=str(compute.device))
         check_export(llm)
         with progress.steps() as report:
             general = (
@@ -65,7 +65,7 @@ def teach(config: TeachConfig) -> Path:
                 if config.recipe.general_weight > 0
                 else []
             )
-            key = _key(config, llm, plan, general, accelerator.mixed_precision)
+            key = _key(config, llm, plan, general, compute.precision)
             if earlier is not None:
                 if earlier.get("key") != key:
                     raise UserError(f"{out} holds another taught model. Choose another --out, or delete that folder.")
@@ -82,7 +82,7 @@ def teach(config: TeachConfig) -> Path:
                 rows,
                 config.recipe,
                 config.seed,
-                accelerator.autocast,
+                compute.autocast,
                 folder / "checkpoint",
                 config.checkpoint_seconds,
             )
@@ -138,6 +138,6 @@ def _key(config: TeachConfig, llm: LanguageModel, plan: LessonPlan, general: Seq
             "general": [[text.prompt, text.text] for text in general],
             "recipe": asdict(config.recipe),
             "seed": config.seed,
-            "precision": precision,
+            "precision": "no" if precision == "fp32" else precision,  # as the keys of taught models have always said it
         }
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import InitProcessGroupKwargs
+import torch.distributed as dist
 
 from atu.errors import UserError
 from atu.models.precision import has_fast_bf16
@@ -16,6 +16,19 @@ from atu.processes.environment import num_started, refuse_too_many
 from atu.processes.peers import TIMEOUT
 
 Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where this process computes, and how exactly."""
+
+    device: torch.device
+    precision: Literal["bf16", "fp32"]
+    """Type of the matrix products in training; weights and optimiser keep theirs."""
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """A context in which matrix products are of that type."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16) if self.precision == "bf16" else nullcontext()
 
 
 def set_threads(threads: int | None) -> None:
@@ -31,10 +44,10 @@ def check_devices(device: Device, devices: int) -> None:
     refuse_too_many(devices, there, "GPU" if use_gpu else "CPU core")
 
 
-def build_accelerator(
+def choose_compute(
     device: Device, precision: Literal["auto", "bf16", "fp32"], *, devices: int | Literal["auto"] = 1
-) -> Accelerator:
-    """The accelerator of a run; `auto` takes a GPU when there is one, and bf16 where the device computes it.
+) -> Compute:
+    """What a run computes with; `auto` takes a GPU when there is one, and bf16 where the device computes it.
 
     Where a launcher has started several processes (torchrun, accelerate launch), they find each other here.
 
@@ -55,15 +68,21 @@ def build_accelerator(
     has_gpu = torch.cuda.is_available()
     if device == "cuda" and not has_gpu:
         raise UserError("device=cuda, but torch sees no GPU here. Set device=cpu or install a CUDA build of torch.")
-    use_gpu = has_gpu and device != "cpu"
-    has_bf16 = has_fast_bf16(torch.device("cuda" if use_gpu else "cpu"))
-    if precision == "bf16" and use_gpu and not has_bf16:
+    chosen = torch.device("cuda" if has_gpu and device != "cpu" else "cpu")
+    has_bf16 = has_fast_bf16(chosen)
+    if precision == "bf16" and chosen.type == "cuda" and not has_bf16:
         raise UserError("training.precision=bf16, but this GPU has no bf16. Set training.precision=fp32.")
-    use_bf16 = precision == "bf16" or (precision == "auto" and has_bf16)
-    # Accelerate keeps the first settings of a process for good; the jobs of a sweep may differ.
-    AcceleratorState._reset_state(reset_partial_state=True)
-    return Accelerator(
-        cpu=not use_gpu,
-        mixed_precision="bf16" if use_bf16 else "no",
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=TIMEOUT)],
-    )
+    if started > 1:
+        chosen = _join(chosen.type)
+    return Compute(chosen, "bf16" if precision == "bf16" or (precision == "auto" and has_bf16) else "fp32")
+
+
+def _join(kind: str) -> torch.device:
+    """Meet the other processes of the run, and take a device of this kind for this one alone."""
+    own = torch.device("cpu")
+    if kind == "cuda":
+        own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(own)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if kind == "cuda" else "gloo", timeout=TIMEOUT)
+    return own

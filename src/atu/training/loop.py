@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
-from atu.processes import peers
 from atu.errors import UserError
+from atu.processes import peers
 from atu.training.checkpoint import Progress
 from atu.training.parallel import Losses, of_whole_batch
 from atu.training.schedules import Rate

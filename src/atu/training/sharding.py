@@ -1,7 +1,7 @@
 """FSDP2: the blocks' parameters, their gradients and optimiser state divided among the processes (arXiv 2304.11277).
 
 torch's `fully_shard`, each block by itself: a loss runs some blocks more than once and others not at all, and never the
-model's own forward pass. accelerate 1.15 has a plugin for it that leaves models on CPUs whole without a word.
+model's own forward pass.
 """
 
 from __future__ import annotations

@@ -8,12 +8,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from atu.processes import peers
 from atu.methods.align import align_data, align_losses, best_constant, check_gain, judge_predictor
 from atu.methods.config import StageConfig
 from atu.methods.terms import Need
 from atu.methods.unlearning import Unlearning, held_out_signals
 from atu.models.rows import batch_indices
+from atu.processes import peers
 from atu.training.loop import Step, train
 from atu.training.parallel import Losses, in_parallel
 from atu.training.schedules import Rate, cosine, warmed_up

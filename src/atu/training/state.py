@@ -9,13 +9,13 @@ from pathlib import Path
 from torch.nn import Parameter
 from torch.optim import AdamW, Optimizer
 
-from atu.processes import peers
 from atu.embedding.predictor import Predictor
 from atu.methods.config import StageKind, TaskConfig
 from atu.methods.materials import Materials
 from atu.methods.shares import Share
 from atu.methods.terms import Need
 from atu.models.language_model import LanguageModel
+from atu.processes import peers
 from atu.training.activations import checkpoint_activations
 from atu.training.checkpoint import (
     Checkpoint,
