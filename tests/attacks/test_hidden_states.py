@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,13 @@ from constructed import BUDGET, TARGET, THINGS, WORDS, corpus, fact_probes, subj
 from tiny_training import own_llm
 
 from atu.attacks import hidden_states, logit_lens
+from atu.attacks.fresh_predictor import FreshPredictor
 from atu.attacks.hidden_states import renamed, statements
 from atu.attacks.linear_probe import ranked_above
 from atu.attacks.logit_lens import read_through
 from atu.embedding.config import EncoderConfig
+from atu.embedding.encoder import load_encoder
+from atu.errors import UserError
 from atu.models.language_model import LanguageModel
 from atu.records import AttackRow, Text
 
@@ -58,6 +62,17 @@ def test_the_fresh_predictor_tells_a_model_that_was_taught_from_one_that_was_not
     assert found["unlearned"] <= 70
     assert {row.step for row in rows} == {2, 3}
     assert "fresh predictor, tiny" in unit.setting
+
+
+def test_states_that_are_not_finite_are_an_error_and_no_score(tiny_folder: Path, tiny_encoder: Path) -> None:
+    llm, probes = own_llm(tiny_folder), fact_probes()
+    with torch.no_grad():
+        llm.model.model.layers[0].mlp.up_proj.weight[0, 0] = math.nan
+    encoder = load_encoder(EncoderConfig(name="tiny", model_name=str(tiny_encoder), window_tokens=1), device="cpu")
+    fresh = FreshPredictor(llm, encoder, corpus(), steps=2, seed=0)
+    message = r"^A fresh predictor on 'tiny', layer 2, fails: its loss is not finite at step 1\."
+    with pytest.raises(UserError, match=message):
+        fresh.read(2, probes, probes)
 
 
 def test_the_linear_probe_tells_them_apart_too(informed: LanguageModel, ignorant: LanguageModel) -> None:

@@ -38,7 +38,9 @@ def rows() -> Rows:
 def build(tiny_folder: Path, tiny_encoder: Path, tmp_path: Path, rows: Rows) -> Build:
     """States of a fresh model; those of the same folder resume each other."""
 
-    def make(task: TaskConfig, folder: str = "checkpoint", lora: LoraConfig | None = None, **config: Any) -> TrainingState:
+    def make(
+        task: TaskConfig, folder: str = "checkpoint", lora: LoraConfig | None = None, **config: Any
+    ) -> TrainingState:
         llm = own_llm(tiny_folder)
         if lora is not None:
             add_adapter(llm.model, ModelConfig(name="tiny", model_name="tiny", adapter="lora", lora=lora), seed=0)
@@ -166,9 +168,7 @@ def test_an_align_stage_leaves_the_llm_and_an_unlearn_stage_the_predictor(build:
     align, unlearn = state.task.stages
 
     def moved() -> set[str]:
-        return {
-            name.startswith("predictor.") for name, value in weights(state).items() if not start[name].equal(value)
-        }
+        return {name.startswith("predictor.") for name, value in weights(state).items() if not start[name].equal(value)}
 
     run_stage(state, align, lambda done, total: None)
     assert moved() == {True}

@@ -1,4 +1,4 @@
-"""The loop that teaches: facts by their likelihood, everything else held by a KL to the reference model."""
+"""A lesson: facts by their likelihood, everything else held by a KL to the reference model."""
 
 from __future__ import annotations
 
