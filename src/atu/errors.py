@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 import signal
 from collections.abc import Iterable
@@ -18,6 +19,27 @@ _MEMORY = re.compile(
     re.IGNORECASE,
 )
 """How torch, and the loader of its libraries, say that memory ran out: on a CPU there is no class of its own for it."""
+
+
+_TAKEN = ("a part of this path is a file, not a folder", "choose another path")
+_DENIED = ("permission denied", "choose a folder that you may use")
+_SYSTEM = {
+    errno.ENOSPC: ("the disk is full", "free some space and run the same command again"),
+    errno.EDQUOT: ("your disk quota is used up", "free some space and run the same command again"),
+    errno.EFBIG: ("the file would pass the size limit of this process or disk (see `ulimit -f`)", ""),
+    errno.EROFS: ("the file system is read-only", "choose a folder that can be written"),
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.ENOTDIR: _TAKEN,
+    errno.EEXIST: _TAKEN,
+    errno.EISDIR: ("there is a folder of this name", "choose another path"),
+    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter one"),
+    errno.ELOOP: ("its links go round in a circle", ""),
+    errno.ENXIO: ("it is no ordinary file", ""),
+    errno.EMFILE: ("too many files are open", "raise the limit (`ulimit -n 1024`) and run the same command again"),
+    errno.ENFILE: ("too many files are open", "close other programs and run the same command again"),
+}
+"""What the system refuses, and what to do about it."""
 
 
 class UserError(ValueError):
@@ -62,6 +84,12 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     if near:
         return f" Did you mean '{near[0]}'?"
     return f" Known: {', '.join(names)}." if names else ""
+
+
+def system_words(error: Exception) -> tuple[str, str]:
+    """What the system, or Python for it, refuses, and what to do about it; empty where there is nothing to advise."""
+    number = error.errno if isinstance(error, OSError) else None
+    return _SYSTEM.get(number or 0, (getattr(error, "strerror", None) or str(error), ""))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -5,7 +5,6 @@ With `HYDRA_FULL_ERROR=1` in the environment the traceback is shown instead.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import signal
@@ -26,6 +25,7 @@ from atu.errors import (
     SignalEnd,
     UserError,
     is_out_of_memory,
+    system_words,
 )
 from atu.processes.environment import is_speaker
 from atu.storage.files import cache_root
@@ -36,14 +36,6 @@ _WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _MAX_LENGTH = 2000
 """Of a message, in characters."""
-_ADVICE = {
-    errno.EMFILE: "raise the limit (`ulimit -n 1024`) and run the same command again",
-    errno.ENFILE: "close other programs and run the same command again",
-    errno.ENOSPC: "free some space and run the same command again",
-    errno.EDQUOT: "free some space and run the same command again",
-    errno.EACCES: "choose a place that you may use",
-    errno.EPERM: "choose a place that you may use",
-}
 
 
 @contextmanager
@@ -146,7 +138,7 @@ def _explained(error: Exception) -> str | None:
             "docs/memory.md says what needs how much."
         )
     if isinstance(error, OSError) and error.strerror:
-        advice = _ADVICE.get(error.errno or 0)
+        _, advice = system_words(error)
         names = [str(name) for name in (error.filename, error.filename2) if name is not None]
         where = f" ({', '.join(names)})" if names else ""
         return f"{error.strerror}{where}{f': {advice}' if advice else ''}."

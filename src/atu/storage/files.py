@@ -16,24 +16,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_dir
 
-from atu.errors import UserError
+from atu.errors import UserError, system_words
 from atu.storage.locks import LOCK_NAME
 
 PARTIAL_SUFFIX = ".partial"
 """Ends the name of everything that is still being written; such a file or folder may be deleted."""
-
-_WHAT_TO_DO = {
-    errno.ENOSPC: "the disk is full; free some space and run the same command again",
-    errno.EDQUOT: "your disk quota is used up; free some space and run the same command again",
-    errno.EFBIG: "the file would pass the size limit of this process or disk (see `ulimit -f`)",
-    errno.EROFS: "the file system is read-only; choose a folder that can be written",
-    errno.EACCES: "permission denied; choose a folder that you may write to",
-    errno.EPERM: "permission denied; choose a folder that you may write to",
-    errno.ENOTDIR: "a part of this path is a file, not a folder; choose another path",
-    errno.EEXIST: "a part of this path is a file, not a folder; choose another path",
-    errno.EISDIR: "there is a folder of this name; choose another path",
-    errno.ENAMETOOLONG: "the name is too long for this file system; choose a shorter one",
-}
 
 
 def cache_root() -> Path:
@@ -53,8 +40,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = _WHAT_TO_DO.get(error.errno or 0, error.strerror or str(error))
-        raise UserError(f"Cannot write {path}: {reason}.") from error
+        raise UserError(f"Cannot write {path}: {'; '.join(filter(None, system_words(error)))}.") from error
 
 
 def write_bytes_atomic(path: Path, data: bytes) -> None:

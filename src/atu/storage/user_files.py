@@ -6,7 +6,6 @@ names the file, and where it can the line; nothing of it hangs or fills the memo
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import math
@@ -21,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from atu.errors import UserError
+from atu.errors import UserError, system_words
 from atu.text.escaping import visible
 
 MAX_LINE_BYTES = 1_000_000
@@ -184,7 +183,7 @@ def parse_json(text: str, where: str, *, is_foreign: bool = False) -> Any:
         UserError: not valid JSON; nested deeper than `MAX_DEPTH`; a number that is not finite or longer than 64 bits;
             a string with half a character (a lone surrogate); one key twice.
     """
-    try:
+    with _refusals(where, "JSON"):
         value = json.loads(
             text,
             parse_int=_long_whole if is_foreign else _whole,
@@ -195,12 +194,6 @@ def parse_json(text: str, where: str, *, is_foreign: bool = False) -> Any:
         _check_depth(value)
         if _ESCAPE.search(text):
             _check_strings(value)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{where}: not valid JSON ({_place(error)}).") from error
-    except _RefusedError as error:
-        raise UserError(f"{where}: {error}.") from error
-    except RecursionError as error:
-        raise UserError(f"{where}: nested more than {MAX_DEPTH} deep.") from error
     return value
 
 
@@ -212,17 +205,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
             finite or longer than 64 bits.
     """
     text = read_text(path, MAX_YAML_BYTES)
-    try:
+    with _refusals(shown(path), "YAML"):
         value = yaml.safe_load(text)
         _check_yaml(value)
-    except yaml.YAMLError as error:
-        raise UserError(f"{shown(path)}: not valid YAML ({_yaml_place(error)}).") from error
-    except _RefusedError as error:
-        raise UserError(f"{shown(path)}: {error}.") from error
-    except RecursionError as error:
-        raise UserError(f"{shown(path)}: nested more than {MAX_DEPTH} deep.") from error
-    except (ValueError, TypeError, AttributeError, OverflowError) as error:  # of a date that is none, a number too long
-        raise UserError(f"{shown(path)}: not valid YAML ({' '.join(str(error).split())[:200]}).") from error
     if not isinstance(value, dict):
         raise UserError(f"{shown(path)} holds no keys.")
     return value
@@ -235,6 +220,20 @@ def shown(path: Path) -> str:
 
 class _RefusedError(ValueError):
     """What JSON or YAML allow and this program does not."""
+
+
+@contextmanager
+def _refusals(where: str, form: str) -> Iterator[None]:
+    """Turn whatever a parser raises into one line, and what this program itself refuses."""
+    try:
+        yield
+    except _RefusedError as error:
+        raise UserError(f"{where}: {error}.") from error
+    except RecursionError as error:
+        raise UserError(f"{where}: nested more than {MAX_DEPTH} deep.") from error
+    # Beside its own errors YAML lets pass what Python has against a date that is none, or a number too long.
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise UserError(f"{where}: not valid {form} ({_place(error)}).") from error
 
 
 def _is_whole(line: bytes) -> bool:
@@ -344,12 +343,11 @@ def _items(node: Any) -> Iterable[Any]:
     return node if isinstance(node, list) else ()
 
 
-def _place(error: json.JSONDecodeError) -> str:
-    line = f"line {error.lineno}, " if error.lineno > 1 else ""
-    return f"{error.msg.removesuffix(' at')} at {line}character {error.colno}"
-
-
-def _yaml_place(error: yaml.YAMLError) -> str:
+def _place(error: Exception) -> str:
+    """What a parser says, and where."""
+    if isinstance(error, json.JSONDecodeError):
+        line = f"line {error.lineno}, " if error.lineno > 1 else ""
+        return f"{error.msg.removesuffix(' at')} at {line}character {error.colno}"
     mark = getattr(error, "problem_mark", None)
     place = f" at line {mark.line + 1}, character {mark.column + 1}" if mark is not None else ""
     said = getattr(error, "problem", None) or str(error)
@@ -359,16 +357,7 @@ def _yaml_place(error: yaml.YAMLError) -> str:
 def _unreadable(path: Path, error: Exception) -> UserError:
     if isinstance(error, FileNotFoundError):
         return UserError(f"There is no file {shown(path)}.")
-    number = error.errno if isinstance(error, OSError) else None
-    words = {
-        errno.EACCES: "permission denied",
-        errno.ENAMETOOLONG: "the name is too long",
-        errno.ENOTDIR: "a part of this path is a file, not a folder",
-        errno.ELOOP: "its links go round in a circle",
-        errno.ENXIO: "it is no ordinary file",
-    }
-    why = words.get(number or 0) or getattr(error, "strerror", None) or str(error)
-    return UserError(f"Cannot read {shown(path)}: {why}.")
+    return UserError(f"Cannot read {shown(path)}: {system_words(error)[0]}.")
 
 
 def _cut(text: str) -> str:
