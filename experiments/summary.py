@@ -20,12 +20,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from comparison import BUILTIN, CELEBS, CELEBS_1, CELEBS_2, CELEBS_GENERAL
 from icu import METHOD as ICU
 
 from atu.records import Score, StageResult
 from atu.report.selection import Rule, select, value
-from atu.report.statistics import by_target, differences, mean_interval, paired
+from atu.report.statistics import by_target, mean_interval, paired
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 END = "end"
@@ -104,15 +105,15 @@ def summarize(
                 "method": method,
                 "forget_level": level,
                 "concepts": len(concepts),
-                "reached": sum(not math.isnan(kept) for kept in concepts.values()),
+                "reached": int(concepts.count()),
                 "seeds": len({run["seed"] for run in runs if run["method"] == method}),
             }
             for name, values in measures.items():
-                estimate = mean_interval(list(values.values()))
+                estimate = mean_interval(values)
                 row[name] = _interval(estimate.value, estimate.low, estimate.high)
             row |= _relearned([one for one in relearned if level == END and one["method"] == method])
             if method != OURS and OURS in found:
-                gap = paired(list(differences(found[OURS]["neighbor_kept"], concepts).values()))
+                gap = paired((found[OURS]["neighbor_kept"] - concepts).dropna())
                 row["neighbor_kept_ours_minus_this"] = _interval(gap.mean, gap.low, gap.high)
             rows.append(row)
     return rows
@@ -137,7 +138,7 @@ def _relearned(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _by_concept(
     runs: list[dict[str, Any]], method: str, level: Level, measure: Callable[[Scores, Scores], float]
-) -> dict[str, float]:
+) -> pd.Series:
     pairs = []
     for run in (run for run in runs if run["method"] == method):
         rule = Rule(kind="last") if isinstance(level, str) else Rule(kind="matched", level=level)

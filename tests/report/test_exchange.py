@@ -17,7 +17,7 @@ from atu.report.collect import Collection, read_local
 from atu.report.exchange import read_runs, states_scoring, write_runs
 from atu.report.selection import Rule
 from atu.report.study import build_study
-from atu.report.table_formats import comparison_csv, paired_csv
+from atu.report.table_formats import as_csv
 from atu.report.tables import aggregate_table, paired_table, run_table
 
 
@@ -98,9 +98,9 @@ def test_folders_and_file_give_the_same_tables(
         except UserError as error:
             return [str(error)]
         return [
-            comparison_csv(run_table(study)),
-            comparison_csv(aggregate_table(study)),
-            paired_csv(paired_table(study)),
+            as_csv(run_table(study)),
+            as_csv(aggregate_table(study)),
+            as_csv(paired_table(study)),
         ]
 
     assert tables(read_runs(path)) == tables(runs)
@@ -157,7 +157,7 @@ def test_a_config_of_another_form_has_no_hook_layer(tmp_path: Path, part: str, v
     runs = read_runs(written(path, entries))
     rule = Rule(kind="last")
     study = build_study(Collection(runs=tuple(runs)), rule=rule, scoring="corrected", names={})
-    assert "unlearning_atu-Japan-seed0" in comparison_csv(run_table(study))
+    assert "unlearning_atu-Japan-seed0" in as_csv(run_table(study))
 
 
 def test_a_number_changed_beside_its_stage_is_refused(tmp_path: Path) -> None:

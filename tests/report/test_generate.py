@@ -176,7 +176,7 @@ def test_help_and_wrong_options_answer_without_the_drawing_libraries(arguments: 
     seconds = time.perf_counter() - start
     imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if "|" in line}
     assert "atu.report.generate" in imported
-    assert not imported & {"matplotlib", "scipy", "torch", "jinja2", "wandb"}
+    assert not imported & {"matplotlib", "pandas", "scipy", "torch", "jinja2", "wandb"}
     assert result.returncode == (0 if arguments == ["--help"] else 2)
     # 0.4 s on an idle core; the drawing libraries alone take more than the limit on a busy one.
     assert seconds < 6

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,15 +18,8 @@ from atu.report.collect import Collection
 from atu.report.exchange import read_runs
 from atu.report.selection import Rule, parse_rule
 from atu.report.study import Study, build_study, refuse_repeats
-from atu.report.table_formats import (
-    comparison_csv,
-    comparison_latex,
-    comparison_markdown,
-    header,
-    paired_csv,
-    paired_markdown,
-)
-from atu.report.tables import aggregate_table, paired_table, run_table
+from atu.report.table_formats import as_csv, as_latex, as_markdown
+from atu.report.tables import Table, aggregate_table, paired_table, run_table
 
 ATU, GA, NPO = "unlearning_atu", "unlearning_ga", "unlearning_npo"
 FIXED = [
@@ -46,12 +38,16 @@ def read(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
+def labels(table: Table) -> list[str]:
+    return list(table.values["METHOD"])
+
+
 def means(runs: Sequence[RunRecord], rule: Rule = LAST) -> dict[str, dict[str, str]]:
-    return {row["METHOD"]: row for row in read(comparison_csv(aggregate_table(study(runs, rule))))}
+    return {row["METHOD"]: row for row in read(as_csv(aggregate_table(study(runs, rule))))}
 
 
 def test_the_columns_stand_in_the_order_of_the_paper_and_a_missing_value_is_a_gap() -> None:
-    text = comparison_csv(run_table(study([record([{"forget/fb": 80}, {"forget/fb": 36.3}])])))
+    text = as_csv(run_table(study([record([{"forget/fb": 80}, {"forget/fb": 36.3}])])))
     assert text.splitlines()[0].split(",")[:16] == FIXED
     before, after = read(text)
     assert (before["METHOD"], before["FORGET_FB"], before["STAGE"]) == ("before", "80", "before")
@@ -61,26 +57,23 @@ def test_the_columns_stand_in_the_order_of_the_paper_and_a_missing_value_is_a_ga
 
 
 def test_general_questions_of_another_benchmark_are_not_called_mmlu() -> None:
-    rows = read(comparison_csv(run_table(study([record(points((80, 90), (20, 60)), benchmark="builtin")]))))
+    rows = read(as_csv(run_table(study([record(points((80, 90), (20, 60)), benchmark="builtin")]))))
     assert [row["UTILITY_MMLU"] for row in rows] == ["", ""]
     assert [row["UTILITY_GENERAL"] for row in rows] == ["80", "80"]
-    rows = read(comparison_csv(run_table(study([record(points((80, 90), (20, 60)))]))))
+    rows = read(as_csv(run_table(study([record(points((80, 90), (20, 60)))]))))
     assert rows[1]["UTILITY_MMLU"] == "80"
     assert "UTILITY_GENERAL" not in rows[1]
 
 
 def test_runs_of_one_method_are_told_apart_by_what_differs() -> None:
     curve = points((80, 90), (20, 60))
-    labels = [
-        row.label for row in run_table(study([record(curve, seed=s, target=t) for s in (0, 1) for t in "AB"])).rows
-    ]
-    assert labels == ["before (A)", "before (B)", *(f"ATU ({t}, seed {s})" for t in "AB" for s in (0, 1))]
+    table = run_table(study([record(curve, seed=s, target=t) for s in (0, 1) for t in "AB"]))
+    assert labels(table) == ["before (A)", "before (B)", *(f"ATU ({t}, seed {s})" for t in "AB" for s in (0, 1))]
 
 
 def test_runs_of_the_same_name_are_both_listed() -> None:
     first, second = record(points((80, 90), (20, 60)), name="a/x"), record(points((80, 90), (10, 60)), name="b/x")
-    labels = [row.label for row in run_table(study([first, second])).rows]
-    assert labels == ["before", "ATU (a/x)", "ATU (b/x)"]
+    assert labels(run_table(study([first, second]))) == ["before", "ATU (a/x)", "ATU (b/x)"]
 
 
 def test_means_over_targets_count_each_target_once() -> None:
@@ -105,8 +98,8 @@ def test_missing_targets_are_named() -> None:
     table = aggregate_table(study(runs))
     assert means(runs)["GA + retain KL"]["MISSING_TARGETS"] == "A"
     assert "GA + retain KL has no run of A: its means are over other targets" in table.notes
-    assert "GA + retain KL has no run of A" in comparison_markdown(table)
-    assert "% GA + retain KL has no run of A" in comparison_latex(table)
+    assert "GA + retain KL has no run of A" in as_markdown(table)
+    assert "% GA + retain KL has no run of A" in as_latex(table)
 
 
 def test_matched_forgetting_in_a_mean_takes_only_targets_that_all_seeds_reached() -> None:
@@ -123,14 +116,14 @@ def test_matched_forgetting_in_a_mean_takes_only_targets_that_all_seeds_reached(
     assert (row["NEIGHBOR_ALL"], row["NEIGHBOR_ALL_N"], row["N_TARGETS"]) == ("75", "1", "2")
     table = aggregate_table(study(runs, rule))
     assert "unlearning_atu-B-seed1 has no point to show: never at 50% of before; lowest 75%" in table.notes
-    assert "75.0 (n=1)" in comparison_markdown(table)
+    assert "75.0 (n=1)" in as_markdown(table)
 
 
 def test_best_of_one_method_gives_the_best_of_all() -> None:
     # The last stage of either one is worse than the first.
     runs = [record(points((80, 90), (40, 80), (20, 30)), ATU), record(points((80, 90), (50, 70), (10, 5)), GA)]
     table = run_table(study(runs, parse_rule(f"best:{ATU}")))
-    assert [row.cells[3].value for row in table.rows[1:]] == [40, 50]
+    assert list(table.values["FORGET_ALL"])[1:] == [40, 50]
     assert "given to all alike" in table.title
     with pytest.raises(UserError, match="There is no method 'unlearning_rmu'"):
         study(runs, parse_rule("best:unlearning_rmu"))
@@ -165,7 +158,7 @@ def test_two_runs_of_one_target_and_seed_cannot_be_in_a_mean() -> None:
 def test_a_run_that_is_not_done_is_left_out_and_named() -> None:
     curve = points((80, 90), (20, 60))
     table = run_table(study([record(curve), record(curve, GA, state="running")]))
-    assert [row.label for row in table.rows] == ["before", "ATU"]
+    assert labels(table) == ["before", "ATU"]
     assert table.notes == (
         "unlearning_ga-Japan-seed0 is left out: it is not done (running), so its last stage is not its end",
     )
@@ -196,7 +189,7 @@ def test_numbers_of_which_the_scoring_is_not_stated_are_not_called_corrected(tmp
 
 def test_names_of_the_user() -> None:
     curve = points((80, 90), (20, 60))
-    assert run_table(study([record(curve)], **{ATU: "ATU (ours)"})).rows[1].label == "ATU (ours)"
+    assert labels(run_table(study([record(curve)], **{ATU: "ATU (ours)"}))) == ["before", "ATU (ours)"]
     with pytest.raises(UserError, match=r"method_names has 'unlearning_at', which no run is of. Did you mean"):
         study([record(curve)], unlearning_at="x")
     with pytest.raises(UserError, match="would both be called 'x'"):
@@ -219,32 +212,35 @@ PAIRED = [
 
 
 def test_paired_comparison_at_matched_forgetting() -> None:
-    row, utility = paired_table(study(PAIRED, parse_rule("matched:0.5")))
-    assert (row.first, row.second, row.metric.name) == ("ATU", "GA + retain KL", "neighbor/all")
-    assert row.targets == {"A": (70, 50), "B": (pytest.approx(70), 60)}
-    assert row.result.mean == pytest.approx(15)
-    assert (row.result.low, row.result.high) == (pytest.approx(10), pytest.approx(20))
-    assert (row.result.p, row.result.n) == (0.5, 2)
-    assert utility.result.mean == pytest.approx(0)
+    rows = read(as_csv(paired_table(study(PAIRED, parse_rule("matched:0.5")))))
+    assert {(row["METHOD_A"], row["METHOD_B"]) for row in rows} == {("ATU", "GA + retain KL")}
+    assert [(row["SCORE"], row["TARGET"]) for row in rows] == [
+        (score, target) for score in ("neighbor/all", "utility/gen") for target in ("A", "B", "(mean)")
+    ]
+    first, second, mean, *_, utility = rows
+    assert (first["A"], first["B"], first["DIFFERENCE"]) == ("70", "50", "20")
+    assert (second["A"], second["B"], second["DIFFERENCE"]) == ("70", "60", "10")
+    assert (mean["A"], mean["DIFFERENCE"], mean["LOW"], mean["HIGH"]) == ("", "15", "10", "20")
+    assert (mean["WILCOXON_P"], mean["N_TARGETS"], utility["DIFFERENCE"]) == ("0.5", "2", "0")
 
 
 def test_paired_comparison_without_a_level_takes_a_third() -> None:
     # ours on A stays above a third of 80; only B is left, and GA never gets there.
-    row, _ = paired_table(study(PAIRED))
-    assert row.result.n == 0
-    assert math.isnan(row.result.mean)
+    row, _ = read(as_csv(paired_table(study(PAIRED))))
+    assert (row["TARGET"], row["DIFFERENCE"], row["N_TARGETS"]) == ("(mean)", "", "0")
 
 
-def test_paired_comparison_as_text() -> None:
-    rows = paired_table(study(PAIRED, parse_rule("matched:0.5")))
-    first = read(paired_csv(rows))
-    assert [row["TARGET"] for row in first] == ["A", "B", "(mean)"] * 2
-    assert (first[0]["DIFFERENCE"], first[2]["DIFFERENCE"], first[2]["N_TARGETS"]) == ("20", "15", "2")
-    text = paired_markdown(rows, "title", [])
+def test_paired_comparison_for_people() -> None:
     assert (
         "| ATU | GA + retain KL | Neighbor · all questions ↑ | +15.0 | +10.0 to +20.0 | 0.500 | 2 | A +20.0, B +10.0 |"
-        in text
+        in as_markdown(paired_table(study(PAIRED, parse_rule("matched:0.5"))))
     )
+
+
+def test_a_paired_comparison_of_one_method_says_that_it_needs_two() -> None:
+    table = paired_table(study(PAIRED[:3]))
+    assert as_markdown(table).endswith("\n\n- a comparison needs two methods\n")
+    assert as_csv(table).startswith("METHOD_A,METHOD_B,SCORE,TARGET,")
 
 
 @pytest.mark.parametrize(
@@ -258,12 +254,12 @@ def test_paired_comparison_as_text() -> None:
 )
 def test_labels_are_escaped(label: str, markdown: str, latex: str) -> None:
     table = run_table(study([record(points((80, 90), (20, 60)))], **{ATU: label}))
-    assert f"| {markdown} |" in comparison_markdown(table)
-    assert f"\n{latex} & " in comparison_latex(table)
+    assert f"| {markdown} |" in as_markdown(table)
+    assert f"\n{latex} & " in as_latex(table)
 
 
 def test_markdown_has_directions_rule_and_gaps() -> None:
-    lines = comparison_markdown(run_table(study([record(points((80, 90), (20, 60)))]))).splitlines()
+    lines = as_markdown(run_table(study([record(points((80, 90), (20, 60)))]))).splitlines()
     assert lines[0] == "Scoring: corrected. Shown: last stage of every run."
     assert "FORGET_ALL ↓ | NEIGHBOR_QA ↑" in lines[2]
     assert lines[5].startswith("| ATU | – | – | – | 20.0 | – | – | 60.0 | 80.0 |")
@@ -271,11 +267,11 @@ def test_markdown_has_directions_rule_and_gaps() -> None:
 
 def test_latex_has_as_many_cells_as_columns() -> None:
     for table in (run_table(study(PAIRED)), aggregate_table(study(PAIRED))):
-        text = comparison_latex(table)
+        text = as_latex(table)
         (spec,) = (line for line in text.splitlines() if line.startswith(r"\begin{tabular}"))
         columns = spec.removeprefix(r"\begin{tabular}{").removesuffix("}")
         rows = [line for line in text.splitlines() if line.endswith(r" \\")]
-        assert len(rows) == 1 + len(table.rows)
+        assert len(rows) == len(table.lines)
         assert {line.count(" & ") + 1 for line in rows} == {len(columns)}
         assert r"\toprule" in text
 
@@ -288,20 +284,20 @@ def test_names_of_runs_and_targets_are_escaped_in_every_file() -> None:
     curve = points((80, 90), (40, 60), (20, 50))
     runs = [record(curve, method, HOSTILE, name=HOSTILE, seed=seed) for method in (ATU, GA) for seed in (0, 1)]
     for table in (run_table(study(runs)), aggregate_table(study(runs))):
-        rows = list(csv.reader(io.StringIO(comparison_csv(table), newline="")))
+        rows = list(csv.reader(io.StringIO(as_csv(table), newline="")))
         assert {len(row) for row in rows} == {len(rows[0])}
         assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "@", "\t", "\r"))]
-        text = comparison_latex(table)
+        text = as_latex(table)
         assert r"\input" not in text
         assert [line for line in text.splitlines() if "secret" in line and not line.startswith(("%", r"\caption"))] == [
             line for line in text.splitlines() if line.endswith(r" \\") and "secret" in line
         ]
-        lines = comparison_markdown(table).splitlines()
+        lines = as_markdown(table).splitlines()
         assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines if line.startswith("|")} == {
-            len(header(table)) + 1
+            len(table.shown.columns) + 1
         }
-        assert "<b>" not in comparison_markdown(table)
-        assert not re.search(r"[\x00-\x09\x0b-\x1f]", comparison_csv(table) + text + comparison_markdown(table))
-    paired = list(csv.reader(io.StringIO(paired_csv(paired_table(study(runs))), newline="")))
+        assert "<b>" not in as_markdown(table)
+        assert not re.search(r"[\x00-\x09\x0b-\x1f]", as_csv(table) + text + as_markdown(table))
+    paired = list(csv.reader(io.StringIO(as_csv(paired_table(study(runs))), newline="")))
     assert {len(row) for row in paired} == {11}
     assert {row[3][:2] for row in paired[1:]} == {"'=", "(m"}

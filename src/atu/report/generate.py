@@ -6,21 +6,17 @@ import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from atu.records import RunRecord
 from atu.report.collect import Collection, choose, read_local
 from atu.report.options import Options
 from atu.report.selection import parse_rule
 from atu.report.study import Study, build_study, refuse_repeats
-from atu.report.table_formats import (
-    comparison_csv,
-    comparison_latex,
-    comparison_markdown,
-    paired_csv,
-    paired_markdown,
-)
-from atu.report.tables import Table, aggregate_table, paired_rule, paired_table, run_table
 from atu.storage.files import PARTIAL_SUFFIX, disk_errors
+
+if TYPE_CHECKING:
+    from atu.report.tables import Table
 
 
 def generate(options: Options) -> Table:
@@ -35,14 +31,7 @@ def generate(options: Options) -> Table:
     study = build_study(chosen, rule=rule, scoring=options.scoring, names=options.method_names)
     if options.aggregate:
         refuse_repeats(study)
-    table = aggregate_table(study) if options.aggregate else run_table(study)
-    files = {
-        "comparison_table.csv": comparison_csv(table).encode(),
-        "comparison_table.md": comparison_markdown(table).encode(),
-        "comparison_table.tex": comparison_latex(table).encode(),
-        **_paired(study),
-        **_pictures(study, table, is_aggregate=options.aggregate),
-    }
+    table, files = _tables_and_figures(study, is_aggregate=options.aggregate)
     _publish(files, chosen.runs, options.output_dir)
     return table
 
@@ -63,27 +52,28 @@ def _collect(options: Options) -> Collection:
     return Collection(runs=tuple(runs))
 
 
-def _paired(study: Study) -> dict[str, bytes]:
-    rows = paired_table(study)
-    title = f"Scoring: {study.scoring_words}. Differences at {paired_rule(study)}."
-    notes = [] if rows else ["a comparison needs two methods"]
-    return {
-        "paired_comparison.csv": paired_csv(rows).encode(),
-        "paired_comparison.md": paired_markdown(rows, title, notes).encode(),
-    }
-
-
-def _pictures(study: Study, table: Table, *, is_aggregate: bool) -> dict[str, bytes]:
-    # These bring matplotlib when they are called.
+def _tables_and_figures(study: Study, *, is_aggregate: bool) -> tuple[Table, dict[str, bytes]]:
+    """The comparison table, and each file by its name."""
+    # These bring pandas, scipy and matplotlib, which `--help` and a wrong option need not wait for.
     from atu.report.drawing import look, pdf, png
     from atu.report.figures import draw_figures
+    from atu.report.table_formats import as_csv, as_latex, as_markdown
     from atu.report.table_picture import draw_table
+    from atu.report.tables import aggregate_table, paired_table, run_table
 
+    table, paired = aggregate_table(study) if is_aggregate else run_table(study), paired_table(study)
+    files = {
+        "comparison_table.csv": as_csv(table).encode(),
+        "comparison_table.md": as_markdown(table).encode(),
+        "comparison_table.tex": as_latex(table).encode(),
+        "paired_comparison.csv": as_csv(paired).encode(),
+        "paired_comparison.md": as_markdown(paired).encode(),
+    }
     with look():
-        files = {"table1_comparison.png": png(draw_table(table))}
+        files["table1_comparison.png"] = png(draw_table(table))
         for name, figure in draw_figures(study, is_aggregate=is_aggregate).items():
             files |= {f"{name}.png": png(figure), f"{name}.pdf": pdf(figure)}
-    return files
+    return table, files
 
 
 def _publish(files: Mapping[str, bytes], runs: Sequence[RunRecord], folder: Path) -> None:

@@ -118,4 +118,4 @@ def _shown(entry: Entry, name: str) -> float:
 def _mean(entries: Sequence[Entry], values: Sequence[float]) -> Estimate:
     """Mean over targets, or a gap where one of them has none: other targets would move the line by themselves."""
     targets = by_target((entry.run.target, number) for entry, number in zip(entries, values, strict=True))
-    return GAP if any(map(math.isnan, targets.values())) else mean_interval(list(targets.values()))
+    return GAP if targets.isna().any() else mean_interval(targets)

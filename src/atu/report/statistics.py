@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 RESAMPLES = 10_000
 
@@ -36,33 +37,26 @@ class Paired(NamedTuple):
 GAP = Estimate(math.nan, math.nan, math.nan, 0)
 
 
-def mean_interval(values: Sequence[float]) -> Estimate:
+def mean_interval(values: Iterable[float]) -> Estimate:
     """Mean of the values that are there, with Student's t interval.
 
     Not a bootstrap: with the few targets of a table that would be far too narrow. One value has no interval.
     """
-    present = [value for value in values if not math.isnan(value)]
-    if not present:
-        return GAP
-    mean = math.fsum(present) / len(present)
-    if len(present) < 2:
-        return Estimate(mean, math.nan, math.nan, 1)
     from scipy.special import stdtrit
 
-    half = float(stdtrit(len(present) - 1, 0.975) * np.std(present, ddof=1) / math.sqrt(len(present)))
-    return Estimate(mean, mean - half, mean + half, len(present))
+    present = pd.Series(list(values), dtype=float).dropna()
+    mean, n = float(present.mean()), len(present)
+    half = float(stdtrit(n - 1, 0.975) * present.sem())
+    return Estimate(mean, mean - half, mean + half, n)
 
 
-def by_target(values: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """Target → mean over its seeds, each target once.
+def by_target(values: Iterable[tuple[str, float]]) -> pd.Series:
+    """Mean over the seeds of each target, indexed by target: each counts once.
 
     A target of which one seed has no value has none: the mean of the seeds that are left would be chosen by their
     outcome, for instance by having forgotten enough.
     """
-    seeds: dict[str, list[float]] = {}
-    for target, number in values:
-        seeds.setdefault(target, []).append(number)
-    return {target: math.fsum(numbers) / len(numbers) for target, numbers in seeds.items()}
+    return pd.DataFrame(values, columns=["target", "value"]).groupby("target")["value"].mean(skipna=False)
 
 
 def paired(differences: Sequence[float]) -> Paired:
@@ -80,9 +74,3 @@ def paired(differences: Sequence[float]) -> Paired:
         picks = np.random.default_rng(0).integers(0, n, (RESAMPLES, n))
         low, high = (float(end) for end in np.percentile(values[picks].mean(axis=1), (2.5, 97.5)))
     return Paired(float(values.mean()), low, high, p, n)
-
-
-def differences(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
-    """Target → first minus second, over the targets that have both."""
-    both = {target: first[target] - second[target] for target in sorted(first) if target in second}
-    return {target: number for target, number in both.items() if not math.isnan(number)}

@@ -16,7 +16,6 @@ from atu.report import tables
 from atu.report.collect import Collection, record_of
 from atu.report.selection import parse_rule
 from atu.report.study import build_study, refuse_repeats
-from atu.report.table_formats import cells, header
 from atu.text.escaping import one_line
 
 
@@ -33,7 +32,7 @@ def print_scores(runs: Sequence[tuple[str, Path]], console: Console) -> None:
     except UserError as error:
         console.print(one_line(f"no table: {error}"), markup=False, highlight=False, soft_wrap=True)
         return
-    lines = [header(table), *(cells(table, index) for index in range(len(table.rows)))]
+    lines = table.lines
     columns = [column for column in zip(*lines, strict=True) if any(cell != GAP for cell in column[1:])]
     # A terminal has more room for lines than for columns.
     grid = columns if len(lines) < len(columns) else list(zip(*columns, strict=True))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 
 from atu.report.drawing import PALE, wrap
-from atu.report.table_formats import cells, header
 from atu.report.tables import Table
 
 if TYPE_CHECKING:
@@ -27,8 +26,8 @@ def draw_table(table: Table) -> Figure:
     """Draw the table; long column names are broken at their underscore."""
     from matplotlib.figure import Figure
 
-    head = [name.replace("_", "\n", 1) for name in header(table)]
-    body = [cells(table, index) for index in range(len(table.rows))]
+    names, *body = table.lines
+    head = [name.replace("_", "\n", 1) for name in names]
     widths = [
         _INCHES_A_CHARACTER * max(cell_len(line) for text in column for line in text.split("\n"))
         for column in zip(head, *body, strict=True)

@@ -1,17 +1,20 @@
-"""The comparison table and the paired comparison, as values; `table_formats.py` writes them."""
+"""The comparison table and the paired comparison; `table_formats.py` writes them."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from atu.benchmarks.comparison import MAX_FORGET_KEPT
+import pandas as pd
+
+from atu.benchmarks.comparison import GAP, MAX_FORGET_KEPT, number, signed
 from atu.records import RunRecord, Score
 from atu.report.metrics import describe
 from atu.report.selection import NEIGHBOR, UTILITY, Rule, before, select, value
-from atu.report.statistics import GAP, Estimate, Paired, by_target, differences, mean_interval, paired
+from atu.report.statistics import Estimate, by_target, mean_interval, paired
 from atu.report.study import Entry, Study, unequal_runs
 from atu.text.metric_words import Metric
 
@@ -26,6 +29,11 @@ class Column(NamedTuple):
     def metric(self) -> Metric:
         """Direction, unit and meaning."""
         return describe(self.score)
+
+    @property
+    def heading(self) -> str:
+        """Name and direction."""
+        return f"{self.name} {self.metric.arrow}"
 
 
 COLUMNS = (
@@ -51,43 +59,41 @@ DEGENERATE = Column("DEGENERATE", "degenerate/forget")
 """Behind the others, where a run has them. `utility/gen` of another benchmark than RWKU is not MMLU."""
 
 BEFORE = "before"
-"""Label of the untouched model."""
+"""Label of the reference model."""
 PAIRED_SCORES = (NEIGHBOR, UTILITY)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """A method, a run or the untouched model."""
-
-    label: str
-    cells: tuple[Estimate, ...]
-    details: Mapping[str, str]
-    """Further columns of the csv file, which say what the row is."""
+_ENDS = ("LOW", "HIGH", "N")
+_PAIRED_CSV = (
+    "METHOD_A",
+    "METHOD_B",
+    "SCORE",
+    "TARGET",
+    "A",
+    "B",
+    "DIFFERENCE",
+    "LOW",
+    "HIGH",
+    "WILCOXON_P",
+    "N_TARGETS",
+)
+_PAIRED = ("A", "B", "score", "A − B, mean", "95% bootstrap interval", "Wilcoxon p", "targets", "A − B by target")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """The comparison table."""
+    """A table in two forms, with the same rows or, in a paired comparison, with a row a target more in `values`."""
 
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    values: pd.DataFrame
+    """For programs: plain numbers, NaN for a gap, and what each row is."""
+    shown: pd.DataFrame
+    """For people: text with the decimals that count, `GAP` for a gap. The first column names the row."""
     title: str
     """Scoring and rule, which stand on every form of the table."""
     notes: tuple[str, ...]
-    is_aggregate: bool
-    """Whether the cells are means over targets with intervals."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class PairedRow:
-    """Two methods on one score, at the same share of the forget score before."""
-
-    first: str
-    second: str
-    metric: Metric
-    result: Paired
-    targets: Mapping[str, tuple[float, float]]
-    """Target → score of the first and of the second."""
+    @property
+    def lines(self) -> list[list[str]]:
+        """The headings, then the rows, as they are shown."""
+        return [list(self.shown.columns), *self.shown.to_numpy().tolist()]
 
 
 def title(study: Study) -> str:
@@ -96,86 +102,97 @@ def title(study: Study) -> str:
 
 
 def run_table(study: Study) -> Table:
-    """A row a run, and one a target for the untouched model."""
+    """A row a run, and one a target for the reference model, whose runs asked it anew each."""
     columns = _columns(study)
-    groups: dict[tuple[str, str], list[Entry]] = {}
-    for entry in study.entries:
-        groups.setdefault((entry.run.model, entry.run.target), []).append(entry)
-    untouched = []
-    for (model, target), entries in groups.items():
-        scores = [_before_scores(entry) for entry in entries]
-        cells = tuple(_mean_of_equals([_number(s, column, entries[0].run) for s in scores if s]) for column in columns)
-        if any(cell.n for cell in cells):
-            parts = [BEFORE, target, model]
-            untouched.append((parts, cells, {"STAGE": BEFORE, "TARGET": target, "MODEL": model, "SEED": "", "RUN": ""}))
-    runs = []
-    for entry in study.entries:
-        run, seed = entry.run, "" if entry.run.seed is None else str(entry.run.seed)
-        parts = [entry.variant, run.target, seed and f"seed {seed}", run.name, run.source]
-        cells = tuple(_cell(entry.node.scores, column, run) for column in columns)
-        details = {"STAGE": entry.node.label, "TARGET": run.target, "MODEL": run.model, "SEED": seed, "RUN": run.name}
-        runs.append((parts, cells, details))
-    labels = [*_distinct([parts for parts, *_ in untouched]), *_distinct([parts for parts, *_ in runs])]
-    rows = [
-        Row(label=label, cells=cells, details=_common(study) | details)
-        for label, (_, cells, details) in zip(labels, [*untouched, *runs], strict=True)
-    ]
-    return Table(columns=columns, rows=tuple(rows), title=title(study), notes=study.notes, is_aggregate=False)
-
-
-def aggregate_table(study: Study) -> Table:
-    """A row a method: means over its targets, each target once, with n and t interval; and the untouched model."""
-    columns, targets = _columns(study), study.targets
-    rows, notes = [], [*study.notes, *unequal_runs(study)]
-    models = sorted({entry.run.model for entry in study.entries})
-    for model in models:
-        entries = [entry for entry in study.entries if entry.run.model == model and _before_scores(entry)]
-        label = BEFORE if len(models) == 1 else f"{BEFORE}, {model}"
-        if entries:
-            rows.append(_mean_row(study, label, [(e, _before_scores(e)) for e in entries], columns, ()))
-    for variant, entries in study.variants.items():
-        missing = [target for target in targets if target not in {entry.run.target for entry in entries}]
-        if missing:
-            notes.append(f"{variant} has no run of {', '.join(missing)}: its means are over other targets")
-        rows.append(_mean_row(study, variant, [(e, e.node.scores) for e in entries], columns, missing))
+    names = [column.name for column in columns]
+    runs = pd.DataFrame(_line(entry, entry.node.scores, columns) for entry in study.entries)
+    asked = pd.DataFrame(_line(entry, _before_scores(entry), columns) for entry in study.entries)
+    reference = asked.groupby(["TARGET", "MODEL"], sort=False)[names].mean().dropna(how="all").reset_index()
+    reference = reference.assign(METHOD=BEFORE, STAGE=BEFORE, SEED="", RUN="", seed="", source="")
+    runs["METHOD"] = _distinct(runs[["METHOD", "TARGET", "seed", "RUN", "source"]])
+    reference["METHOD"] = _distinct(reference[["METHOD", "TARGET", "MODEL"]])
+    rows = pd.concat([reference, runs]).assign(**_common(study))
+    shown = {column.heading: [number(cell, column.metric.unit) for cell in rows[column.name]] for column in columns}
     return Table(
-        columns=columns,
-        rows=tuple(rows),
-        title=f"{title(study)} Mean over targets (seeds first) ± half of the 95% t interval.",
-        notes=tuple(notes),
-        is_aggregate=True,
+        values=rows[["METHOD", *names, *_common(study), "STAGE", "TARGET", "MODEL", "SEED", "RUN"]],
+        shown=pd.DataFrame({"METHOD": list(rows["METHOD"]), **shown}),
+        title=title(study),
+        notes=study.notes,
     )
 
 
-def paired_rule(study: Study) -> Rule:
-    """The level of the study's rule; without one, the level that counts as forgotten."""
-    return study.rule if study.rule.kind == "matched" else Rule(kind="matched", level=MAX_FORGET_KEPT / 100)
+def aggregate_table(study: Study) -> Table:
+    """A row a method: means over its targets, each target once, with n and t interval; and the reference model."""
+    columns = _columns(study)
+    models = sorted({entry.run.model for entry in study.entries})
+    notes, rows = [*study.notes, *unequal_runs(study)], []
+    for model in models:
+        asked = [(e, _before_scores(e)) for e in study.entries if e.run.model == model and _before_scores(e)]
+        if asked:
+            rows.append(_mean_row(study, BEFORE if len(models) == 1 else f"{BEFORE}, {model}", asked, columns))
+    for variant, entries in study.variants.items():
+        missing = [target for target in study.targets if target not in {entry.run.target for entry in entries}]
+        if missing:
+            notes.append(f"{variant} has no run of {', '.join(missing)}: its means are over other targets")
+        rows.append(_mean_row(study, variant, [(e, e.node.scores) for e in entries], columns, missing))
+    values, shown = zip(*rows, strict=True)
+    return Table(
+        values=pd.DataFrame(values),
+        shown=pd.DataFrame(shown),
+        title=f"{title(study)} Mean over targets (seeds first) ± half of the 95% t interval.",
+        notes=tuple(notes),
+    )
 
 
-def paired_table(study: Study) -> list[PairedRow]:
-    """Every two methods at matched forgetting, target by target."""
-    rule = paired_rule(study)
-    scores: dict[str, list[tuple[str, Mapping[str, Score]]]] = {
+def paired_table(study: Study) -> Table:
+    """Every two methods at matched forgetting: a row a pair and score, in `values` a row a target before it.
+
+    The level is that of the study's rule or, without one, the level that counts as forgotten.
+    """
+    rule = study.rule if study.rule.kind == "matched" else Rule(kind="matched", level=MAX_FORGET_KEPT / 100)
+    points = {
         variant: [(entry.run.target, select(entry.stages, rule).scores) for entry in entries]
         for variant, entries in study.variants.items()
     }
-    rows = []
-    variants = list(scores)
-    for index, first in enumerate(variants):
-        for second in variants[index + 1 :]:
-            for name in PAIRED_SCORES:
-                a, b = (by_target((t, value(s, name)) for t, s in scores[variant]) for variant in (first, second))
-                found = differences(a, b)
-                rows.append(
-                    PairedRow(
-                        first=first,
-                        second=second,
-                        metric=describe(name),
-                        result=paired(list(found.values())),
-                        targets={target: (a[target], b[target]) for target in found},
-                    )
-                )
-    return rows
+    values: list[dict[str, str | float]] = []
+    shown = []
+    for (first, second), name in itertools.product(itertools.combinations(points, 2), PAIRED_SCORES):
+        metric = describe(name)
+        a, b = (by_target((target, value(scores, name)) for target, scores in points[v]) for v in (first, second))
+        both = pd.DataFrame({"A": a, "B": b, "DIFFERENCE": a - b}).dropna()
+        mean, low, high, p, n = paired(both["DIFFERENCE"])
+        pair: dict[str, str | float] = {"METHOD_A": first, "METHOD_B": second, "SCORE": name}
+        values += [{**pair, "TARGET": target, **row} for target, row in both.to_dict("index").items()]
+        result = {"DIFFERENCE": mean, "LOW": low, "HIGH": high, "WILCOXON_P": p, "N_TARGETS": n}
+        values.append({**pair, "TARGET": "(mean)", **result})
+        unit = metric.unit
+        interval = GAP if math.isnan(low) else f"{signed(low, unit)} to {signed(high, unit)}"
+        each = ", ".join(f"{target} {signed(gap, unit)}" for target, gap in both["DIFFERENCE"].items())
+        p_shown = GAP if math.isnan(p) else f"{p:.3f}"
+        label = f"{metric.label.en} {metric.arrow}"
+        shown.append((first, second, label, signed(mean, unit), interval, p_shown, str(n), each or GAP))
+    return Table(
+        values=pd.DataFrame(values, columns=_PAIRED_CSV),
+        shown=pd.DataFrame(shown, columns=_PAIRED),
+        title=f"Scoring: {study.scoring_words}. Differences at {rule}.",
+        notes=() if shown else ("a comparison needs two methods",),
+    )
+
+
+def _line(entry: Entry, scores: Mapping[str, Score], columns: Sequence[Column]) -> dict[str, str | float]:
+    """Scores of a run and what it is; the keys in small letters are in no file."""
+    run, seed = entry.run, "" if entry.run.seed is None else str(entry.run.seed)
+    return {
+        "METHOD": entry.variant,
+        **{column.name: _number(scores, column, run) for column in columns},
+        "STAGE": entry.node.label,
+        "TARGET": run.target,
+        "MODEL": run.model,
+        "SEED": seed,
+        "RUN": run.name,
+        "seed": seed and f"seed {seed}",
+        "source": run.source,
+    }
 
 
 def _columns(study: Study) -> tuple[Column, ...]:
@@ -197,69 +214,55 @@ def _number(scores: Mapping[str, Score], column: Column, run: RunRecord) -> floa
     return value(scores, column.score)
 
 
-def _cell(scores: Mapping[str, Score], column: Column, run: RunRecord) -> Estimate:
-    number = _number(scores, column, run)
-    if math.isnan(number):
-        return GAP
-    score = scores[column.score]
-    return Estimate(score.value, score.low, score.high, score.n)
-
-
 def _before_scores(entry: Entry) -> Mapping[str, Score]:
     stage = before(entry.stages)
     return {} if stage is None else stage.scores
-
-
-def _mean_of_equals(values: Sequence[float]) -> Estimate:
-    """The untouched model's score, which its runs measured anew each."""
-    present = [number for number in values if not math.isnan(number)]
-    if not present:
-        return GAP
-    return Estimate(math.fsum(present) / len(present), math.nan, math.nan, len(present))
 
 
 def _mean_row(
     study: Study,
     label: str,
     members: Sequence[tuple[Entry, Mapping[str, Score]]],
-    columns: Iterable[Column],
-    missing: Sequence[str],
-) -> Row:
+    columns: Sequence[Column],
+    missing: Sequence[str] = (),
+) -> tuple[dict[str, str | float], dict[str, str]]:
+    """A row of `values` and one of `shown`."""
     targets = sorted({entry.run.target for entry, _ in members})
-    cells = tuple(
-        mean_interval(
-            list(
-                by_target((entry.run.target, _number(scores, column, entry.run)) for entry, scores in members).values()
-            )
-        )
+    means = {
+        column: mean_interval(by_target((e.run.target, _number(scores, column, e.run)) for e, scores in members))
         for column in columns
+    }
+    numbers = {column.name: mean.value for column, mean in means.items()}
+    ends = {f"{c.name}_{end}": at for c, mean in means.items() for end, at in zip(_ENDS, mean[1:], strict=True)}
+    details: dict[str, str | float] = {"N_TARGETS": len(targets), "N_RUNS": len(members)}
+    names = {"TARGETS": " ".join(targets), "MISSING_TARGETS": " ".join(missing)}
+    cells = {column.heading: _mean(mean, column, len(targets)) for column, mean in means.items()}
+    return (
+        {"METHOD": label} | numbers | ends | _common(study) | details | names,
+        {"METHOD": label, "n": str(len(targets))} | cells,
     )
-    return Row(
-        label=label,
-        cells=cells,
-        details=_common(study)
-        | {
-            "N_TARGETS": str(len(targets)),
-            "N_RUNS": str(len(members)),
-            "TARGETS": " ".join(targets),
-            "MISSING_TARGETS": " ".join(missing),
-        },
-    )
+
+
+def _mean(mean: Estimate, column: Column, num_targets: int) -> str:
+    """A mean as it is shown; over fewer targets than its row has, their number stands beside it."""
+    text = number(mean.value, column.metric.unit)
+    if not math.isnan(mean.low):
+        text += f" ± {number(mean.value - mean.low, column.metric.unit)}"
+    return text if text == GAP or mean.n == num_targets else f"{text} (n={mean.n})"
 
 
 def _common(study: Study) -> dict[str, str]:
     return {"SCORING": study.scoring_words, "STAGE_RULE": str(study.rule)}
 
 
-def _distinct(candidates: Sequence[Sequence[str]]) -> list[str]:
+def _distinct(parts: pd.DataFrame) -> list[str]:
     """A label a row: its first part, and as many of the others, in brackets, as it takes to tell all rows apart."""
-    longest = max((len(parts) for parts in candidates), default=0)
-    labels: list[str] = []
-    for count in range(1, longest + 1):
-        # A part that all rows share tells nothing.
-        useful = [i for i in range(1, count) if len({tuple(parts[i : i + 1]) for parts in candidates}) > 1]
-        details = [", ".join(parts[i] for i in useful if parts[i]) for parts in candidates]
-        labels = [f"{parts[0]} ({more})" if more else parts[0] for parts, more in zip(candidates, details, strict=True)]
+    labels = list(parts.iloc[:, 0])
+    for count in range(2, parts.shape[1] + 1):
         if len(set(labels)) == len(labels):
             break
+        # A part that all rows share tells nothing.
+        others = parts.iloc[:, 1:count].loc[:, lambda part: part.nunique() > 1]
+        details = [", ".join(filter(None, row)) for row in others.itertuples(index=False)]
+        labels = [f"{first} ({more})" if more else first for first, more in zip(parts.iloc[:, 0], details, strict=True)]
     return labels
