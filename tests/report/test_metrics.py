@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from atu.methods.terms import TERMS
 from atu.records import Words
 from atu.report.metrics import describe, sort_key
 from atu.text.metric_words import DIRECTIONS
@@ -18,7 +19,7 @@ NAMES = [
     "train/loss", "train/embedding", "train/distill", "train/retain", "train/forget",
     "train/grad_norm", "train/lr", "align/loss", "align/held_out_cosine",
     "align/constant_cosine", "align/retrieval_top1", "align/alignment", "align/contrastive", "train/token",
-    "signal/concept_nll_rise", "signal/retain_kl",
+    "signal/concept_nll_rise", "signal/retain_kl", *(f"train/{name}" for name in TERMS),
 ]  # fmt: skip
 
 

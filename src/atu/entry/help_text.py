@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import string
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from omegaconf import OmegaConf, open_dict
 
 from atu.config import with_defaults
 from atu.entry.composition_errors import explained
+from atu.methods.terms import TERMS, Term
 from atu.storage.config_dir import config_dir
 
 
@@ -35,10 +37,17 @@ def help_text(arguments: Sequence[str]) -> str:
     with open_dict(cfg):
         del cfg["hydra"]
     folders = [folder, *([Path(given.config_dir)] if given.config_dir is not None else [])]
+    terms = {name: term() for name, term in TERMS.items()}
     return template.substitute(
         APP_CONFIG_GROUPS="\n".join(f"{group}: {', '.join(names)}" for group, names in _options(folders).items()),
+        TERMS="\n".join(f"{name}: {_options_of(term)}. {term.sentence.en}" for name, term in terms.items()),
         CONFIG=OmegaConf.to_yaml(OmegaConf.create(with_defaults(cfg))),
     ).rstrip()
+
+
+def _options_of(term: Term) -> str:
+    """Options of a term with their defaults."""
+    return ", ".join(f"{option.name}={getattr(term, option.name)}" for option in dataclasses.fields(term))
 
 
 def _options(folders: Sequence[Path]) -> dict[str, list[str]]:

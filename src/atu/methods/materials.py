@@ -107,7 +107,7 @@ class SplitRows:
 
 @dataclass(frozen=True)
 class KeptStates:
-    """Which states of the untouched model are kept for some rows: what a term reads, and where passes begin."""
+    """Which states of the reference are kept for some rows: what a term reads, and where passes begin."""
 
     final: bool = False
     hook: bool = False

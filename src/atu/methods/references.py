@@ -1,4 +1,4 @@
-"""What the untouched model says about the training texts, computed once.
+"""What the reference, the model before the first step, says about the training texts; computed once.
 
 Kept are the hidden states before the output head: exact, and some hundred times smaller than the logits.
 """
@@ -26,7 +26,7 @@ _BATCH_SIZE = 16
 
 @dataclass(frozen=True)
 class ReferenceStates:
-    """States of the untouched model for some rows, one tensor a row, float32 on the CPU, where it may be a part of a
+    """States of the reference for some rows, one tensor a row, float32 on the CPU, where it may be a part of a
     file. Empty is what nobody reads."""
 
     final: tuple[Float[Tensor, "_ d_llm"], ...] = ()
@@ -76,7 +76,7 @@ def _padded(states: Sequence[Tensor], batch: Batch) -> Float[Tensor, "batch pos 
 
 
 def original_head(llm: LanguageModel) -> nn.Module:
-    """A frozen copy of the output head, so that reference logits stay those of the untouched model."""
+    """A frozen copy of the output head, so that its logits stay what they were."""
     head: nn.Module = deepcopy(llm.model.get_output_embeddings())
     return head.requires_grad_(False)
 
@@ -92,7 +92,7 @@ def reference_states(
     packed: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> ReferenceStates:
-    """Run the untouched model over `rows`; found again in the cache for the same weights and rows.
+    """Run the reference over `rows`; found again in the cache for the same weights and rows.
 
     A model without a checksum is run each time. Under autocast the states are those of autocast, as in training, and
     are kept apart. Blocks above all that is asked for are not run.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from atu.methods.terms import TERMS
 from atu.records import Words
 from atu.text.metric_words import Family, MetricWords
+
+_TERMS = {name: term() for name, term in TERMS.items()}
 
 TRAINING_WORDS = MetricWords(
     families={
@@ -31,11 +34,12 @@ TRAINING_WORDS = MetricWords(
     },
     kinds={
         "loss": Words("loss", "损失"),
+        **{f"train/{name}": Words(f"{term.label.en} term", f"{term.label.zh} 项") for name, term in _TERMS.items()},
+        "train/distill": Words("distillation term", "自蒸馏项"),  # of either teacher
+        # Of runs before terms had names of their own.
         "train/forget": Words("forget term", "遗忘项"),
         "embedding": Words("embedding term", "嵌入项"),
-        "distill": Words("distillation term", "蒸馏项"),
         "token": Words("token term", "词元项"),
-        "npo": Words("NPO term", "NPO 项"),
         "retain": Words("retain term", "保留项"),
         "alignment": Words("alignment term", "对齐项"),
         "contrastive": Words("contrastive term", "对比项"),
@@ -48,11 +52,9 @@ TRAINING_WORDS = MetricWords(
         "retain_kl": Words("KL on retain texts", "保留文本上的 KL"),
     },
     special={
+        **{f"train/{name}": {"meaning": term.sentence} for name, term in _TERMS.items()},
         "train/grad_norm": {
             "meaning": Words("Norm of the gradient before clipping.", "裁剪前的梯度范数。"),
-        },
-        "train/retain": {
-            "meaning": Words("How far the model moved on texts that it should keep.", "模型在应保留文本上的偏移。"),
         },
         "align/loss": {"direction": "lower"},
         "signal/concept_nll_rise": {
@@ -67,7 +69,7 @@ TRAINING_WORDS = MetricWords(
             "direction": "lower",
             "unit": "nats/token",
             "meaning": Words(
-                "How far the model moved from the untouched one on held-out texts about other things.",
+                "How far the model moved from the reference on held-out texts about other things.",
                 "在其他内容的留出文本上，模型相对原模型的偏移。",
             ),
         },
