@@ -100,7 +100,7 @@ def test_help_shows_the_groups_and_their_options(tmp_path: Path) -> None:
     assert "task: unlearning_atu, unlearning_atu_released" in result.stdout
     assert "celebs-1, celebs-2, celebs-3, celebs-4, embedded-released, hook-layer, l1-l2-ablation" in result.stdout
     assert "unlearning_target: William_Shakespeare" in result.stdout
-    assert "npo: weight=1.0, beta=0.1, skip_end=False. The forget texts become less likely" in result.stdout
+    assert "npo: weight=1.0, beta=0.1, skip_end=false. The forget texts become less likely" in result.stdout
 
 
 @pytest.mark.parametrize("choice", [(), ("task=unlearning_npo", "data=own", "unlearning_target=Ann")], ids=["", "npo"])

@@ -47,7 +47,7 @@ def help_text(arguments: Sequence[str]) -> str:
 
 def _options_of(term: Term) -> str:
     """Options of a term with their defaults."""
-    return ", ".join(f"{option.name}={getattr(term, option.name)}" for option in dataclasses.fields(term))
+    return ", ".join(f"{option.name}={str(getattr(term, option.name)).lower()}" for option in dataclasses.fields(term))
 
 
 def _options(folders: Sequence[Path]) -> dict[str, list[str]]:
