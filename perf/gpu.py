@@ -239,7 +239,7 @@ def random_materials(llm: LanguageModel, task: TaskConfig) -> Materials:
     windows = Windows(torch.zeros(1, ENCODER_WIDTH), (places,) * (NUM_FORGET + NUM_RETAIN))
 
     def row_set(chosen: Sequence[Row], hidden: Sequence[Sequence[int]] | None = None) -> RowSet:
-        states = reference_states(llm, chosen, lower_block=trained.start, packed=True)
+        states = reference_states(llm, chosen, frozen_blocks=trained.start, packed=True)
         blind = None if hidden is None else reference_states(llm, chosen, hook_layer=hook, hidden=hidden, packed=True)
         return RowSet(tuple(chosen), states, blind, windows)
 

@@ -179,7 +179,7 @@ class Bench:
                 unknown,
                 rows,
                 hook_layer=materials.hook_layer,
-                lower_block=materials.forget.states.lower_block,
+                frozen_blocks=materials.forget.states.frozen_blocks,
                 packed=materials.can_pack,
             )
             return float(states.final[0][0, 0])
@@ -239,7 +239,7 @@ def _from_the_tokens(materials: Materials) -> Materials:
     """The same, but a pass begins at the tokens, not behind the frozen blocks."""
 
     def whole(rows: RowSet) -> RowSet:
-        return replace(rows, states=replace(rows.states, lower=(), lower_block=0))
+        return replace(rows, states=replace(rows.states, frozen=(), frozen_blocks=0))
 
     trained = range(materials.trained_layers.stop)
     return replace(materials, forget=whole(materials.forget), retain=whole(materials.retain), trained_layers=trained)

@@ -52,7 +52,7 @@ class Judge:
         if peers.count() > 1:
             check_ids(self.probes, None)  # of two probes with one id, each may be in another share
         own = self.probes[peers.rank() :: peers.count()]  # so that each gets some of every kind
-        parts = peers.together(
+        parts = peers.from_all(
             lambda: self.benchmark.ask(
                 llm, own, before=before, is_untouched=is_untouched, config=self.config, progress=advance
             )

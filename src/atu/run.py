@@ -83,7 +83,7 @@ def run(config: RunConfig, *, write_report: Callable[[RunFolder], object] = lamb
             before = None if config.skip_initial_eval else judge.record_before(llm)
             state = _training_state(config, llm, materials, folder, compute, tracker)
             _train(config.task.stages, config, state, judge, before, tracker)
-        peers.disband()  # the model is the same in all of them; one goes on
+        peers.leave_group()  # the model is the same in all of them; the main one does the rest
         if is_main and not is_done:
             with progress.stage("saving the model, and loading it again"):
                 _export(config, folder, _plain(config, llm, state), target, probes)

@@ -88,7 +88,7 @@ def train(model: Path, encoder: Path, out: Path, sharding: Literal["none", "fsdp
             run_stage(state, stage, lambda done, total: None)
         reshard(llm.model)
         here = {key: (len(p.to_local()) if isinstance(p, DTensor) else len(p)) for key, p in state.trained.items()}
-        held = peers.together(partial(dict, here))
+        held = peers.from_all(partial(dict, here))
         unshard(llm.model)
         if peers.is_main():
             (out / name / "held.json").write_text(json.dumps(held))

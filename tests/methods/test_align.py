@@ -141,10 +141,10 @@ def test_the_contrastive_part_knows_windows_that_are_the_same() -> None:
     torch.testing.assert_close(losses["align/contrastive"], expected.mean(), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(("packed", "lower_block"), [(False, 0), (True, 0), (True, 1)])
-def test_hook_states_are_the_models_own(tiny_llm: LanguageModel, packed: bool, lower_block: int) -> None:
+@pytest.mark.parametrize(("packed", "frozen_blocks"), [(False, 0), (True, 0), (True, 1)])
+def test_hook_states_are_the_models_own(tiny_llm: LanguageModel, packed: bool, frozen_blocks: int) -> None:
     texts = rows(tiny_llm, ["Short.", *RETAIN[:2]])
-    before = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER, lower_block=lower_block)
+    before = reference_states(tiny_llm, texts, hook_layer=HOOK_LAYER, frozen_blocks=frozen_blocks)
     found = hook_states(tiny_llm, texts, hook_layer=HOOK_LAYER, packed=packed, known=before)
     for row, hidden in zip(texts, found, strict=True):
         alone = tiny_llm.model(torch.tensor([row.ids]), output_hidden_states=True).hidden_states[HOOK_LAYER][0]

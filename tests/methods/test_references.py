@@ -100,8 +100,8 @@ def test_only_what_is_missing_is_computed(tiny_llm: LanguageModel, cache: Path) 
 
     assert read(final=False, hook_layer=1) == (1, 1)  # the two blocks above are not run
     assert read(final=False, hook_layer=1) == (0, 1)
-    assert read(final=False, hook_layer=2, lower_block=1) == (2, 2)  # behind one block is at hook layer 1
-    assert read(final=True, hook_layer=2, lower_block=1) == (3, 3)
+    assert read(final=False, hook_layer=2, frozen_blocks=1) == (2, 2)  # behind one block is at hook layer 1
+    assert read(final=True, hook_layer=2, frozen_blocks=1) == (3, 3)
     assert read(final=True) == (0, 3)
     assert len(calls) == 3
 
@@ -109,10 +109,10 @@ def test_only_what_is_missing_is_computed(tiny_llm: LanguageModel, cache: Path) 
 def test_what_a_pass_up_to_a_layer_gives_is_what_a_whole_one_gives(tiny_llm: LanguageModel) -> None:
     texts = rows(tiny_llm, TEXTS)
     for packed in (False, True):
-        whole = reference_states(tiny_llm, texts, hook_layer=2, lower_block=1, packed=packed)
-        cut = reference_states(tiny_llm, texts, final=False, hook_layer=2, lower_block=1, packed=packed)
+        whole = reference_states(tiny_llm, texts, hook_layer=2, frozen_blocks=1, packed=packed)
+        cut = reference_states(tiny_llm, texts, final=False, hook_layer=2, frozen_blocks=1, packed=packed)
         assert not cut.final
-        for one, other in zip(whole.hook + whole.lower, cut.hook + cut.lower, strict=True):
+        for one, other in zip(whole.hook + whole.frozen, cut.hook + cut.frozen, strict=True):
             assert_same_but_for_rounding(one, other)
 
 
@@ -171,7 +171,7 @@ def reference_bytes(task: TaskConfig, hidden_size: int, num_tokens: Mapping[str,
         num_tokens: of all rows of each use, as `kept_states` names them; those of `forget` are the `blind` ones too.
     """
     tokens = {**num_tokens, "blind": num_tokens["forget"]}
-    kinds = {use: kept.final + kept.hook + kept.lower for use, kept in kept_states(task).items()}
+    kinds = {use: kept.final + kept.hook + kept.frozen for use, kept in kept_states(task).items()}
     return sum(4 * hidden_size * tokens.get(use, 0) * count for use, count in kinds.items())
 
 

@@ -502,8 +502,8 @@ def test_above_frozen_blocks_loss_and_gradients_are_those_of_the_whole_pass(
         forecast = predictor().requires_grad_(False).eval() if config.aligns else None
         inputs = materials(llm, tiny_encoder, config)
         reads_forget = "refusal" not in objective
-        assert bool(inputs.forget.states.lower) == (bool(first_layer) and reads_forget)
-        assert bool(inputs.held_out_forget.states.lower) == bool(first_layer)
+        assert bool(inputs.forget.states.frozen) == (bool(first_layer) and reads_forget)
+        assert bool(inputs.held_out_forget.states.frozen) == bool(first_layer)
         damage(llm)
         losses = Unlearning(llm, config, inputs, forecast).losses(dataclasses.replace(STAGE, threshold=-1.0), 0, 0)
         losses["total"].backward()
@@ -521,7 +521,7 @@ def test_above_frozen_blocks_loss_and_gradients_are_those_of_the_whole_pass(
 @pytest.mark.parametrize(
     ("objective", "kept"),
     [
-        # Of forget texts (and with the concept hidden), retain texts, held-out texts: f final, h hook, l lower.
+        # Of forget texts (and with the concept hidden), retain texts, held-out texts: f final, h hook, l frozen.
         ({"redirect": {}, "distill": {"teacher": "bounded"}, "retain_kl": {}}, ("fhl", "fh", "fhl", "fhl")),
         ({"redirect": {}, "retain_kl": {}}, ("hl", "h", "fhl", "fhl")),
         ({"push": {}}, ("hl", "", "hl", "fhl")),
@@ -545,7 +545,7 @@ def test_states_that_no_term_reads_are_not_kept(
     def kinds(states: ReferenceStates | None) -> str:
         if states is None:
             return ""
-        found = {"f": states.final, "h": states.hook, "l": states.lower}
+        found = {"f": states.final, "h": states.hook, "l": states.frozen}
         return "".join(kind for kind, rows in found.items() if rows)
 
     config = task({"first_trained_layer": 1}, **objective)

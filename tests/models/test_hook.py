@@ -21,7 +21,7 @@ from transformers import (
 
 from atu.errors import UserError
 from atu.models.hook import (
-    Lower,
+    FrozenStates,
     can_begin_at,
     capture_hook,
     check_output_head,
@@ -179,17 +179,17 @@ def test_a_pass_begins_above_only_where_that_changes_nothing(family: str) -> Non
 @pytest.mark.parametrize("family", ["llama", "qwen2", "phi3", "gemma3", "gpt_neox"])
 def test_a_pass_that_begins_above_gives_the_same_states_and_gradients(family: str) -> None:
     model = build(CONFIGS[family])
-    lower = Lower(1, block_outputs(model)[1].detach())
+    frozen = FrozenStates(1, block_outputs(model)[1].detach())
 
-    def gradients(below: Lower | None) -> tuple[Tensor, Tensor, list[Tensor]]:
+    def gradients(below: FrozenStates | None) -> tuple[Tensor, Tensor, list[Tensor]]:
         model.zero_grad()
-        hook = forward_to_hook(model, IDS, MASK, 2, lower=below)
-        final = final_hidden_states(model, IDS, MASK, lower=below)
+        hook = forward_to_hook(model, IDS, MASK, 2, frozen=below)
+        final = final_hidden_states(model, IDS, MASK, frozen=below)
         (final[MASK == 1].pow(2).sum() + hook[MASK == 1].pow(2).sum()).backward()
         top = model.get_submodule(_last_block(model))
         return hook.detach(), final.detach(), [p.grad for p in top.parameters() if p.grad is not None]
 
-    for found, expected in zip(gradients(lower), gradients(None), strict=True):
+    for found, expected in zip(gradients(frozen), gradients(None), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 

@@ -76,8 +76,8 @@ def hook_states(
         for start in range(0, len(rows), _BATCH_SIZE):
             chosen = list(range(start, min(start + _BATCH_SIZE, len(rows))))
             batch = collate(rows, chosen, pad_id=llm.pad_id, device=llm.device)
-            lower = None if known is None else known.padded_lower(batch)
-            states = read_batch_to_hook(llm, batch, hook_layer, packed=packed, lower=lower).float().cpu()
+            frozen = None if known is None else known.padded_frozen(batch)
+            states = read_batch_to_hook(llm, batch, hook_layer, packed=packed, frozen=frozen).float().cpu()
             for b, i in enumerate(chosen):
                 put("hidden", states[b, : lengths[i]])
 

@@ -48,14 +48,14 @@ class Reading:
     @cached_property
     def _states(self) -> tuple[Float[Tensor, "batch pos d_llm"] | None, Float[Tensor, "batch pos d_llm"] | None]:
         """Final and hook states; no block is run for nothing, and none twice."""
-        packed, lower = self.materials.can_pack, self.rows.states.padded_lower(self.batch)
+        packed, frozen = self.materials.can_pack, self.rows.states.padded_frozen(self.batch)
         layer = self.materials.hook_layer
         if Need.LOGITS not in self.passes:
-            return None, read_batch_to_hook(self.llm, self.batch, layer, packed=packed, lower=lower)
+            return None, read_batch_to_hook(self.llm, self.batch, layer, packed=packed, frozen=frozen)
         if Need.HOOK not in self.passes:
-            return read_batch(self.llm, self.batch, packed=packed, lower=lower)[0], None
+            return read_batch(self.llm, self.batch, packed=packed, frozen=frozen)[0], None
         with capture_hook(self.llm.model, layer) as captured:
-            final, in_batch_shape = read_batch(self.llm, self.batch, packed=packed, lower=lower)
+            final, in_batch_shape = read_batch(self.llm, self.batch, packed=packed, frozen=frozen)
         return final, in_batch_shape(captured.hidden)
 
     @property

@@ -111,7 +111,7 @@ class KeptStates:
 
     final: bool = False
     hook: bool = False
-    lower: bool = False
+    frozen: bool = False
     """Behind the blocks that stay as they are."""
 
 
@@ -123,16 +123,16 @@ def kept_states(task: TaskConfig) -> dict[str, KeptStates]:
         "forget": KeptStates(
             final=Need.REFERENCE_LOGITS in needs,
             hook=aligns or Need.REFERENCE_HOOK in needs,
-            lower=has_frozen and bool(Need.FORGET_TEXTS & needs),
+            frozen=has_frozen and bool(Need.FORGET_TEXTS & needs),
         ),
         "blind": KeptStates(final=Need.BLIND_LOGITS in needs, hook=Need.BLIND_HOOK in needs),
         "retain": KeptStates(
             final=Need.REFERENCE_RETAIN in needs,
             hook=aligns,
-            lower=has_frozen and (aligns or Need.RETAIN in needs),
+            frozen=has_frozen and (aligns or Need.RETAIN in needs),
         ),
-        "held_out": KeptStates(final=True, hook=aligns, lower=has_frozen),
-        "instead": KeptStates(final=Need.REFERENCE_INSTEAD in needs, lower=has_frozen and Need.INSTEAD in needs),
+        "held_out": KeptStates(final=True, hook=aligns, frozen=has_frozen),
+        "instead": KeptStates(final=Need.REFERENCE_INSTEAD in needs, frozen=has_frozen and Need.INSTEAD in needs),
     }
 
 
@@ -190,8 +190,8 @@ def prepare_materials(
         group: Sequence[Row], which: str, what: str, hidden: Sequence[Sequence[int]] | None = None
     ) -> ReferenceStates:
         keep = kept[which]
-        lower_block = trained_layers.start if begins_above and keep.lower else 0
-        if not (keep.final or keep.hook or lower_block):
+        frozen_blocks = trained_layers.start if begins_above and keep.frozen else 0
+        if not (keep.final or keep.hook or frozen_blocks):
             return ReferenceStates()
         with autocast():
             return reference_states(
@@ -199,7 +199,7 @@ def prepare_materials(
                 group,
                 final=keep.final,
                 hook_layer=hook_layer if keep.hook else None,
-                lower_block=lower_block,
+                frozen_blocks=frozen_blocks,
                 hidden=hidden,
                 packed=packed,
                 progress=progress(f"reference: {what}"),

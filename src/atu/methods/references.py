@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from atu.embedding.cache import Put, Wanted, built_arrays, cached_arrays
-from atu.models.hook import Lower, capture_hook
+from atu.models.hook import FrozenStates, capture_hook
 from atu.models.language_model import LanguageModel
 from atu.models.packing import read_batch
 from atu.models.rows import Batch, Row, collate
@@ -33,9 +33,9 @@ class ReferenceStates:
     """Before the output head, where a scored token is predicted from."""
     hook: tuple[Float[Tensor, "_ d_llm"], ...] = ()
     """At the hook layer, of every token."""
-    lower: tuple[Float[Tensor, "_ d_llm"], ...] = ()
+    frozen: tuple[Float[Tensor, "_ d_llm"], ...] = ()
     """Behind the blocks that stay frozen, after which training begins; empty where it begins at the tokens."""
-    lower_block: int = 0
+    frozen_blocks: int = 0
     """Number of those blocks."""
 
     def gather_final(self, batch: Batch) -> Float[Tensor, "n d_llm"]:
@@ -46,9 +46,11 @@ class ReferenceStates:
         """Hook states of a batch, zeros on padding."""
         return _padded(self.hook, batch)
 
-    def padded_lower(self, batch: Batch) -> Lower | None:
+    def padded_frozen(self, batch: Batch) -> FrozenStates | None:
         """Where training's pass over a batch begins; None = at the tokens."""
-        return Lower(self.lower_block, _padded(self.lower, batch).to(batch.ids.device)) if self.lower else None
+        return (
+            FrozenStates(self.frozen_blocks, _padded(self.frozen, batch).to(batch.ids.device)) if self.frozen else None
+        )
 
 
 def scored_states(hidden: Float[Tensor, "batch pos d_llm"], batch: Batch) -> Float[Tensor, "n d_llm"]:
@@ -87,7 +89,7 @@ def reference_states(
     *,
     final: bool = True,
     hook_layer: int | None = None,
-    lower_block: int = 0,
+    frozen_blocks: int = 0,
     hidden: Sequence[Sequence[int]] | None = None,
     packed: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -100,7 +102,7 @@ def reference_states(
     Args:
         final: keep the final states of scored tokens.
         hook_layer: keep the states at this index into the hidden states; None keeps none.
-        lower_block: keep the states behind this many blocks; 0 keeps none.
+        frozen_blocks: keep the states behind this many blocks; 0 keeps none.
         hidden: for each row the positions that no other may attend to. The model then reads each text without the
             concept's words, at unchanged positions.
         packed: read several texts in one row, where the model can (`can_pack`).
@@ -114,9 +116,9 @@ def reference_states(
         "packed": packed,
         "rows": [list(row.ids) for row in rows],
     }
-    cuts = {name: [len(row.ids) for row in rows] for name in ("hook", "lower")}
+    cuts = {name: [len(row.ids) for row in rows] for name in ("hook", "frozen")}
     cuts["final"] = [len(row.ids) - row.first_scored for row in rows]
-    layers = {"hook": hook_layer or 0, "lower": lower_block}
+    layers = {"hook": hook_layer or 0, "frozen": frozen_blocks}
     kinds = [name for name, layer in layers.items() if layer] + (["final"] if final else [])
     keys = {
         name: content_key(
@@ -136,7 +138,7 @@ def reference_states(
     else:
         arrays = built_arrays(shapes, build)
     parts = {name: array.split(cuts[name]) for name, array in arrays.items()}
-    return ReferenceStates(**parts, lower_block=lower_block)
+    return ReferenceStates(**parts, frozen_blocks=frozen_blocks)
 
 
 @torch.no_grad()

@@ -34,7 +34,7 @@ class Captured:
 
 
 @dataclass(frozen=True)
-class Lower:
+class FrozenStates:
     """What frozen blocks made of some tokens: passes begin there, and cost nothing below."""
 
     block: int
@@ -60,16 +60,16 @@ def forward_to_hook(
     attention_mask: Int[Tensor, "batch pos"] | Bool[Tensor, "batch pos"] | Bool[Tensor, "batch 1 pos pos"],
     hook_layer: int,
     position_ids: Int[Tensor, "batch pos"] | None = None,
-    lower: Lower | None = None,
+    frozen: FrozenStates | None = None,
 ) -> Float[Tensor, "batch pos d_llm"]:
     """Hidden states at the hook layer; the blocks above it are not computed.
 
-    Masks, positions and `lower` as in `final_hidden_states`.
+    Masks, positions and `frozen` as in `final_hidden_states`.
     """
     with _record_output(transformer_blocks(model)[hook_layer - 1]) as captured:
         # Cutting the list short works for every architecture and under gradient checkpointing, which an
         # exception thrown from inside the forward pass would not.
-        _run_blocks(model, input_ids, attention_mask, position_ids, lower, last=hook_layer)
+        _run_blocks(model, input_ids, attention_mask, position_ids, frozen, last=hook_layer)
     return captured.hidden
 
 
@@ -121,16 +121,16 @@ def final_hidden_states(
     input_ids: Int[Tensor, "batch pos"],
     attention_mask: Int[Tensor, "batch pos"] | Bool[Tensor, "batch pos"] | Bool[Tensor, "batch 1 pos pos"],
     position_ids: Int[Tensor, "batch pos"] | None = None,
-    lower: Lower | None = None,
+    frozen: FrozenStates | None = None,
     last: int | None = None,
 ) -> Float[Tensor, "batch pos d_llm"]:
     """Hidden states after the final norm, from which `logits_from_hidden` makes the logits.
 
     A mask with two position axes says for each position (first) what it attends to (second); `position_ids` then
-    say where in its own text each token stands. With `lower` the pass begins at its block, and `input_ids` are not
+    say where in its own text each token stands. With `frozen` the pass begins at its block, and `input_ids` are not
     read. With `last` only so many blocks are run, and what comes back means nothing.
     """
-    hidden: Tensor = _run_blocks(model, input_ids, attention_mask, position_ids, lower, last).last_hidden_state
+    hidden: Tensor = _run_blocks(model, input_ids, attention_mask, position_ids, frozen, last).last_hidden_state
     return hidden
 
 
@@ -143,7 +143,7 @@ def can_begin_at(model: PreTrainedModel, input_ids: Int[Tensor, "1 pos"], block:
     mask = torch.ones_like(input_ids)
     with capture_hook(model, block) as captured:
         whole = final_hidden_states(model, input_ids, mask)
-    found = final_hidden_states(model, input_ids, mask, lower=Lower(block, captured.hidden))
+    found = final_hidden_states(model, input_ids, mask, frozen=FrozenStates(block, captured.hidden))
     return bool(torch.allclose(found.float(), whole.float(), rtol=1e-3, atol=1e-3))
 
 
@@ -182,16 +182,16 @@ def _run_blocks(
     input_ids: Tensor,
     attention_mask: Tensor,
     position_ids: Tensor | None,
-    lower: Lower | None,
+    frozen: FrozenStates | None,
     last: int | None = None,
 ) -> Any:
-    """What the trunk gives when only the blocks from `lower` to `last` are run."""
+    """What the trunk gives when only the blocks above the frozen ones, up to `last`, are run."""
     trunk, name = _find_trunk(model)
     blocks = getattr(trunk, name)
-    inputs = {"input_ids": input_ids} if lower is None else {"inputs_embeds": lower.states.to(model.dtype)}
+    inputs = {"input_ids": input_ids} if frozen is None else {"inputs_embeds": frozen.states.to(model.dtype)}
     if position_ids is not None:  # some models do not take them
         inputs["position_ids"] = position_ids
-    setattr(trunk, name, blocks[0 if lower is None else lower.block : last])
+    setattr(trunk, name, blocks[0 if frozen is None else frozen.block : last])
     try:
         return trunk(**inputs, attention_mask=attention_mask, use_cache=False)
     finally:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from atu.errors import UserError
 from atu.models.attention import attends_only, shortest_window
-from atu.models.hook import Lower, final_hidden_states, forward_to_hook
+from atu.models.hook import FrozenStates, final_hidden_states, forward_to_hook
 from atu.models.language_model import LanguageModel
 from atu.models.rows import Batch, Row
 
@@ -81,11 +81,11 @@ def pack_batch(batch: Batch) -> Layout:
 
 
 def read_layout(
-    llm: LanguageModel, layout: Layout, lower: Lower | None = None, last: int | None = None
+    llm: LanguageModel, layout: Layout, frozen: FrozenStates | None = None, last: int | None = None
 ) -> Float[Tensor, "pos d_llm"]:
-    """The final states of all tokens of a layout; `lower` is that of the padded batch, `last` as in `read_batch`."""
-    lower = _lay_out_lower(layout, lower)
-    return final_hidden_states(llm.model, layout.ids, layout.mask, layout.places, lower, last)[0]
+    """The final states of all tokens of a layout; `frozen` is that of the padded batch, `last` as in `read_batch`."""
+    frozen = _lay_out_frozen(layout, frozen)
+    return final_hidden_states(llm.model, layout.ids, layout.mask, layout.places, frozen, last)[0]
 
 
 def read_batch(
@@ -93,14 +93,14 @@ def read_batch(
     batch: Batch,
     *,
     packed: bool,
-    lower: Lower | None = None,
+    frozen: FrozenStates | None = None,
     hidden: Bool[Tensor, "batch pos"] | None = None,
     last: int | None = None,
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """Final states in the batch's padded shape, and what gives other states of the same pass that shape.
 
     Args:
-        lower: what frozen blocks made of the batch.
+        frozen: what frozen blocks made of the batch.
         hidden: where True, no position attends to the token; all positions stay as they are.
         last: number of blocks that are run, for those who capture states below; the final states then mean nothing.
     """
@@ -108,23 +108,23 @@ def read_batch(
         mask = batch.is_token if hidden is None else batch.is_token & ~hidden
         # A first token that is hidden would leave its own position nothing to attend to.
         mask = mask | (torch.arange(mask.shape[1], device=mask.device) == 0)
-        return final_hidden_states(llm.model, batch.ids, mask, lower=lower, last=last), lambda states: states
+        return final_hidden_states(llm.model, batch.ids, mask, frozen=frozen, last=last), lambda states: states
     layout = pack_batch(batch)
     if hidden is not None:
         seen = ~hidden.flatten().index_select(0, layout.source)[None] | (layout.places == 0)
         layout = replace(layout, mask=layout.mask & seen[:, None, None])
-    return unpack(read_layout(llm, layout, lower, last), layout), lambda states: unpack(states[0], layout)
+    return unpack(read_layout(llm, layout, frozen, last), layout), lambda states: unpack(states[0], layout)
 
 
 def read_batch_to_hook(
-    llm: LanguageModel, batch: Batch, hook_layer: int, *, packed: bool, lower: Lower | None = None
+    llm: LanguageModel, batch: Batch, hook_layer: int, *, packed: bool, frozen: FrozenStates | None = None
 ) -> Float[Tensor, "batch pos d_llm"]:
     """States at the hook layer in the batch's padded shape; the blocks above it are not computed."""
     if not packed:
-        return forward_to_hook(llm.model, batch.ids, batch.is_token, hook_layer, lower=lower)
+        return forward_to_hook(llm.model, batch.ids, batch.is_token, hook_layer, frozen=frozen)
     layout = pack_batch(batch)
-    lower = _lay_out_lower(layout, lower)
-    states = forward_to_hook(llm.model, layout.ids, layout.mask, hook_layer, layout.places, lower)
+    frozen = _lay_out_frozen(layout, frozen)
+    states = forward_to_hook(llm.model, layout.ids, layout.mask, hook_layer, layout.places, frozen)
     return unpack(states[0], layout)
 
 
@@ -193,10 +193,10 @@ def _lay_out(texts: Sequence[Sequence[int]], limit: int, device: torch.device | 
     )
 
 
-def _lay_out_lower(layout: Layout, lower: Lower | None) -> Lower | None:
-    if lower is None:
+def _lay_out_frozen(layout: Layout, frozen: FrozenStates | None) -> FrozenStates | None:
+    if frozen is None:
         return None
-    return replace(lower, states=lower.states.flatten(0, 1).index_select(0, layout.source)[None])
+    return replace(frozen, states=frozen.states.flatten(0, 1).index_select(0, layout.source)[None])
 
 
 def _num_shared(texts: Sequence[Sequence[int]], limit: int) -> int:

@@ -69,7 +69,7 @@ def main_first(work: Callable[[], T]) -> T:
     return cast("T", value)
 
 
-def together(work: Callable[[], T]) -> list[T]:
+def from_all(work: Callable[[], T]) -> list[T]:
     """What `work` gives in each process, by rank, sent to all of them.
 
     Raises:
@@ -126,7 +126,7 @@ def peers_watched() -> Iterator[None]:
         ) from error
 
 
-def disband() -> None:
+def leave_group() -> None:
     """Part for good: from here on each process is alone, and what it starts is, too."""
     if count() == 1:
         return
