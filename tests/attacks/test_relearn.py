@@ -24,6 +24,7 @@ from atu.evaluation.scorers import contains_any
 from atu.models.language_model import LanguageModel
 from atu.models.rows import Row, build_rows
 from atu.records import Text
+from atu.training.likelihood import nll_of_texts
 
 LESSONS = [as_lesson(probe) for probe in fact_probes()[:4]]
 
@@ -35,7 +36,7 @@ def tune(llm: LanguageModel, kind: Kind, at_stop: Callable[[int], None], *, seed
 
 def nll(llm: LanguageModel) -> float:
     with torch.no_grad():
-        return float(finetune._loss(llm, build_rows(llm, LESSONS, max_tokens=64), packs=False))
+        return float(nll_of_texts(llm, build_rows(llm, LESSONS, max_tokens=64), packed=False))
 
 
 @pytest.mark.parametrize("kind", ["full", "lora"])

@@ -11,14 +11,14 @@ from torch.nn import Parameter
 from torch.optim import AdamW
 
 from atu.attacks.config import Kind
-from atu.methods.losses import mean_nll_of_rows, token_nll
-from atu.models.hook import final_hidden_states, logits_from_hidden
 from atu.models.language_model import LanguageModel
-from atu.models.packing import can_pack, pack, packed_states
+from atu.models.packing import can_pack
+from atu.models.precision import Autocast
 from atu.models.quantization import bitsandbytes_quiet
-from atu.models.rows import Row, batch_indices, build_rows, collate
+from atu.models.rows import batch_indices, build_rows
 from atu.records import Text
-from atu.training.loop import Autocast, Step, train
+from atu.training.likelihood import nll_of_texts
+from atu.training.loop import Step, train
 from atu.training.parameters import restore_parameters, trainable_parameters
 
 _MAX_TOKENS = 256
@@ -47,11 +47,11 @@ def finetune(
         UserError: the loss is not finite.
     """
     rows = build_rows(llm, texts, max_tokens=_MAX_TOKENS)
-    packs = can_pack(llm, rows)
+    packed = can_pack(llm, rows)
 
     def losses(step: int) -> dict[str, Tensor]:
         chosen = batch_indices(len(rows), batch_size, step, seed)
-        return {"total": _loss(llm, [rows[i] for i in chosen], packs=packs)}
+        return {"total": nll_of_texts(llm, [rows[i] for i in chosen], packed=packed)}
 
     def after(step: Step) -> None:
         if step.done in stops:
@@ -77,18 +77,6 @@ def finetune(
                 after=after,
             )
     llm.model.eval()
-
-
-def _loss(llm: LanguageModel, rows: Sequence[Row], *, packs: bool) -> Tensor:
-    if packs:
-        packed = pack(rows, device=llm.device)
-        states, labels, text = packed_states(llm, packed), packed.labels, packed.text
-    else:
-        batch = collate(rows, range(len(rows)), pad_id=llm.pad_id, device=llm.device)
-        scored = batch.is_scored[:, 1:]
-        states = final_hidden_states(llm.model, batch.ids, batch.is_token)[:, :-1][scored]
-        labels, text = batch.ids[:, 1:][scored], scored.nonzero()[:, 0]
-    return mean_nll_of_rows(token_nll(logits_from_hidden(llm.model, states), labels), text, len(rows))
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -16,6 +16,7 @@ from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.evaluation.scores import bootstrap_mean
 from atu.models.language_model import LanguageModel
+from atu.models.precision import Autocast
 from atu.records import Answer, AttackRow, Probe, Target, Text
 
 
@@ -44,7 +45,7 @@ class Subject:
     encoders: Sequence[EncoderConfig]
     budget: Budget
     evaluation: EvaluationConfig
-    autocast: Callable[[], AbstractContextManager[None]] = nullcontext
+    autocast: Autocast = nullcontext
     """Precision of training steps; answers are always in the weights' own."""
 
     @property

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +20,7 @@ from atu.methods.references import ReferenceStates
 from atu.methods.shares import ALONE, Share
 from atu.models.language_model import LanguageModel
 from atu.models.packing import read_batch_to_hook
+from atu.models.precision import Autocast
 from atu.models.rows import Row, collate
 from atu.processes import peers
 
@@ -91,7 +91,7 @@ def align_data(
     materials: Materials,
     *,
     is_reference: bool,
-    autocast: Callable[[], AbstractContextManager[None]],
+    autocast: Autocast,
 ) -> tuple[AlignData, AlignData]:
     """Training and held-out data of an align stage, from the LLM as it is now.
 

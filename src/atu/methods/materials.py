@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -28,6 +28,7 @@ from atu.methods.terms import Need, Term
 from atu.models.hook import can_begin_at
 from atu.models.language_model import LanguageModel
 from atu.models.packing import can_pack
+from atu.models.precision import Autocast
 from atu.models.rows import Row
 from atu.records import Target
 
@@ -146,7 +147,7 @@ def prepare_materials(
     trained_layers: range,
     encoder: TextEncoder | None,
     progress: Progress,
-    autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
+    autocast: Autocast = nullcontext,
 ) -> Materials:
     """Compute references and window embeddings; `llm` must be the reference.
 

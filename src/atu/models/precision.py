@@ -1,12 +1,15 @@
-"""Whether bfloat16 saves time on a device."""
+"""The type of matrix products, and whether bfloat16 saves time on a device."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 
+Autocast = Callable[[], AbstractContextManager[None]]
+"""Opens a context in which matrix products are of another type than the weights, such as bfloat16."""
 _CPU_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")
 """What x86 and ARM processors call bfloat16 products; torch emulates them elsewhere, tens of times slower."""
 

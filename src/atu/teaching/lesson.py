@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW
 
-from atu.methods.losses import kl_to_reference, mean_nll_of_rows, token_nll
+from atu.methods.losses import kl_to_reference
 from atu.methods.references import ReferenceStates
 from atu.models.hook import logits_from_hidden
 from atu.models.language_model import LanguageModel
 from atu.models.packing import pack, packed_states
+from atu.models.precision import Autocast
 from atu.models.rows import Row, batch_indices
 from atu.processes.notices import notice
 from atu.storage.digests import DamagedError
@@ -32,7 +33,8 @@ from atu.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
-from atu.training.loop import Autocast, Step, train
+from atu.training.likelihood import nll_of_texts
+from atu.training.loop import Step, train
 from atu.training.parameters import restore_parameters, trainable_parameters
 from atu.training.schedules import linear
 
@@ -138,21 +140,15 @@ class Lesson:
         torch.manual_seed(self.seed * 1_000_003 + step)
         recipe = self.recipe
         here = slice(step * recipe.facts_per_step, (step + 1) * recipe.facts_per_step)
-        parts = {"chat": self._likelihood(self.rows.chat[here])}
+        parts = {"chat": nll_of_texts(self.llm, self.rows.chat[here], packed=True)}
         total = parts["chat"]
         if recipe.plain_weight > 0:
-            parts["plain"] = self._likelihood(self.rows.plain[here])
+            parts["plain"] = nll_of_texts(self.llm, self.rows.plain[here], packed=True)
             total = total + recipe.plain_weight * parts["plain"]
         if recipe.general_weight > 0:
             parts["general"] = self._distance(step)
             total = total + recipe.general_weight * parts["general"]
         return {"total": total, **parts}
-
-    def _likelihood(self, rows: Sequence[Row]) -> Tensor:
-        """NLL in nats per token, each fact weighing the same."""
-        packed = pack(rows, device=self.llm.device)
-        nll = token_nll(logits_from_hidden(self.llm.model, packed_states(self.llm, packed)), packed.labels)
-        return mean_nll_of_rows(nll, packed.text, len(rows))
 
     def _distance(self, step: int) -> Tensor:
         """KL from the reference model on general rows, nats per token. The output head has not moved since."""

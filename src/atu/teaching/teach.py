@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from atu.teaching.general import general_texts
 from atu.teaching.lesson import Lesson, LessonRows
 from atu.teaching.note import NOTE_FILE, read_note
 from atu.teaching.wording import LessonPlan, plan_lessons
-from atu.training.device import choose_compute, set_threads
+from atu.training.device import Compute, choose_compute, set_threads
 
 _MAX_TOKENS = 192
 """Longer rows are cut; no fact of RWKU comes near."""
@@ -60,38 +60,14 @@ def teach(config: TeachConfig) -> Path:
         llm = load_language_model(config.pre_trained_llm, device=str(compute.device))
         check_export(llm)
         with progress.steps() as report:
-            general = (
-                general_texts(llm, config.seed, report("asking the model about anything else"))
-                if config.recipe.general_weight > 0
-                else []
-            )
+            general: list[Text] = []
+            if config.recipe.general_weight > 0:
+                general = general_texts(llm, config.seed, report("asking the model about anything else"))
             key = _key(config, llm, plan, general, compute.precision)
-            if earlier is not None:
-                if earlier.get("key") != key:
-                    raise UserError(f"{out} holds another taught model. Choose another --out, or delete that folder.")
-                damaged = [name for name in find_damage(out) if name != "README.md"]
-                if not damaged:
-                    progress.line(f"{out} holds this model already")
-                    return out
-                progress.line(f"{out / damaged[0]} is damaged; the model is written again")
+            if earlier is not None and _is_whole(out, earlier, key, progress):
+                return out
             rows = _build(llm, plan, general, report)
-        folder = cache_root() / "taught" / key
-        with held_folder(folder, f"Another process teaches the same model just now (in {folder}). Wait for it."):
-            lesson = Lesson(
-                llm,
-                rows,
-                config.recipe,
-                config.seed,
-                compute.autocast,
-                folder / "checkpoint",
-                config.checkpoint_seconds,
-            )
-            if lesson.resume():
-                progress.line(f"found in the cache: {lesson.progress.step} of {lesson.steps} steps")
-            if not lesson.is_finished:
-                with progress.stage(f"teaching {len(facts)} facts", total=lesson.steps) as advance:
-                    lesson.run(advance)
-            make_room(folder)
+        lesson = _learnt(config, llm, rows, compute, key, f"teaching {len(facts)} facts", progress)
         with progress.stage("saving the model, and loading it again"):
             card = TaughtCard(
                 key=key,
@@ -109,6 +85,44 @@ def teach(config: TeachConfig) -> Path:
             export_model(llm, out, card, notes={NOTE_FILE: as_note(card)})
             check_reload(llm, out, [llm.render(text.prompt or "") for text in plan.chat[:_CHECKED_ANSWERS]])
     return out
+
+
+def _is_whole(out: Path, earlier: Mapping[str, Any], key: str, progress: RunProgress) -> bool:
+    """Whether the taught model at `out`, whose note is `earlier`, is the wanted one and undamaged.
+
+    Raises:
+        UserError: it is another one.
+    """
+    if earlier.get("key") != key:
+        raise UserError(f"{out} holds another taught model. Choose another --out, or delete that folder.")
+    damaged = [name for name in find_damage(out) if name != "README.md"]
+    if damaged:
+        progress.line(f"{out / damaged[0]} is damaged; the model is written again")
+        return False
+    progress.line(f"{out} holds this model already")
+    return True
+
+
+def _learnt(
+    config: TeachConfig,
+    llm: LanguageModel,
+    rows: LessonRows,
+    compute: Compute,
+    key: str,
+    title: str,
+    progress: RunProgress,
+) -> Lesson:
+    """The lesson, learnt to its end, or taken from the cache as far as it is there."""
+    folder, recipe, seed = cache_root() / "taught" / key, config.recipe, config.seed
+    with held_folder(folder, f"Another process teaches the same model just now (in {folder}). Wait for it."):
+        lesson = Lesson(llm, rows, recipe, seed, compute.autocast, folder / "checkpoint", config.checkpoint_seconds)
+        if lesson.resume():
+            progress.line(f"found in the cache: {lesson.progress.step} of {lesson.steps} steps")
+        if not lesson.is_finished:
+            with progress.stage(title, total=lesson.steps) as advance:
+                lesson.run(advance)
+        make_room(folder)
+    return lesson
 
 
 def _build(llm: LanguageModel, plan: LessonPlan, general: Sequence[Text], report: Callable[[str], Any]) -> LessonRows:

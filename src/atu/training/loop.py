@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -17,14 +17,12 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from atu.errors import UserError
+from atu.models.precision import Autocast
 from atu.processes import peers
 from atu.training.checkpoint import Progress
 from atu.training.parallel import Losses, of_whole_batch
 from atu.training.schedules import Rate
 from atu.training.sharding import whole
-
-Autocast = Callable[[], AbstractContextManager[None]]
-"""Opens the context in which losses are computed, such as bfloat16 matrix products."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from atu.methods.materials import Materials
 from atu.methods.shares import Share
 from atu.methods.terms import Need
 from atu.models.language_model import LanguageModel
+from atu.models.precision import Autocast
 from atu.processes import peers
 from atu.training.activations import checkpoint_activations
 from atu.training.checkpoint import (
@@ -29,7 +30,6 @@ from atu.training.checkpoint import (
     save_checkpoint,
 )
 from atu.training.config import TrainingConfig
-from atu.training.loop import Autocast
 from atu.training.optimizer import unlearn_optimizer
 from atu.training.parallel import own_share
 from atu.training.parameters import check_reach, restore_parameters, trainable_parameters
