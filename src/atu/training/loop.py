@@ -61,9 +61,8 @@ def train(
         clip: largest norm of the gradient of all parameters; longer ones are shortened to it.
         not_finite: the message where loss or gradient is not finite, given the number of the step, from 1.
         progress: its `step` and the `seconds` of its stage are counted up.
-        after: called after each step, before a checkpoint.
-        save: writes a checkpoint, of what it is to know `after` has been told; called every `save_seconds`, but not
-            after the last step.
+        after: called after each step, and before its checkpoint.
+        save: writes a checkpoint; called every `save_seconds`, but not after the last step.
 
     Raises:
         UserError: loss or gradient is not finite. The optimiser has not moved: weights are the last good ones.
