@@ -54,7 +54,7 @@ trap 'rm -rf "$lists"' EXIT
 with_hashes uv >"$lists/uv.txt"
 grep -v '^torch==' requirements.lock >"$lists/all.txt"
 pip_install --quiet --require-hashes --requirement "$lists/uv.txt" ||
-    echo "No uv to be had; going on with pip, which takes longer." >&2
+    echo "uv cannot be installed: pip takes its place, which is slower." >&2
 uv_install --no-deps --require-hashes --requirement "$lists/all.txt" ||
     pip_install --no-deps --require-hashes --requirement "$lists/all.txt"
 install_torch

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetches RWKU into this folder: chosen targets or all 200, from the Hugging Face hub or from a copy at hand.
+# Fetches RWKU into this folder: chosen targets or all 200, from the Hugging Face hub or from a local copy.
 #   bash data/rwku/download_rwku_data.sh 1_Stephen_King 2_Confucius
 #   bash data/rwku/download_rwku_data.sh --all [--from DIR] [--out DIR] [--revision COMMIT]
 #   bash data/rwku/download_rwku_data.sh --verify
