@@ -232,7 +232,7 @@ def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path: Path) -> None:
         "import sys, types, signal\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
         "room = types.ModuleType('atu.run')\n"
-        "room.run = lambda config: signal.raise_signal(signal.SIGINT)\n"
+        "room.run = lambda config, **_: signal.raise_signal(signal.SIGINT)\n"
         "sys.modules['atu.run'] = room\n"
         "from atu.launch import launch\n"
         "launch('python launch_training.py', ['seed=3', 'exp=\\'a b\\''])\n"

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from workplace import Workplace
 
 from atu.config import RunConfig
-from atu.run import run
+from atu.launch import run_and_report as run
 from atu.training.stages import run_stage
 from atu.training.state import TrainingState
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from workplace import Workplace
 
 from atu.errors import UserError
-from atu.run import run
+from atu.launch import run_and_report as run
 from atu.storage.config_dir import config_dir
 from atu.training.stages import run_stage
 from atu.training.state import TrainingState

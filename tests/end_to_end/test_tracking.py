@@ -6,7 +6,7 @@ from wandb_server import WandbServer
 from workplace import Workplace
 
 from atu.report.wandb_source import read_wandb
-from atu.run import run
+from atu.launch import run_and_report as run
 from atu.runs.history import history, stage_results
 from atu.runs.run_folder import flat_keys
 from atu.runs.tracking import MetricLog
