@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from atu.embedding.config import EncoderConfig, PredictorConfig
@@ -15,9 +16,10 @@ from atu.methods.config import StageConfig, TaskConfig, TrainingModule
 from atu.methods.layers import resolve_trained_layers
 from atu.methods.materials import Materials, SplitRows, prepare_materials
 from atu.methods.terms import TERMS, Need
+from atu.methods.unlearning import Unlearning
 from atu.models.hook import count_layers
 from atu.models.language_model import LanguageModel, wrap
-from atu.models.rows import Row, build_rows, filled_up
+from atu.models.rows import Row, batch_indices, build_rows, collate, filled_up
 from atu.records import Target, Text
 
 HOOK_LAYER = 2
@@ -103,6 +105,21 @@ def materials(
         encoder=encoder,
         progress=lambda what: None,
     )
+
+
+def unlearning(llm: LanguageModel, encoder_folder: Path, **objective: dict[str, Any]) -> Unlearning:
+    """The loss of these terms, none of which reads a predictor; `llm` must be the reference."""
+    config = task(**objective)
+    return Unlearning(llm, config, materials(llm, encoder_folder, config), None)
+
+
+def first_forget_tokens(unlearning: Unlearning) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits, label and text of each scored token of the forget texts of step 0, as transformers reads them."""
+    rows = unlearning.materials.forget.rows
+    batch = collate(rows, batch_indices(len(rows), 3, 0, 0), pad_id=unlearning.llm.pad_id, device="cpu")
+    logits = unlearning.llm.model(input_ids=batch.ids, attention_mask=batch.is_token.long()).logits
+    predicts = batch.is_scored[:, 1:]
+    return logits[:, :-1][predicts], batch.ids[:, 1:][predicts], predicts.nonzero()[:, 0]
 
 
 def predictor(**settings: Any) -> Predictor:

@@ -92,16 +92,8 @@ def test_methods_with_a_predictor_run_on_the_same_path(workplace: Workplace, tas
     assert (folder.model_dir / "model.safetensors").is_file()
 
 
-WITHOUT_PREDICTOR = [
-    "unlearning_dpo",
-    "unlearning_ga",
-    "unlearning_masked",
-    "unlearning_npo",
-    "unlearning_refusal",
-    "unlearning_rmu",
-    "unlearning_simnpo",
-    "unlearning_undial",
-]
+WITH_PREDICTOR = {"unlearning_atu", "unlearning_atu_released", "unlearning_enpo"}
+WITHOUT_PREDICTOR = sorted({path.stem for path in (config_dir() / "task").glob("*.yaml")} - WITH_PREDICTOR)
 
 
 @pytest.mark.parametrize("task", WITHOUT_PREDICTOR)
@@ -112,11 +104,6 @@ def test_methods_without_a_predictor_run_on_the_same_path(workplace: Workplace, 
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert {name.split(".")[2] for name in moved if "layers" in name} == {"1", "2"}  # the upper half
     assert not any("predictor" in path.name for path in folder.checkpoint_dir.iterdir())
-
-
-def test_every_method_of_the_project_is_run_here() -> None:
-    methods = {path.stem for path in (config_dir() / "task").glob("unlearning_*.yaml")}
-    assert methods == {"unlearning_atu", "unlearning_atu_released", "unlearning_enpo", *WITHOUT_PREDICTOR}
 
 
 def test_a_stop_rule_ends_the_schedule_early(workplace: Workplace) -> None:

@@ -14,6 +14,7 @@ from atu.methods.losses import (
     masked_mean,
     mean_nll_of_rows,
     nll_of_rows,
+    place_in_text,
     sequence_nll,
     token_nll,
 )
@@ -80,6 +81,11 @@ def test_enpo_of_a_known_difference() -> None:
 
 def test_ga_is_minus_the_mean_nll() -> None:
     assert ga_loss(torch.tensor([1.0, 3.0])).item() == -2.0
+
+
+def test_tokens_are_counted_from_the_beginning_of_their_text() -> None:
+    assert place_in_text(torch.tensor([0, 0, 0, 1, 3, 3])).tolist() == [0, 1, 2, 0, 0, 1]
+    assert place_in_text(torch.zeros(0, dtype=torch.long)).tolist() == []
 
 
 def test_token_nll_of_uniform_logits_is_log_vocab() -> None:

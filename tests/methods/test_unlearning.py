@@ -14,6 +14,8 @@ from tiny_training import HOOK_LAYER, STAGE, materials, own_llm, predictor, task
 from torch import Tensor
 
 from atu.methods.references import ReferenceStates, scored_labels, scored_states
+from atu.methods.shares import Share
+from atu.methods.terms import TERMS, Need
 from atu.methods.terms.ga import ga_loss
 from atu.methods.terms.npo import npo_loss
 from atu.methods.terms.redirect import redirect_loss
@@ -88,10 +90,23 @@ def test_an_embedding_term_moves_the_blocks_up_to_the_hook_only(
     assert with_gradient(unlearning.predictor) == set()
 
 
-@pytest.mark.parametrize("name", ["distill", "undial", "ga", "npo", "simnpo", "dpo", "refusal"])
+@pytest.mark.parametrize("name", [name for name, term in TERMS.items() if (Need.LOGITS | Need.INSTEAD) & term().needs])
 def test_a_token_term_moves_every_block(llm: LanguageModel, tiny_encoder: Path, name: str) -> None:
     build(llm, tiny_encoder, **{name: {}}).losses(STAGE, 0, 0)["total"].backward()
     assert {name.split(".")[2] for name in with_gradient(llm.model) if "layers" in name} == {"0", "1", "2"}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", TERMS)
+def test_the_mean_over_two_processes_is_the_loss_of_the_batch(
+    llm: LanguageModel, tiny_encoder: Path, name: str
+) -> None:
+    objective: dict[str, dict[str, Any]] = {name: {}} if name != "retain_kl" else {"ga": {}, name: {}}
+    whole = build(llm, tiny_encoder, **objective)
+    damage_hook(llm)
+    shares = [dataclasses.replace(whole, share=Share(rank, 2)) for rank in range(2)]
+    first, second = (share.losses(STAGE, 0, 0)[f"train/{name}"] for share in shares)  # one text and two
+    assert_same_but_for_rounding((first + second) / 2, whole.losses(STAGE, 0, 0)[f"train/{name}"], name, parts=1e-4)
 
 
 def runs_of_blocks(llm: LanguageModel, unlearning: Unlearning) -> list[int]:

@@ -47,6 +47,15 @@ def contrastive_loss(
     return functional.cross_entropy(scores.masked_fill(is_same, float("-inf")), place)
 
 
+def place_in_text(text: Int[torch.Tensor, " n"]) -> Int[torch.Tensor, " n"]:
+    """Which token of its text each token is, from 0.
+
+    Args:
+        text: the text that each token is of, in ascending order.
+    """
+    return torch.arange(len(text), device=text.device) - torch.searchsorted(text, text)
+
+
 def token_nll(logits: Float[torch.Tensor, "n vocab"], labels: Int[torch.Tensor, " n"]) -> Float[torch.Tensor, " n"]:
     """Negative log-likelihood of each label, nats."""
     return functional.cross_entropy(logits.float(), labels, reduction="none")
