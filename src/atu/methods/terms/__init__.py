@@ -24,6 +24,7 @@ from atu.methods.terms.retain_kl import RetainKl
 from atu.methods.terms.rmu import Rmu
 from atu.methods.terms.simnpo import Simnpo
 from atu.methods.terms.undial import Undial
+from atu.methods.terms.wga import Wga
 
 TERMS: Mapping[str, type[Term]] = {
     "push": Push,
@@ -37,6 +38,7 @@ TERMS: Mapping[str, type[Term]] = {
     "simnpo": Simnpo,
     "dpo": Dpo,
     "refusal": Refusal,
+    "wga": Wga,
     "retain_kl": RetainKl,
 }
 """In the order in which a loss is summed up, whatever the order in a yaml."""
