@@ -22,6 +22,7 @@ from atu.methods.terms.redirect import Redirect
 from atu.methods.terms.refusal import Refusal
 from atu.methods.terms.retain_kl import RetainKl
 from atu.methods.terms.rmu import Rmu
+from atu.methods.terms.satimp import Satimp
 from atu.methods.terms.simnpo import Simnpo
 from atu.methods.terms.undial import Undial
 from atu.methods.terms.wga import Wga
@@ -39,6 +40,7 @@ TERMS: Mapping[str, type[Term]] = {
     "dpo": Dpo,
     "refusal": Refusal,
     "wga": Wga,
+    "satimp": Satimp,
     "retain_kl": RetainKl,
 }
 """In the order in which a loss is summed up, whatever the order in a yaml."""
