@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from atu.methods.terms.base import Need as Need
 from atu.methods.terms.base import Term as Term
+from atu.methods.terms.ceu import Ceu
 from atu.methods.terms.distill import Distill
 from atu.methods.terms.dpo import Dpo
 from atu.methods.terms.enpo import Enpo
@@ -41,6 +42,7 @@ TERMS: Mapping[str, type[Term]] = {
     "refusal": Refusal,
     "wga": Wga,
     "satimp": Satimp,
+    "ceu": Ceu,
     "retain_kl": RetainKl,
 }
 """In the order in which a loss is summed up, whatever the order in a yaml."""
