@@ -17,6 +17,7 @@ from atu.methods.terms.distill import Distill
 from atu.methods.terms.dpo import Dpo
 from atu.methods.terms.enpo import Enpo
 from atu.methods.terms.ga import Ga
+from atu.methods.terms.jensun import Jensun
 from atu.methods.terms.npo import Npo
 from atu.methods.terms.push import Push
 from atu.methods.terms.redirect import Redirect
@@ -43,6 +44,7 @@ TERMS: Mapping[str, type[Term]] = {
     "wga": Wga,
     "satimp": Satimp,
     "ceu": Ceu,
+    "jensun": Jensun,
     "retain_kl": RetainKl,
 }
 """In the order in which a loss is summed up, whatever the order in a yaml."""
