@@ -15,6 +15,9 @@ from atu.models.language_model import LanguageModel
 from atu.models.precision import has_fast_bf16
 from atu.models.thinking import without_thought
 from atu.records import Text
+from atu.storage.cache import find_file, new_file
+from atu.storage.files import content_key, write_json_atomic
+from atu.storage.user_files import read_json
 
 BATCH_SIZE = 96
 """Texts written at once."""
@@ -62,6 +65,38 @@ def continue_texts(
         str(llm.tokenizer.decode(without_thought(llm, prompt.ids, generation.ids), skip_special_tokens=True))
         for prompt, generation in zip(prompts, found, strict=True)
     ]
+
+
+def cached_continuations(
+    llm: LanguageModel,
+    openings: Sequence[str],
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    seed: int,
+    progress: Steps | None,
+) -> list[str]:
+    """`continue_texts` of the model `for_writing`, found again in the cache for the same model, openings and settings.
+
+    A model without a checksum writes each time.
+    """
+    parts = {
+        "model": llm.reading_key,
+        "dtype": str(torch.bfloat16 if has_fast_bf16(llm.device) else torch.float32),
+        "openings": list(openings),
+        "sampling": [max_new_tokens, temperature, TOP_K, BATCH_SIZE, seed],
+    }
+    key = content_key(parts)
+    path = find_file("corpora", key, ".json") if llm.reading_key else None
+    if path is not None:
+        return [str(text) for text in read_json(path)]
+    found = continue_texts(
+        for_writing(llm), openings, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, progress=progress
+    )
+    if llm.reading_key:
+        with new_file("corpora", key, ".json") as new:
+            write_json_atomic(new.partial, found)
+    return found
 
 
 def for_writing(llm: LanguageModel) -> LanguageModel:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float as Float
     from jaxtyping import Int as Int
     from torch.nn import functional as functional
+
+    from atu.benchmarks import writing as writing
 else:
+    writing = _Lazy("atu.benchmarks.writing")
     torch, functional = _Lazy("torch"), _Lazy("torch.nn.functional")
     Bool, Float, Int = (_Lazy("jaxtyping", name) for name in ("Bool", "Float", "Int"))
