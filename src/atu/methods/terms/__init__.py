@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from atu.methods.terms.altpo import Altpo
 from atu.methods.terms.base import Need as Need
 from atu.methods.terms.base import Term as Term
 from atu.methods.terms.ceu import Ceu
@@ -45,6 +46,7 @@ TERMS: Mapping[str, type[Term]] = {
     "satimp": Satimp,
     "ceu": Ceu,
     "jensun": Jensun,
+    "altpo": Altpo,
     "retain_kl": RetainKl,
 }
 """In the order in which a loss is summed up, whatever the order in a yaml."""
