@@ -5,8 +5,8 @@ from __future__ import annotations
 from wandb_server import WandbServer
 from workplace import Workplace
 
-from atu.report.wandb_source import read_wandb
 from atu.launch import run_and_report as run
+from atu.report.wandb_source import read_wandb
 from atu.runs.history import history, stage_results
 from atu.runs.run_folder import flat_keys
 from atu.runs.tracking import MetricLog
