@@ -327,7 +327,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
             points = [row["before"], *row["curve"]]
             left = [[100 * p[key] / points[0][key] for p in points] for key in ("forget/all", "neighbor/all")]
             look = method_style(str(row["method"]))
-            shown = look.label if row["seed"] == min(SEEDS) else None
+            shown = look.label.en if row["seed"] == min(SEEDS) else None
             axis.plot(*left, color=look.color, marker=look.marker, markersize=4, linewidth=1, label=shown)
             axis.plot(left[0][-1], left[1][-1], color=look.color, marker=look.marker, markersize=9)
         axis.set_title(concept.replace("_", " "), fontsize=10)

@@ -20,6 +20,13 @@ class Words(NamedTuple):
     zh: str
 
 
+class Look(NamedTuple):
+    """Color (`#rrggbb`) and marker (as matplotlib names it) of a method in figures and on pages."""
+
+    color: str
+    marker: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """A concept to forget. Neighbours are names only, never the benchmark's neighbour probes."""

@@ -12,8 +12,14 @@ TASKS = sorted(path.stem for path in (Path(__file__).parents[2] / "config" / "ta
 def test_every_method_of_the_project_has_a_look_of_its_own() -> None:
     styles = [method_style(task) for task in TASKS]
     assert len({(style.color, style.marker) for style in styles}) == len(TASKS)
-    assert len({style.label for style in styles}) == len(TASKS)
-    assert not {style.label for style in styles} & set(TASKS)
+    assert len({style.label.en for style in styles}) == len(TASKS)
+    assert not {style.label.en for style in styles} & set(TASKS)
+
+
+def test_a_label_is_made_of_the_terms_unless_the_words_have_one() -> None:
+    assert method_style("unlearning_npo").label == ("NPO + retain KL", "NPO + 保留 KL")
+    assert method_style("unlearning_masked").label == ("masked distillation + retain KL", "遮蔽自蒸馏 + 保留 KL")
+    assert method_style("unlearning_atu_released").label == ("ATU as released", "ATU（原发布版）")
 
 
 def test_an_unknown_method_never_looks_like_a_known_one() -> None:
@@ -23,7 +29,7 @@ def test_an_unknown_method_never_looks_like_a_known_one() -> None:
         assert style == method_style(name)
         assert style.color not in {color for color, _ in known}
         assert style.marker not in {marker for _, marker in known}
-        assert style.label == (name or "?")
+        assert style.label.en == style.label.zh == (name or "?")
         assert style.color in PALETTE
 
 
@@ -54,7 +60,7 @@ def test_ours_comes_first_and_unknown_methods_last() -> None:
 
 def test_a_method_by_its_name_in_papers_looks_like_ours_of_that_name() -> None:
     npo, ours = method_style("NPO"), method_style("unlearning_npo")
-    assert (npo.label, npo.color, npo.marker) == ("NPO", ours.color, ours.marker)
+    assert (npo.label.zh, npo.color, npo.marker) == ("NPO", ours.color, ours.marker)
     both = method_styles(["NPO", "unlearning_npo"], {})
     assert both["unlearning_npo"] == ours
     assert both["NPO"].color != ours.color

@@ -10,23 +10,11 @@ from typing import Any, get_args
 from urllib.parse import quote
 
 from atu.benchmarks.metrics import is_main
-from atu.records import AttackRow, RunRecord, Scoring, Words
+from atu.records import AttackRow, RunRecord, Scoring
 from atu.report.metrics import all_words, sort_key
 from atu.report.page_data import attack_data, headlines, metrics_data, stage_data
 from atu.report.styles import method_order, method_style
 from atu.runs.run_folder import flat_keys
-
-_LABELS_ZH = {
-    "unlearning_atu_released": "ATU（原发布版）",
-    "unlearning_npo": "NPO + 保留 KL",
-    "unlearning_ga": "GA + 保留 KL",
-    "unlearning_masked": "遮蔽自蒸馏 + 保留 KL",
-    "unlearning_undial": "UNDIAL + 保留 KL",
-    "unlearning_simnpo": "SimNPO + 保留 KL",
-    "unlearning_dpo": "DPO（IDK）+ 保留 KL",
-    "unlearning_refusal": "拒答微调 + 保留 KL",
-    "unlearning_rmu": "RMU + 保留 KL",
-}
 
 
 def index_data(runs: Sequence[RunRecord], attacks: Sequence[Sequence[AttackRow]], folder: Path) -> dict[str, Any]:
@@ -68,8 +56,7 @@ def _order(run: RunRecord) -> tuple[tuple[int, str], str, float, str, str]:
 
 def _method(method: str) -> dict[str, Any]:
     style = method_style(method)
-    label = Words(style.label, _LABELS_ZH.get(method, style.label))
-    return {"name": method, "label": label, "color": style.color, "marker": style.marker}
+    return {"name": method, "label": style.label, "color": style.color, "marker": style.marker}
 
 
 def _scorings(runs: Iterable[RunRecord]) -> list[str]:

@@ -45,7 +45,7 @@ def run_lines(study: Study) -> list[Line]:
         points = _points(entry)
         lines.append(
             Line(
-                label=entry.style.label if of_target else entry.variant,
+                label=entry.style.label.en if of_target else entry.variant,
                 style=entry.style,
                 dashes=of_target.get(entry.run.target) or of_variant[entry.variant],
                 layer=hook_layer(entry.run),

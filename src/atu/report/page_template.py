@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -16,10 +15,9 @@ from markupsafe import Markup
 from atu.benchmarks.comparison import number, signed
 from atu.records import Words
 from atu.report.metrics import describe, family_label
+from atu.report.words import TEMPLATES, page_words
 from atu.runs.progress import duration
 from atu.text.metric_words import DIRECTIONS, KNOWN_SUFFIX
-
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_page(
@@ -51,7 +49,7 @@ def render_page(
         .render(
             title=title,
             sections=sections,
-            data=Markup(script_json({**data, "title": title, "words": _words()})),
+            data=Markup(script_json({**data, "title": title, "words": page_words()})),
             script=Markup(script),
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
             style=Markup("\n".join(_read(name) for name in styles)),
@@ -76,7 +74,7 @@ def script_json(value: Any) -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -86,7 +84,7 @@ def _environment() -> Environment:
     environment.globals |= {
         "t": _both_languages,
         "w": _interface_words,
-        "words": _words(),
+        "words": page_words(),
         "directions": DIRECTIONS,
         "describe": describe,
         "family_label": family_label,
@@ -95,14 +93,8 @@ def _environment() -> Environment:
     return environment
 
 
-@cache
-def _words() -> dict[str, list[str]]:
-    words: dict[str, list[str]] = json.loads(_read("words.json"))
-    return words
-
-
 def _read(name: str) -> str:
-    return (_TEMPLATES / name).read_text(encoding="utf-8")
+    return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
 def _both_languages(words: Words) -> Markup:
@@ -114,4 +106,4 @@ def _both_languages(words: Words) -> Markup:
 
 def _interface_words(key: str, **values: object) -> Markup:
     """Words of the page itself, from `words.json`."""
-    return _both_languages(Words(*(text.format(**values) for text in _words()[key])))
+    return _both_languages(Words(*(text.format(**values) for text in page_words()[key])))

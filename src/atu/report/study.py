@@ -211,7 +211,7 @@ def _entries(runs: Sequence[RunRecord], rule: Rule, scoring: Scoring, names: Map
     has_models = len({run.model for run in runs}) > 1
     entries = []
     for run in runs:
-        words = [styles[run.method].label]
+        words = [styles[run.method].label.en]
         if len(layers[run.method]) > 1:
             words.append(f"layer {hook_layer(run)}")
         if has_models and run.model:

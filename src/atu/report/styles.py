@@ -6,8 +6,14 @@ import itertools
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from atu.errors import UserError, did_you_mean
+from atu.methods.terms import TERMS
+from atu.records import Look, Words
+from atu.report.words import page_words
+from atu.storage.config_dir import config_dir
+from atu.storage.user_files import read_yaml
 from atu.text.escaping import one_line
 
 
@@ -15,57 +21,63 @@ from atu.text.escaping import one_line
 class MethodStyle:
     """Look of one method."""
 
-    label: str
+    label: Words
     color: str
-    """`#rrggbb` of Okabe and Ito's palette, which everybody can tell apart (https://jfly.uni-koeln.de/color/)."""
+    """`#rrggbb` of `PALETTE`."""
     marker: str
     """As matplotlib names it."""
 
 
-_METHODS = {
-    "unlearning_atu": MethodStyle(label="ATU", color="#0072B2", marker="o"),
-    "unlearning_atu_released": MethodStyle(label="ATU as released", color="#D55E00", marker="D"),
-    "unlearning_npo": MethodStyle(label="NPO + retain KL", color="#E69F00", marker="s"),
-    "unlearning_ga": MethodStyle(label="GA + retain KL", color="#009E73", marker="^"),
-    "unlearning_enpo": MethodStyle(label="ENPO", color="#CC79A7", marker="v"),
-    # More methods than colors that everybody can tell apart: from here on kin share a color.
-    "unlearning_masked": MethodStyle(label="masked distillation + retain KL", color="#0072B2", marker="^"),
-    "unlearning_undial": MethodStyle(label="UNDIAL + retain KL", color="#0072B2", marker="s"),
-    "unlearning_simnpo": MethodStyle(label="SimNPO + retain KL", color="#E69F00", marker="v"),
-    "unlearning_dpo": MethodStyle(label="DPO (IDK) + retain KL", color="#E69F00", marker="o"),
-    "unlearning_refusal": MethodStyle(label="refusal tuning + retain KL", color="#009E73", marker="D"),
-    "unlearning_rmu": MethodStyle(label="RMU + retain KL", color="#D55E00", marker="^"),
-}
-# What is left of the palette, with grey for black so that it shows on dark paper; its yellow is lost on white.
-_OTHER_COLORS = ("#56B4E9", "#999999")
+PALETTE = ("#0072B2", "#D55E00", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#999999")
+"""Okabe and Ito's colors, which everybody can tell apart (https://jfly.uni-koeln.de/color/), with grey for black so
+that it shows on dark paper; their yellow is lost on white. What is no method, such as the settings of an attack, takes
+them in this order."""
+_OTHER_COLORS = PALETTE[-2:]
+"""Those that no term has."""
 _OTHER_MARKERS = ("P", "X", "<", ">", "*")
-PALETTE = tuple(dict.fromkeys((*(style.color for style in _METHODS.values()), *_OTHER_COLORS)))
-"""The colors of everything that is no method, such as the settings of an attack, in the order of their use."""
 _MARKERS = (*_OTHER_MARKERS, "p", "h", "8")
 _LOOKS = [(c, m) for m in _MARKERS for c in (*_OTHER_COLORS, *PALETTE)]
 """Looks that no known method has: what an unknown method takes when its own is taken."""
 
 
+@cache
+def _known() -> dict[str, MethodStyle]:
+    """Name → look of each method in `config/task`: those with a label of their own in words.json, then the others."""
+    found = {}
+    for path in sorted((config_dir() / "task").glob("*.yaml")):
+        config = read_yaml(path)
+        objective = config.get("task", config)["objective"]
+        terms = [TERMS[name](**options) for name, options in objective.items()]
+        joined = Words(*(" + ".join(parts) for parts in zip(*(term.label for term in terms), strict=True)))
+        look = terms[0].look or _look(path.stem)
+        label = page_words().get(f"method:{path.stem}", joined)
+        found[path.stem] = MethodStyle(label=label, color=look.color, marker=look.marker)
+    return dict(sorted(found.items(), key=lambda item: f"method:{item[0]}" not in page_words()))
+
+
+def _look(name: str) -> Look:
+    """The same for the same name; two names share one by chance (1 in 10)."""
+    number = zlib.crc32(name.encode())
+    marker = _OTHER_MARKERS[number // len(_OTHER_COLORS) % len(_OTHER_MARKERS)]
+    return Look(_OTHER_COLORS[number % len(_OTHER_COLORS)], marker)
+
+
 def method_style(method: str) -> MethodStyle:
     """Look of a method by task name, or by what a paper calls it (`NPO`); an unknown one always gets the same look.
 
-    Two unknown methods may share a look (1 in 10): `method_styles` tells those of one picture apart.
+    Two unknown methods may share a look: `method_styles` tells those of one picture apart.
     """
-    if method in _METHODS:
-        return _METHODS[method]
-    short = f"unlearning_{method.lower()}"
-    if short in _METHODS:
-        return replace(_METHODS[short], label=method)
-    number = zlib.crc32(method.encode())
-    color = _OTHER_COLORS[number % len(_OTHER_COLORS)]
-    marker = _OTHER_MARKERS[number // len(_OTHER_COLORS) % len(_OTHER_MARKERS)]
-    return MethodStyle(label=method or "?", color=color, marker=marker)
+    if method in _known():
+        return _known()[method]
+    known = _known().get(f"unlearning_{method.lower()}")
+    look = _look(method) if known is None else known
+    return MethodStyle(label=Words(method or "?", method or "?"), color=look.color, marker=look.marker)
 
 
 def method_order(method: str) -> tuple[int, str]:
-    """Sort key of methods in legends and tables: the known ones as above, then by name."""
-    known = list(_METHODS)
-    return (known.index(method) if method in _METHODS else len(known), method)
+    """Sort key of methods in legends and tables: the known ones first, then by name."""
+    known = list(_known())
+    return (known.index(method) if method in known else len(known), method)
 
 
 def method_styles(methods: Sequence[str], names: Mapping[str, str]) -> dict[str, MethodStyle]:
@@ -88,7 +100,7 @@ def method_styles(methods: Sequence[str], names: Mapping[str, str]) -> dict[str,
         free = itertools.dropwhile(lambda look: look in taken, [(style.color, style.marker), *_LOOKS])
         color, marker = next(free, (style.color, style.marker))
         taken.add((color, marker))
-        label = one_line(names.get(method, style.label))
+        label = Words(*(one_line(names.get(method, label)) for label in style.label))
         styles[method] = replace(style, label=label, color=color, marker=marker)
     _refuse_same_labels(styles)
     return styles
@@ -97,9 +109,9 @@ def method_styles(methods: Sequence[str], names: Mapping[str, str]) -> dict[str,
 def _refuse_same_labels(styles: Mapping[str, MethodStyle]) -> None:
     owner: dict[str, str] = {}
     for method, style in styles.items():
-        other = owner.setdefault(style.label, method)
+        other = owner.setdefault(style.label.en, method)
         if other != method:
             raise UserError(
-                f"The methods '{other}' and '{method}' would both be called '{style.label}'. "
+                f"The methods '{other}' and '{method}' would both be called '{style.label.en}'. "
                 "Give them different names under method_names."
             )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from atu.errors import UserError
 from atu.methods.lazy import Float, torch
-from atu.records import Text, Words
+from atu.records import Look, Text, Words
 
 if TYPE_CHECKING:
     from atu.embedding.target import Concept, ConceptSpace
@@ -80,6 +80,9 @@ class Term(ABC):
 
     texts: ClassVar[Literal["forget", "instead", "retain"]] = "forget"
     """Those of a step over which the mean of the loss runs; `instead` are the term's own answers."""
+
+    look: ClassVar[Look | None] = None
+    """Of a method whose first term it is; None chooses one by the method's name."""
 
     def __post_init__(self) -> None:
         not_negative(weight=self.weight)

@@ -9,7 +9,7 @@ from atu.errors import UserError
 from atu.methods.lazy import Bool, Float, Int, functional, torch
 from atu.methods.losses import kl_to_reference
 from atu.methods.terms.base import Need, Term, not_negative
-from atu.records import Words
+from atu.records import Look, Words
 
 if TYPE_CHECKING:
     from atu.methods.inputs import Inputs
@@ -28,6 +28,7 @@ class Distill(Term):
     hide_names: bool = False
     """Whether the teacher may not say a name or number of a forget text in its place either."""
 
+    look = Look("#0072B2", "^")
     sentence = Words(
         "On forget texts the model learns to say what it would say did it know nothing of the concept.",
         "在遗忘文本上，模型学习说出它在对该概念一无所知时会说的话。",

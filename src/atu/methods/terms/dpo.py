@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from atu.methods.lazy import Float, functional, torch
 from atu.methods.refusals import refusal_texts
 from atu.methods.terms.base import Need, Term, positive
-from atu.records import Text, Words
+from atu.records import Look, Text, Words
 
 if TYPE_CHECKING:
     from atu.methods.inputs import Inputs
@@ -25,6 +25,7 @@ class Dpo(Term):
     """Inverse temperature, per nat."""
 
     needs = Need.LOGITS | Need.INSTEAD | Need.REFERENCE_LOGITS | Need.REFERENCE_INSTEAD
+    look = Look("#E69F00", "o")
     label = Words("DPO (IDK)", "DPO（IDK）")
     sentence = Words(
         'In answer to the same prompt "I don\'t know" is preferred to each forget text.',

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from atu.methods.lazy import Bool, Float, functional, torch
 from atu.methods.losses import masked_mean
 from atu.methods.terms.base import Need, Term, positive
-from atu.records import Words
+from atu.records import Look, Words
 
 if TYPE_CHECKING:
     from atu.embedding.target import Concept, ConceptSpace
@@ -26,6 +26,7 @@ class Enpo(Term):
     """Text whose embedding stands for the concept: its name, or name and description."""
 
     needs = Need.HOOK | Need.REFERENCE_HOOK | Need.PREDICTOR | Need.REFERENCE_PREDICTOR
+    look = Look("#CC79A7", "v")
     label = Words("ENPO", "ENPO")
     sentence = Words(
         "The predicted embedding's cosine to the concept sinks below what it was, and is pushed the less the further.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from atu.methods.lazy import Float, torch
 from atu.methods.terms.base import Need, Term
-from atu.records import Words
+from atu.records import Look, Words
 
 if TYPE_CHECKING:
     from atu.methods.inputs import Inputs
@@ -19,6 +19,7 @@ class Ga(Term):
     """Minus the mean token NLL of the forget texts."""
 
     needs = Need.LOGITS
+    look = Look("#009E73", "^")
     label = Words("GA", "GA")
     sentence = Words("The forget texts become less likely, without an end.", "使遗忘文本的概率不断降低，没有终点。")
 

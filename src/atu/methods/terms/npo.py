@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from atu.methods.lazy import Float, functional, torch
 from atu.methods.terms.base import Need, Term, positive
-from atu.records import Words
+from atu.records import Look, Words
 
 if TYPE_CHECKING:
     from atu.methods.inputs import Inputs
@@ -24,6 +24,7 @@ class Npo(Term):
     """Whether the token that ends a turn is left out: pushed away, it would let answers run on and on."""
 
     needs = Need.LOGITS | Need.REFERENCE_LOGITS
+    look = Look("#E69F00", "s")
     label = Words("NPO", "NPO")
     sentence = Words(
         "The forget texts become less likely than they were, and the less the further they are.",

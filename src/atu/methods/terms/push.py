@@ -9,7 +9,7 @@ from atu.errors import UserError
 from atu.methods.lazy import Bool, Float, functional, torch
 from atu.methods.losses import masked_mean
 from atu.methods.terms.base import Need, Term
-from atu.records import Words
+from atu.records import Look, Words
 
 if TYPE_CHECKING:
     from atu.embedding.target import Concept, ConceptSpace
@@ -31,6 +31,7 @@ class Push(Term):
     predictor is trained. `all`: every position, and texts are filled up to `max_input_length` with end tokens that are
     read as text; only without any other term, as the released code has it."""
 
+    look = Look("#D55E00", "D")
     label = Words("push", "推离")
     sentence = Words(
         "The predicted embedding is pushed away from the concept's, until their cosine is below a threshold.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from atu.methods.lazy import Bool, Float, torch
 from atu.methods.losses import masked_mean
 from atu.methods.terms.base import Need, Term
-from atu.records import Words
+from atu.records import Look, Words
 
 if TYPE_CHECKING:
     from atu.methods.inputs import Inputs
@@ -20,6 +20,7 @@ class Redirect(Term):
     """Cosine distance to the embedding that is predicted from the blind reference's states."""
 
     needs = Need.HOOK | Need.BLIND_HOOK | Need.PREDICTOR
+    look = Look("#0072B2", "o")
     label = Words("redirection", "重定向")
     sentence = Words(
         "The predicted embedding moves to the one predicted for the model before, had it not seen the concept's words.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from atu.methods.lazy import Float, torch
 from atu.methods.refusals import refusal_texts
 from atu.methods.terms.base import Need, Term
-from atu.records import Text, Words
+from atu.records import Look, Text, Words
 
 if TYPE_CHECKING:
     from atu.methods.inputs import Inputs
@@ -23,6 +23,7 @@ class Refusal(Term):
 
     texts = "instead"
     needs = Need.INSTEAD
+    look = Look("#009E73", "D")
     label = Words("refusal tuning", "拒答微调")
     sentence = Words(
         'The model learns to say "I don\'t know" in answer to the prompts of the forget texts.',

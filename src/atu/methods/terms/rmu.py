@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from atu.methods.lazy import Bool, Float, torch
 from atu.methods.losses import masked_mean
 from atu.methods.terms.base import Need, Term, positive
-from atu.records import Words
+from atu.records import Look, Words
 
 if TYPE_CHECKING:
     from atu.methods.inputs import Inputs
@@ -24,6 +24,7 @@ class Rmu(Term):
     adaptive: bool = True
     """Whether `steering` is in lengths of the reference's state there (Adaptive RMU), or the length itself."""
 
+    look = Look("#D55E00", "^")
     label = Words("RMU", "RMU")
     sentence = Words(
         "Hidden states on forget texts are steered to a random direction.", "将遗忘文本上的隐藏状态引向一个随机方向。"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from atu.methods.lazy import Float, functional, torch
 from atu.methods.losses import nll_of_rows
 from atu.methods.terms.base import Need, Term, not_negative, positive
-from atu.records import Words
+from atu.records import Look, Words
 
 if TYPE_CHECKING:
     from atu.methods.inputs import Inputs
@@ -25,6 +25,7 @@ class Simnpo(Term):
     """Reward margin."""
 
     needs = Need.LOGITS
+    look = Look("#E69F00", "v")
     label = Words("SimNPO", "SimNPO")
     sentence = Words(
         "The forget texts become less likely, and the less the further, by the mean over each text's tokens.",

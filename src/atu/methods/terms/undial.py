@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from atu.methods.lazy import Float, Int, torch
 from atu.methods.losses import kl_to_reference
 from atu.methods.terms.base import Need, Term, positive
-from atu.records import Words
+from atu.records import Look, Words
 
 if TYPE_CHECKING:
     from atu.methods.inputs import Inputs
@@ -23,6 +23,7 @@ class Undial(Term):
     """What the logit of a text's token is lowered by."""
 
     needs = Need.LOGITS | Need.REFERENCE_LOGITS
+    look = Look("#0072B2", "s")
     label = Words("UNDIAL", "UNDIAL")
     sentence = Words(
         "On forget texts the model learns what it said before, each text's own tokens made unlikely.",
