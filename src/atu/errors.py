@@ -66,6 +66,11 @@ def reason(error: Exception) -> str:
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
+def in_one_line(error: Exception) -> str:
+    """All that an error says, without line ends and the last full stop; its kind where it says nothing."""
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
 def first_line(error: Exception) -> str:
     """What an error says, without the full stop; its kind where that alone says nothing."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PALE, RULE = "#5f6368", "#c9ccd1"
+PALE = "#5f6368"
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Runs as one JSON file: `{"method": {"metrics": {"forget/fb": 36.3}, "config": {"method": "ATU"}}}`.
 
-What `atu report export` writes has `stages` beside `metrics`: the whole curve in each scoring, so that the file gives
+What `atu report export` writes has `stages` besides `metrics`: the whole curve in each scoring, so that the file gives
 the same tables and figures as the run folders. A file written by hand may have `metrics` alone.
 """
 

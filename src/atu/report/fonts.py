@@ -111,7 +111,7 @@ def _make_known(path: str) -> str:
 
     family = str(font_manager.get_font(path).family_name)
     if family not in {entry.name for entry in font_manager.fontManager.ttflist}:
-        beginning = path.rpartition("-")[0]  # its bold letters lie beside it
+        beginning = path.rpartition("-")[0]  # its bold letters have a file of their own
         for file in [path, *(other for other in _installed() if beginning and other.startswith(f"{beginning}-Bold."))]:
             font_manager.fontManager.addfont(file)
     return family

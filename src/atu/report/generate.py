@@ -77,7 +77,7 @@ def _tables_and_figures(study: Study, *, is_aggregate: bool) -> tuple[Table, dic
 
 
 def _publish(files: Mapping[str, bytes], runs: Sequence[RunRecord], folder: Path) -> None:
-    """Write all files beside their places, then the page, and only then give them their names."""
+    """Write all files to a folder of their own, then the page, and only then give them their names."""
     from atu.report.index_page import write_index
 
     is_new = not folder.exists()

@@ -36,7 +36,7 @@ def page_data(
 
     Args:
         stages: the finished stages, by index.
-        before: answers of the untouched model.
+        before: answers of the reference model.
         after: answers of the last evaluated stage; empty when there is none yet.
         metric_rows: rows of `metrics.jsonl`.
         attacks: rows of `attacks.json`.

@@ -103,7 +103,7 @@ def select(stages: Sequence[StageResult], rule: Rule) -> Node:
 
 
 def before(stages: Sequence[StageResult]) -> StageResult | None:
-    """The stage of the untouched model, where it was asked."""
+    """The stage of the reference model, where it was asked."""
     return next((stage for stage in stages if stage.kind == "before" and stage.scores), None)
 
 
@@ -113,8 +113,8 @@ def value(scores: Mapping[str, Score], name: str) -> float:
 
 
 def _matched(points: Sequence[StageResult], level: float) -> Node:
-    untouched = before(points)
-    start = math.nan if untouched is None else value(untouched.scores, FORGET)
+    reference = before(points)
+    start = math.nan if reference is None else value(reference.scores, FORGET)
     if not start > 0:
         return Node(scores={}, label=f"no {FORGET} before to take a share of")
     shares = [value(point.scores, FORGET) / start for point in points]

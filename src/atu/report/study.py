@@ -12,7 +12,7 @@ from atu.report.collect import Collection
 from atu.report.exchange import states_scoring
 from atu.report.selection import Node, Rule, curve, select
 from atu.report.styles import MethodStyle, method_styles
-from atu.runs.run_folder import flat_keys
+from atu.runs.run_folder import flat_keys, is_among
 from atu.text.escaping import one_line
 
 _MAY_DIFFER = (
@@ -35,7 +35,7 @@ _MAY_DIFFER = (
     "data.probes_path",
     "data.corpus.forget_path",
     "data.corpus.retain_path",
-    # A method with several of these is shown as several.
+    # A method with more than one of these is shown once for each.
     "task.training_module.pretrained_model_hook_layer",
     "pre_trained_llm",
 )
@@ -131,8 +131,7 @@ def unequal_runs(study: Study) -> list[str]:
         differing = [
             key
             for key in keys
-            if not any(key == free or key.startswith(f"{free}.") for free in _MAY_DIFFER)
-            and any(config.get(key) != flat[0].get(key) for config in flat)
+            if not is_among(key, _MAY_DIFFER) and any(config.get(key) != flat[0].get(key) for config in flat)
         ]
         if differing:
             more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""

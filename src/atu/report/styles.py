@@ -56,7 +56,7 @@ def _known() -> dict[str, MethodStyle]:
 
 
 def _look(name: str) -> Look:
-    """The same for the same name; two names share one by chance (1 in 10)."""
+    """The same for the same name; two names may share one (1 in 10)."""
     number = zlib.crc32(name.encode())
     marker = _OTHER_MARKERS[number // len(_OTHER_COLORS) % len(_OTHER_MARKERS)]
     return Look(_OTHER_COLORS[number % len(_OTHER_COLORS)], marker)

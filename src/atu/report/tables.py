@@ -244,7 +244,7 @@ def _mean_row(
 
 
 def _mean(mean: Estimate, column: Column, num_targets: int) -> str:
-    """A mean as it is shown; over fewer targets than its row has, their number stands beside it."""
+    """A mean as it is shown; over fewer targets than its row has, their number is told."""
     text = number(mean.value, column.metric.unit)
     if not math.isnan(mean.low):
         text += f" ± {number(mean.value - mean.low, column.metric.unit)}"

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atu.errors import UserError
+from atu.errors import UserError, in_one_line
 from atu.records import RunRecord
-from atu.runs.wandb_client import import_wandb, log_in, one_line
+from atu.runs.wandb_client import import_wandb, log_in
 from atu.runs.wandb_rows import MANIFEST, read_stages
 
 _STATES = {"finished": "done", "running": "running", "pending": "running", "failed": "failed"}
@@ -56,7 +56,7 @@ def read_wandb(
 def read_offline(paths: Sequence[Path]) -> list[RunRecord]:
     """The runs in `.wandb` files, and in folders that are searched for them; of each run the file that has most.
 
-    A run that goes on offline writes its history from the start again, so its last file has all.
+    A run that is resumed offline writes its history from the start again, so its last file has all.
 
     Raises:
         UserError: wandb is not installed; a path is not there, holds no such file, or can't be read.
@@ -82,7 +82,7 @@ def _record(
     try:
         stages = read_stages(rows, begins_with_before=not config.get("skip_initial_eval"))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"The history of {source} has a broken stage: {one_line(error)}.") from error
+        raise UserError(f"The history of {source} has a broken stage: {in_one_line(error)}.") from error
     config = dict(config)
     manifest = config.pop(MANIFEST, {})
     seed = config.get("seed")
@@ -118,7 +118,7 @@ def _told(path: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise UserError(f"wandb cannot give {path}: {one_line(error)}.") from error
+        raise UserError(f"wandb cannot give {path}: {in_one_line(error)}.") from error
 
 
 @dataclass(kw_only=True)

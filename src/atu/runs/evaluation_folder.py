@@ -66,7 +66,7 @@ class EvaluationFolder:
             )
 
     def write(self, identity: Mapping[str, Any], judgements: Mapping[Scoring, Judgement]) -> None:
-        """Keep an evaluation. All is written beside first, so that a full disk leaves the earlier one.
+        """Keep an evaluation. All is written to a copy first, so that a full disk leaves the earlier one.
 
         `scores.json` goes first and comes last: while it is there, all files belong together.
 

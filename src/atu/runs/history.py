@@ -1,6 +1,6 @@
 """A run's history as trackers get it: a row a step and a row a stage, in an order that the run folder alone gives.
 
-The i-th row is the same whether it is sent while the run goes on, after a resume, or later from the folder. So a
+The i-th row is the same whether it is sent during the run, after a resume, or later from the folder. So a
 tracker that knows how many rows it has can be brought up to date, and none arrives twice.
 """
 
@@ -26,7 +26,7 @@ class HistoryRow:
     step: int
     """Optimizer steps of the run so far."""
     stage: int
-    """Index of the stage; 0 is the untouched model."""
+    """Index of the stage; 0 is the reference model."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Values by name, such as `train/loss`."""
     results: Mapping[Scoring, StageResult] = field(default_factory=dict)

@@ -12,13 +12,13 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from atu.errors import UserError
 from atu.processes.notices import notice
-from atu.runs.run_folder import RunFolder, flat_keys
+from atu.runs.run_folder import RunFolder, flat_keys, is_among
 from atu.storage.files import PARTIAL_SUFFIX, disk_errors
 from atu.storage.locks import LOCK_NAME
 from atu.text.escaping import is_device_name
 
 _LONGEST_NAME = 200
-"""In bytes; 255 is what file systems take, and what is written beside has a longer name."""
+"""In bytes; 255 is what file systems take, and the copy that is being written has a longer name."""
 _SHOWN_DIFFERENCES = 5
 
 
@@ -149,7 +149,7 @@ def _refuse_foreign(root: Path) -> None:
 def refuse_other_config(
     root: Path, first: Mapping[str, Any], config: Mapping[str, Any], may_differ: Sequence[str]
 ) -> None:
-    """Refuse to go on with a run under another config than its first one.
+    """Refuse to resume a run under another config than its first one.
 
     Raises:
         UserError: names the keys that differ.
@@ -158,8 +158,7 @@ def refuse_other_config(
     keys = [
         key
         for key in {**old, **new}
-        if old.get(key, _ABSENT) != new.get(key, _ABSENT)
-        and not any(key == free or key.startswith(f"{free}.") for free in may_differ)
+        if old.get(key, _ABSENT) != new.get(key, _ABSENT) and not is_among(key, may_differ)
     ]
     if not keys:
         return

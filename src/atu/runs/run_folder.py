@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +44,7 @@ from atu.storage.locks import is_abandoned
 from atu.storage.user_files import file_sha256, read_text, read_yaml
 
 BEFORE = "00-before"
-"""Label of the record of the untouched model."""
+"""Label of the record of the reference model."""
 _CHECK_LINE = "# check of these values: "
 _MEASURE_AGAIN = "Put it back, or run the command of this run again, which measures anew what it can."
 _LABEL = re.compile(r"\d+-(?:before|align|unlearn(?:--?\d+\.\d+)?)")
@@ -127,7 +127,7 @@ class RunFolder:
     ) -> None:
         """Keep a finished stage, whole or not at all; an earlier one of the same label is replaced.
 
-        A stage that asked no probes has no answers file. `others`: what scorings beside `corrected` give.
+        A stage that asked no probes has no answers file. `others`: what further scorings give.
 
         Raises:
             UserError: the disk refuses; what was there before still is.
@@ -223,7 +223,7 @@ class RunFolder:
         """Bring the records in line with a model that has `count` stages behind it.
 
         Those of later stages go: the run comes to them again. So does a damaged one of the last stage, where the model
-        is still the one that it left. The record of the untouched model is not looked at.
+        is still the one that it left. The record of the reference model is not looked at.
 
         Args:
             can_measure: no step has been made since.
@@ -379,7 +379,7 @@ class RunFolder:
 def write_evaluation(folder: Path, judgements: Mapping[Scoring, Judgement]) -> None:
     """Write `scores.json` with a block a scoring and, where probes were asked, `answers.<scoring>.jsonl`.
 
-    Answers of an earlier evaluation in the same folder don't stay beside scores that are not theirs.
+    Answers of an earlier evaluation in the same folder don't stay with scores that are not theirs.
 
     Raises:
         UserError: the disk refuses.
@@ -410,6 +410,11 @@ def flat_keys(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = item
     return flat
+
+
+def is_among(key: str, prefixes: Iterable[str]) -> bool:
+    """Whether a dotted key is one of these, or lies below one."""
+    return any(key == prefix or key.startswith(f"{prefix}.") for prefix in prefixes)
 
 
 def _optional(path: Path, what_to_do: str) -> dict[str, Any]:

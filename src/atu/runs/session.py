@@ -1,4 +1,4 @@
-"""While a run goes on: its status, its log and its trackers are kept true, whatever happens."""
+"""During a run: its status, its log and its trackers are kept true, whatever happens."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from atu.errors import UserError
+from atu.errors import UserError, in_one_line
 from atu.processes.notices import notice
 from atu.runs.history import HistoryRow, history, stage_results, step_rows
 from atu.runs.run_folder import RunFolder, RunState
@@ -65,7 +65,7 @@ class MetricLog:
 
 
 class Sink(Protocol):
-    """A tracker beside the run folder. An exception ends it, and never the run."""
+    """A tracker that a run has besides its folder. An exception ends it, and never the run."""
 
     def write(self, index: int, row: HistoryRow) -> None:
         """Take the row of this index; it may have come before, in an earlier process of the same run."""
@@ -107,7 +107,7 @@ class Tracker:
         self._step.append({"step": step, "stage": stage, "name": name, "value": value})
 
     def rewind(self, step: int) -> None:
-        """Begin, or go on, after global step `step`: what the folder holds up to there is sent now."""
+        """Begin, or resume, after global step `step`: what the folder holds up to there is sent now."""
         self._metrics.rewind(step)
         self.catch_up()
 
@@ -159,5 +159,4 @@ class NoTracker:
 
 
 def _warn(name: str, error: Exception) -> None:
-    reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-    notice(f"{name} failed: {reason}. The run continues, and its folder has everything.")
+    notice(f"{name} failed: {in_one_line(error)}. The run continues, and its folder has everything.")

@@ -10,11 +10,11 @@ from dataclasses import asdict, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from atu.errors import UserError
+from atu.errors import UserError, in_one_line
 from atu.runs.config import WandbConfig
 from atu.runs.history import HistoryRow
 from atu.runs.run_folder import RunFolder, RunState
-from atu.runs.wandb_client import import_wandb, log_in, one_line
+from atu.runs.wandb_client import import_wandb, log_in
 from atu.runs.wandb_rows import MANIFEST, RECORD, to_wandb
 from atu.storage.digests import read_sealed_json, write_sealed_json
 
@@ -83,11 +83,11 @@ class WandbSink:
             # status wandb would end this process too.
             with suppress(Exception, SystemExit):
                 import_wandb().teardown()
-            raise UserError(f"{one_line(error)}; {self._hint}.") from error
+            raise UserError(f"{in_one_line(error)}; {self._hint}.") from error
 
 
 def open_wandb(folder: RunFolder, config: WandbConfig) -> WandbSink:
-    """Begin a run of wandb, or go on with the one that the folder belongs to.
+    """Begin a run of wandb, or resume the one that the folder belongs to.
 
     Which one it is, is kept in the folder's `wandb.json`.
 
@@ -121,7 +121,7 @@ def open_wandb(folder: RunFolder, config: WandbConfig) -> WandbSink:
     except Exception as error:
         raise UserError(
             f"wandb cannot begin the run {config.entity or '(default entity)'}/{config.project}/{config.id}: "
-            f"{one_line(error)}.{_OFFLINE if is_online else ''}"
+            f"{in_one_line(error)}.{_OFFLINE if is_online else ''}"
         ) from error
     return WandbSink(run, folder, is_online=is_online)
 

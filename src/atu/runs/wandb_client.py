@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
-from atu.errors import UserError
+from atu.errors import UserError, in_one_line
 
 
 def import_wandb() -> ModuleType:
@@ -37,11 +37,6 @@ def log_in(wandb: ModuleType, otherwise: str = "") -> None:
     try:
         is_logged_in = wandb.login(prompt=False, verify=True)
     except Exception as error:
-        raise UserError(f"wandb does not take the login for {host}: {one_line(error)}.{otherwise}") from error
+        raise UserError(f"wandb does not take the login for {host}: {in_one_line(error)}.{otherwise}") from error
     if not is_logged_in:
         raise UserError(f"wandb has no login for {host}: run `wandb login`, or set WANDB_API_KEY.{otherwise}")
-
-
-def one_line(error: Exception) -> str:
-    """What an exception says, without line ends and the last full stop."""
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

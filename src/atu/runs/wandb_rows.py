@@ -15,7 +15,7 @@ from atu.runs.rows import stage_of, to_row
 RECORD = "stage/record"
 """Key of a finished stage as JSON text: all of it, where `report/...` and `corrected/...` are values for charts."""
 MANIFEST = "manifest"
-"""Key of the run's manifest beside the keys of its config."""
+"""Key of the run's manifest among the keys of its config."""
 STAGE_NUMBER = "report/stage_number"
 """Key of the original project, in the same row as its scores."""
 
@@ -38,7 +38,7 @@ def read_stages(
 
     Args:
         rows: in the order logged.
-        begins_with_before: whether the original project scored the untouched model first.
+        begins_with_before: whether the original project scored the reference model first.
 
     Raises:
         AttributeError, KeyError, TypeError, ValueError: a record of a stage is broken.
