@@ -16,6 +16,7 @@ from atu.typed import from_mapping
 
 Source = Literal["local", "json", "wandb"]
 
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Everything that one call is told."""
