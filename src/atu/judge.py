@@ -28,7 +28,7 @@ class Judge:
     progress: RunProgress
 
     def record_before(self, llm: LanguageModel) -> list[Answer]:
-        """What the untouched model answers; later stages are compared with it."""
+        """What the reference answers; later stages are compared with it."""
         fault = peers.from_main(lambda: self.folder.stage_fault(BEFORE))
         if fault is None:
             return peers.from_main(lambda: self.folder.read_answers(BEFORE))

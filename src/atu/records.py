@@ -86,14 +86,14 @@ class Answer:
     correct: tuple[int, ...] = ()
     """Indices of the right ones among `references` where they are choices."""
     known_before: bool | None = None
-    """Whether the untouched model answered this probe rightly; None where there is nothing to compare with."""
+    """Whether the reference answered this probe rightly; None where there is nothing to compare with."""
     values: Mapping[str, float] = field(default_factory=dict)
     """Further numbers of the row, such as `nll` (nats per token of the answer given before)."""
 
 
 Before = Sequence[Answer] | Literal["itself"] | None
-"""What answers are compared with: those of the untouched model; `itself` where the model that is asked is that
-model; None where there is nothing to compare with, and then nothing is said of what was known before."""
+"""What answers are compared with: those of the reference; `itself` where the model that is asked is the
+reference; None where there is nothing to compare with, and then nothing is said of what was known before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +137,7 @@ class AttackRow:
     setting: str
     """Everything that tells this curve from others of the attack, for people to read."""
     model: Literal["unlearned", "original", "gold"]
-    """What was attacked: `original` is the ceiling, `gold`, which never knew, the floor."""
+    """What was attacked: `original`, the reference, is the ceiling, `gold`, which never knew, the floor."""
     seed: int | None
     """None where nothing is drawn."""
     step: int | None

@@ -18,7 +18,7 @@ from atu.typed import from_mapping
 
 @dataclass(frozen=True)
 class RunReference:
-    """A run that asked its untouched model, and what it asked."""
+    """A run that asked its reference, and what it asked."""
 
     folder: RunFolder
     target: str
@@ -41,7 +41,7 @@ class RunReference:
         }
 
     def answers_to(self, *probe_sets: Sequence[Probe]) -> list[Answer]:
-        """What the untouched model answered, in the order of the probes.
+        """What the reference answered, in the order of the probes.
 
         Args:
             *probe_sets: what must have been asked; the first that the run has answers to is taken.

@@ -16,7 +16,10 @@ _MAX_JOBS = 10_000
 
 
 class AtuSweeper(BasicSweeper):
-    """Reads the jobs of a sweep from the command line as Hydra's basic sweeper does; `atu.sweep` runs them."""
+    """Reads the jobs of a sweep from the command line as Hydra's basic sweeper does; `atu.sweep` runs them.
+
+    The basic sweeper is private in hydra-core 1.3; without it the product of the values would be drawn here again.
+    """
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the jobs.

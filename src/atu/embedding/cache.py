@@ -48,8 +48,8 @@ class Wanted:
 def cached_arrays(room: str, wanted: Mapping[str, Wanted], build: Build) -> dict[str, Tensor]:
     """The arrays by name, memory-mapped from `room/key`; those that are not there are built and stored first.
 
-    Files are written beside and renamed, so that a killed process leaves nothing that looks whole. A damaged file, or
-    one of another shape, is built anew.
+    Files are written under another name and renamed, so that a killed process leaves nothing that looks whole. A
+    damaged file, or one of another shape, is built anew.
 
     Raises:
         UserError: the cache folder cannot be written.

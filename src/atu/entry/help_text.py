@@ -11,6 +11,7 @@ from omegaconf import OmegaConf, open_dict
 
 from atu.config import with_defaults
 from atu.entry.composition_errors import explained
+from atu.entry.overrides import hydra_parser
 from atu.methods.terms import TERMS, Term
 from atu.storage.config_dir import config_dir
 
@@ -24,9 +25,8 @@ def help_text(arguments: Sequence[str]) -> str:
         UserError: an override that Hydra refuses.
     """
     from hydra import compose, initialize_config_dir
-    from hydra._internal.utils import get_args_parser
 
-    given = get_args_parser().parse_args(list(arguments))
+    given = hydra_parser().parse_args(list(arguments))
     folder = config_dir()
     overrides = list(given.overrides)
     if given.config_dir is not None:

@@ -39,7 +39,7 @@ def complete(arguments: Sequence[str]) -> list[str]:
     - Flags and overrides may stand in any order: the overrides go to the end.
     - A key that no yaml lists may still be set, since the dataclasses know it: `text_encoder.revision=...`
       becomes `++text_encoder.revision=...`.
-    - `pre_trained_llm=` takes a folder or a hub id beside the names of its group.
+    - `pre_trained_llm=` takes a folder or a hub id besides the names of its group.
     - The text of a key that takes nothing but a text need not be quoted for Hydra (`name=2024`, `exp=it's`), nor one
       with letters that its grammar does not know (`unlearning_target=24_Beyoncé`, `=鲁迅`).
 
@@ -139,13 +139,12 @@ def _check_flags(flags: Sequence[str]) -> None:
     Raises:
         UserError: no such flag, one without its value, or two that exclude each other.
     """
-    from hydra._internal.utils import get_args_parser
-
-    parser = get_args_parser()
+    parser = hydra_parser()
     parser.error = _refuse  # type: ignore[method-assign]
     parser.allow_abbrev = False
     for place, flag in enumerate(flags):
         name = flag.partition("=")[0]
+        # argparse tells its flags in no public way (Python 3.11 to 3.13).
         if name.startswith("-") and name not in parser._option_string_actions and flag != "--":
             raise UserError(_unknown_flag(flag, flags[place + 1 : place + 2], parser))
     given = parser.parse_args(list(flags))
@@ -158,6 +157,13 @@ def _check_flags(flags: Sequence[str]) -> None:
         raise UserError("--resolve belongs to --cfg: write --cfg job --resolve.")
     if given.experimental_rerun is not None:
         raise UserError("--experimental-rerun opens a pickle, which can run code: it is not supported.")
+
+
+def hydra_parser() -> argparse.ArgumentParser:
+    """The parser of Hydra's own flags. It is private in hydra-core 1.3, which has no other list of them."""
+    from hydra._internal.utils import get_args_parser
+
+    return get_args_parser()
 
 
 def _refuse(message: str) -> NoReturn:

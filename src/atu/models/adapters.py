@@ -1,4 +1,4 @@
-"""LoRA adapters: small float32 matrices beside frozen weights, and the plain model that they become in the end."""
+"""LoRA adapters: small float32 matrices next to frozen weights, and the plain model that they become in the end."""
 
 from __future__ import annotations
 

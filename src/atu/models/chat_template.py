@@ -31,7 +31,7 @@ _TEMPLATE_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError
 
 @dataclass(frozen=True, kw_only=True)
 class ChatSettings:
-    """What a chat template is given beside the messages."""
+    """What a chat template is given besides the messages."""
 
     kwargs: Mapping[str, Scalar] = field(default_factory=dict)
     date: str = CHAT_TEMPLATE_DATE

@@ -82,7 +82,7 @@ class ModelConfig:
     model_name: str
     """Folder, `*.gguf` file or hub id. With `packages` only the model's origin, never opened."""
     tokenizer_name: str | None = None
-    """Folder or hub id of the tokenizer; None = beside the model."""
+    """Folder or hub id of the tokenizer; None = in the model's folder."""
     revision: str | None = None
     """Commit on the hub. Without it a hub model may change between two runs."""
     gguf_file: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +57,22 @@ def check_contents(folder: Path) -> None:
                 pass
         elif path.name in _OBJECTS or path.suffix == ".safetensors":
             raise UserError(f"{shown(path)} is a folder, not a file. Give a file.")
-    for name in _OBJECTS:
-        if (folder / name).exists():
-            limit = 1 << 28 if name == "tokenizer.json" else _SMALL_BYTES
-            value = read_json_object(folder / name, is_foreign=True, limit=limit)
-            if name == "config.json":
-                _check_sizes(value, folder / name)
+    for path in (folder / name for name in _OBJECTS):
+        if path.exists():
+            stats = path.stat()
+            _check_object(path, stats.st_mtime_ns, stats.st_size)
+
+
+@lru_cache
+def _check_object(path: Path, time: int, size: int) -> None:
+    """Check a JSON file, once as long as it stays as it is: a large tokenizer takes a second, and several ask."""
+    value = read_json_object(path, is_foreign=True, limit=1 << 28 if path.name == "tokenizer.json" else _SMALL_BYTES)
+    if path.name == "config.json":
+        _check_sizes(value, path)
 
 
 def settings_checksum(folder: Path) -> str:
-    """Checksum of all files beside the weights that decide what these mean: configs, tokenizer, chat template, code."""
+    """Checksum of the files that decide what the weights mean: configs, tokenizer, chat template, code."""
     files = [path for path in folder.iterdir() if path.suffix in _SUFFIXES and path.name not in _NO_SETTINGS]
     kept = [path for path in files if path.suffix not in (".safetensors", ".gguf") and path.is_file()]
     return content_key({path.name: file_sha256(path) for path in kept})
@@ -84,7 +91,7 @@ def weights_checksums(folder: Path, *, is_checked: bool) -> dict[str, str]:
 
 
 def shard_names(index: Path) -> set[str]:
-    """The weight files that model.safetensors.index.json names, all of them names of files beside it.
+    """The weight files that model.safetensors.index.json names, all of them names of files in its folder.
 
     Raises:
         UserError: it is no index, or it names a file elsewhere.

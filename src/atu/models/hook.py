@@ -89,7 +89,7 @@ def edited_layer(
     hook_layer: int,
     edit: Callable[[Float[Tensor, "batch pos d_llm"]], Float[Tensor, "batch pos d_llm"]],
 ) -> Iterator[None]:
-    """Inside the context every forward pass goes on with `edit` of the hidden states at the hook layer."""
+    """Inside the context every forward pass continues with `edit` of the hidden states at the hook layer."""
     trunk, name = _find_trunk(model)
 
     def replace(_module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> object:

@@ -26,12 +26,12 @@ class LanguageModel:
     end_ids: tuple[int, ...]
     """Token ids that end an answer, never empty."""
     provenance: Mapping[str, str] = field(default_factory=dict)
-    """Where the weights come from: `source`, `revision`, `sha256`, `settings` (checksum of the files beside them), and
+    """Where the weights come from: `source`, `revision`, `sha256`, `settings` (checksum of the other files), and
     `quantization` where they were quantised."""
     history: tuple[Mapping[str, str], ...] = ()
     """Messages (`role`, `content`) that stand before every user's message; none in the plain use of a model."""
     chat: ChatSettings = field(default_factory=ChatSettings)
-    """What the chat template is given beside the messages."""
+    """What the chat template is given besides the messages."""
 
     @property
     def device(self) -> torch.device:
@@ -40,7 +40,7 @@ class LanguageModel:
 
     @property
     def weights_key(self) -> str:
-        """What tells the untouched model from others: weights, config.json and its like, quantisation.
+        """What tells a reference from others: weights, config.json and its like, quantisation.
 
         Empty when the weights are not known.
         """
@@ -118,7 +118,7 @@ class LanguageModel:
     def head(self, user: str, answer_prefix: str = "", *, answer: str = "") -> str:
         """The text after which a given answer to `user` stands: `render`, and with thinking on an empty thought.
 
-        `answer`: how it goes on, which may be an "Answer:" as in `render`.
+        `answer`: what follows, which may be an "Answer:" as in `render`.
         """
         if not self.has_template:
             asked = self.plain_history + plain_prompt(user, answer_prefix or answer)
@@ -151,13 +151,19 @@ class LanguageModel:
         """
         before, whole = self.encode(head), self.encode(head + body)
         if whole[: len(before)] == before:
-            return Joined(tuple(before), tuple(whole[len(before) :]), self._ends(head + body, len(whole)))
+            return Joined(tuple(before), tuple(whole[len(before) :]))
         rest = _encode_plain(self.tokenizer, body)
         if self._decode([*before, *rest]) == self._decode(before) + body:
-            ends = (*self._ends(head, len(before)), *(len(head) + end for end in self._ends(body, len(rest))))
-            return Joined(tuple(before), tuple(rest), ends)
+            return Joined(tuple(before), tuple(rest), is_whole=False)
         border = common_length(before, whole)
-        return Joined(tuple(whole[:border]), tuple(whole[border:]), self._ends(head + body, len(whole)))
+        return Joined(tuple(whole[:border]), tuple(whole[border:]))
+
+    def ends_behind(self, head: str, body: str, joined: Joined) -> tuple[int, ...]:
+        """For each token of what `encode_behind` gave, the character of `head + body` at which it ends."""
+        if joined.is_whole:
+            return self._ends(head + body, len(joined.prompt) + len(joined.ids))
+        rest = (len(head) + end for end in self._ends(body, len(joined.ids)))
+        return (*self._ends(head, len(joined.prompt)), *rest)
 
     def _ends(self, text: str, count: int) -> tuple[int, ...]:
         """For each of the `count` tokens of a text the character at which it ends; a BOS before it ends at 0."""
@@ -193,8 +199,8 @@ class Joined:
     prompt: tuple[int, ...]
     ids: tuple[int, ...]
     """Of what stands behind it."""
-    ends: tuple[int, ...]
-    """For each token of both, the character of the whole text at which it ends."""
+    is_whole: bool = True
+    """Whether they are the tokens of the text as a whole, rather than of its two parts."""
 
 
 def common_length(left: Sequence[int], right: Sequence[int]) -> int:

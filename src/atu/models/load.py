@@ -55,7 +55,7 @@ def load_language_model(config: ModelConfig, *, device: str) -> LanguageModel:
     """Load model and tokenizer onto `device`, in evaluation mode and in `config.dtype`.
 
     The provenance holds `source`, `revision` (hub commit, else empty), `sha256` of the weights, `settings` (checksum
-    of the files beside them), and `quantization` where they were quantised on the way.
+    of the other files), and `quantization` where they were quantised on the way.
     Raises UserError when the model cannot be found, is damaged or incomplete, has a wrong checksum, needs
     its own code without `trust_remote_code`, or is no causal language model.
     """

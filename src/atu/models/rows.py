@@ -71,16 +71,16 @@ def build_row(llm: LanguageModel, text: Text, *, max_tokens: int) -> Row:
 def _whole_row(llm: LanguageModel, text: Text, max_tokens: int) -> Row:
     if text.prompt is None:
         string, body_start = text.text, 0
-        joined = llm.encode_behind("", text.text)
-        ids, ends = [*joined.prompt, *joined.ids], list(joined.ends)
+        joined = llm.encode_behind("", string)
+        ids, ends = [*joined.prompt, *joined.ids], list(llm.ends_behind("", string, joined))
     else:
         turn = llm.turn(text.prompt, text.text)
-        string, body_start = turn.head + turn.body + turn.closing, len(turn.head)
-        joined = llm.encode_behind(turn.head, turn.body + turn.closing)
-        border = len(joined.prompt)
+        body = turn.body + turn.closing
+        string, body_start = turn.head + body, len(turn.head)
+        joined = llm.encode_behind(turn.head, body)
+        border, found = len(joined.prompt), llm.ends_behind(turn.head, body, joined)
         # A token may hold blanks of both sides, or none at all: here the border is that of the tokens.
-        ends = [min(end, body_start) for end in joined.ends[:border]]
-        ends += [max(end, body_start + 1) for end in joined.ends[border:]]
+        ends = [min(end, body_start) for end in found[:border]] + [max(end, body_start + 1) for end in found[border:]]
         # An assistant's turn ends; the model must keep saying so.
         ids, ends = [*joined.prompt, *joined.ids, llm.turn_end], [*ends, len(string) + 1]
     row = Row(tuple(ids[:max_tokens]), tuple(ends[:max_tokens]), string, body_start, text.subject)

@@ -46,7 +46,7 @@ def export_model(
 ) -> None:
     """Write weights, tokenizer, generation config with all end tokens, and README.md into `folder`.
 
-    `notes`: further small files, name to text. Written beside as `<folder>.partial`, synced and renamed; an earlier
+    `notes`: further small files, name to text. Written as `<folder>.partial`, synced and renamed; an earlier
     export there is replaced. Raises UserError when the disk is full or the folder holds something else than a model.
     """
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "config.json").is_file():
@@ -204,7 +204,8 @@ def _generation_config(llm: LanguageModel) -> Iterator[list[str]]:
     if generation is not None:
         generation.eos_token_id = list(llm.end_ids)
         generation.pad_token_id = llm.pad_id
-        generation._from_model_config = False  # else transformers derives it from config.json anew
+        # Private in transformers 5.24, which derives it from config.json anew where this is true.
+        generation._from_model_config = False
         if faults := _faults(generation):
             dropped = [name for name in _NAMED.findall(faults) if hasattr(generation, name)]
             for name in dropped:

@@ -23,7 +23,7 @@ class Thought:
 
 
 def find_thought(llm: LanguageModel, prompt: Sequence[int], new: Sequence[int]) -> Thought:
-    """The thinking part with which `new` opens, or goes on where `prompt` has begun one."""
+    """The thinking part with which `new` opens, or continues the one that `prompt` has begun."""
     text = _decode(llm, new)
     if not _OPENS.match(text) and not _BEGUN.search(_decode(llm, prompt[-8:])):
         return Thought(0)

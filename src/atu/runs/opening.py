@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import BaseFileLock
 
 from atu.errors import UserError
 from atu.processes.notices import notice
 from atu.runs.run_folder import RunFolder, flat_keys, is_among
-from atu.storage.files import PARTIAL_SUFFIX, disk_errors
+from atu.storage.files import PARTIAL_SUFFIX, disk_errors, lock_folder
 from atu.storage.locks import LOCK_NAME
 from atu.text.escaping import is_device_name
 
@@ -112,17 +112,10 @@ def lock_run(root: Path) -> BaseFileLock:
     Raises:
         UserError: another process is writing it.
     """
-    # The lock belongs to the process, whichever thread lets go of it.
-    lock = FileLock(root / LOCK_NAME, timeout=0, thread_local=False)
-    with disk_errors(root):
-        root.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise UserError(
-                f"Another process{_holder(root)} is writing the run {root}. Wait for it, or choose another `name=`."
-            ) from error
-    return lock
+    return lock_folder(
+        root,
+        lambda: f"Another process{_holder(root)} is writing the run {root}. Wait for it, or choose another `name=`.",
+    )
 
 
 def _holder(root: Path) -> str:

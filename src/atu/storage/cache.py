@@ -65,7 +65,7 @@ class Entry:
 
 @dataclass
 class NewFile:
-    """A file that is being written beside its place."""
+    """A file that is being written next to its place."""
 
     partial: Path
     path: Path | None = None

@@ -1,4 +1,4 @@
-"""Where the yaml defaults lie: packed into the wheel, or beside `src/` in a source checkout."""
+"""Where the yaml defaults lie: packed into the wheel, or next to `src/` in a source checkout."""
 
 from __future__ import annotations
 

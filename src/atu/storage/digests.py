@@ -1,4 +1,4 @@
-"""Digests beside and inside of files: what is read is what was written, or the damaged part is named.
+"""Digests of files, next to them and inside of them: what is read is what was written, or the damaged part is named.
 
 A folder that is written once has `digests.json`, its last file, with sha256 and size of all others. A file that grows,
 or that is one JSON value, carries a check in each row or object. Neither guards against somebody who writes both.

@@ -8,12 +8,12 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 from platformdirs import user_cache_dir
 
 from atu.errors import UserError, system_words
@@ -46,7 +46,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 def write_bytes_atomic(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees the old content or the new one, never a part of it.
 
-    Parent folders are made. The data are written beside, synced, and renamed over `path`; the
+    Parent folders are made. The data are written under another name, synced, and renamed over `path`; the
     unfinished file is removed on any failure (a killed process leaves it, under a `.partial` name).
 
     Raises:
@@ -188,20 +188,27 @@ def _drop_cut_tail(descriptor: int) -> int:
     return whole
 
 
-@contextmanager
-def held_folder(folder: Path, refusal: str) -> Iterator[None]:
-    """Make a folder, and keep other processes from it while the block runs.
+def lock_folder(folder: Path, refusal: Callable[[], str]) -> BaseFileLock:
+    """Make a folder, and keep other processes from it, until the lock is released or this process ends.
 
     Raises:
         UserError: another process holds it (`refusal` says so), or the disk refuses.
     """
-    lock = FileLock(folder / LOCK_NAME, timeout=0)
+    # The lock belongs to the process, whichever thread lets go of it.
+    lock = FileLock(folder / LOCK_NAME, timeout=0, thread_local=False)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire()
         except Timeout as error:
-            raise UserError(refusal) from error
+            raise UserError(refusal()) from error
+    return lock
+
+
+@contextmanager
+def held_folder(folder: Path, refusal: str) -> Iterator[None]:
+    """`lock_folder` while the block runs."""
+    lock = lock_folder(folder, lambda: refusal)
     try:
         yield
     finally:

@@ -57,7 +57,7 @@ class Submitted:
 
 
 def require_slurm(launcher: str) -> None:
-    """Refuse where SLURM is not at hand.
+    """Refuse where there is no SLURM.
 
     Raises:
         UserError: a command of SLURM is missing; says what to do.

@@ -41,7 +41,8 @@ def run_sweep(
         UserError: nothing can be launched: two jobs with one run folder, no SLURM, or SLURM refuses.
         SystemExit: 1 when a job failed.
     """
-    cluster = getattr(launcher, "_EXECUTOR", None)  # of submitit's launchers alone
+    # Submitit's launchers alone have it; in hydra-submitit-launcher 1.2 nothing else tells `slurm` from `local`.
+    cluster = getattr(launcher, "_EXECUTOR", None)
     if cluster == "slurm":
         require_slurm(str(master.hydra.runtime.choices["hydra/launcher"]))
     jobs = plan([overrides for batch in batches for overrides in batch], compose)

@@ -95,7 +95,7 @@ def _ended_from_outside(job: PlannedJob, submitted: Submitted, state: QueueState
     is_known = state is not None and state.is_final
     word = f"its job {submitted.job_id} ended as {state}" if is_known else f"its job {submitted.job_id} left the queue"
     message = f"{word}; the same command resumes where it stopped (see {submitted.folder})"
-    with suppress(UserError):  # a run that goes on all the same, or no folder to write to
+    with suppress(UserError):  # a run that continues all the same, or no folder to write to
         if status.get("state") in ("running", "interrupted"):
             lock = lock_run(job.root)
             folder.set_status("interrupted", str(status.get("stage", "")), message)

@@ -1,8 +1,8 @@
 """Words of a subject in scripts that put no space between words, found by counting strings of letters.
 
 No dictionary knows an invented name, and a segmenter cuts it at random; but in texts about it, its letters always stand
-together, and what stands beside them changes. In Korean, where particles grow onto words, the strings that begin a
-word are counted instead. Source of the idea: what stands beside a string tells whether it is a word (Harris 1955;
+together, and what stands next to them changes. In Korean, where particles grow onto words, the strings that begin a
+word are counted instead. Source of the idea: what stands next to a string tells whether it is a word (Harris 1955;
 "accessor variety", Feng et al. 2004).
 """
 
@@ -18,7 +18,7 @@ from atu.text.scripts import HANGUL, KATAKANA, PARTICLES, UNIT, is_east_asian, i
 LONGEST = 24
 """Letters; a longer string that is always the same is a sentence."""
 COMMON_SHARE = 0.6
-"""A Chinese character in more of the other texts than this says nothing of what stands beside it."""
+"""A Chinese character in more of the other texts than this says nothing of what stands next to it."""
 _FUNCTION_LETTERS = frozenset(
     "的了是在和与與及或也都而就被把对對为為于於到这這那はがをにでとのもへや은는이가을를의에도와과로"
 )
@@ -60,13 +60,13 @@ def find_unspaced_words(
     in_others = _count_known(others, counts)
     common = {letter for letter, count in _letter_counts(others).items() if count > COMMON_SHARE * len(others)}
     common = {letter for letter in common if regex.match(r"\p{Han}", letter)} | _FUNCTION_LETTERS | {_EDGE}
-    beside = _neighbors(runs, counts)
+    neighbors = _neighbors(runs, counts)
 
     def is_subjects(string: str) -> bool:
         return is_distinctive(counts[string], in_others[string])
 
     def is_word(string: str) -> bool:
-        left, right = beside[string]
+        left, right = neighbors[string]
         return (len(left) > 1 or left <= common) and (len(right) > 1 or right <= common | set(_VOWELS_BEFORE))
 
     chosen: set[str] = set()
@@ -131,7 +131,7 @@ def _count_strings(runs: Sequence[Sequence[list[str]]], is_enough: Callable[[int
 
 
 def _known_strings(text: Iterable[list[str]], known: Counter[str]) -> Iterator[tuple[str, str, str]]:
-    """Each occurrence of a known string with the letters beside it."""
+    """Each occurrence of a known string with the letters next to it."""
     for run in text:
         for start in _strings_at(run):
             for end in range(start + 1, len(run) + 1):
@@ -149,12 +149,12 @@ def _count_known(texts: Sequence[str], known: Counter[str]) -> Counter[str]:
 
 
 def _neighbors(runs: Sequence[Sequence[list[str]]], known: Counter[str]) -> dict[str, tuple[set[str], set[str]]]:
-    beside: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
+    neighbors: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
     for text in runs:
         for string, left, right in _known_strings(text, known):
-            beside[string][0].add(left)
-            beside[string][1].add(right)
-    return beside
+            neighbors[string][0].add(left)
+            neighbors[string][1].add(right)
+    return neighbors
 
 
 def _letter_counts(texts: Sequence[str]) -> Counter[str]:
