@@ -10,7 +10,7 @@ from atu.evaluation.collapse import is_degenerate
 from atu.methods.lazy import writing
 from atu.methods.refusals import refusal_texts
 from atu.methods.terms.dpo import Dpo
-from atu.records import Text, Words
+from atu.records import Look, Text, Words
 
 if TYPE_CHECKING:
     from atu.methods.materials import Progress
@@ -35,6 +35,7 @@ _TEMPERATURE = 1.0
 class Altpo(Dpo):
     """DPO with an answer that the reference itself makes up in place of the refusal."""
 
+    look = Look("#E69F00", "D")
     label = Words("AltPO", "AltPO")
     sentence = Words(
         "An answer with other facts, which the model makes up before the first step, is preferred to each forget text.",

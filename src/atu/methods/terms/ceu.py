@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from atu.methods.lazy import Bool, Float, Int, torch
 from atu.methods.losses import masked_mean, place_in_text
 from atu.methods.terms.base import Need, Term, not_negative
-from atu.records import Words
+from atu.records import Look, Words
 
 if TYPE_CHECKING:
     from atu.methods.inputs import Inputs
@@ -23,6 +23,7 @@ class Ceu(Term):
     """Tokens at the beginning of each text that are left alone: there a text has not said anything of its own yet."""
 
     needs = Need.LOGITS
+    look = Look("#CC79A7", "o")
     label = Words("CE-U", "CE-U")
     sentence = Words(
         "On the forget texts the model learns what it would say itself if the text's own token did not exist.",

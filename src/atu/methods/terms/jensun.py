@@ -10,7 +10,7 @@ from atu.errors import UserError
 from atu.methods.lazy import Float, Int, torch
 from atu.methods.losses import place_in_text, token_nll
 from atu.methods.terms.base import Need, Term
-from atu.records import Words
+from atu.records import Look, Words
 
 if TYPE_CHECKING:
     from atu.methods.inputs import Inputs
@@ -25,6 +25,7 @@ class Jensun(Term):
     """What is to be said in their place, again and again."""
 
     needs = Need.LOGITS
+    look = Look("#D55E00", "s")
     label = Words("JensUn", "JensUn")
     sentence = Words(
         "Wherever a forget text has a token, the model learns to say the next one of a fixed refusal.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from atu.methods.lazy import Float, torch
 from atu.methods.terms.base import Need, Term, not_negative
-from atu.records import Words
+from atu.records import Look, Words
 
 if TYPE_CHECKING:
     from atu.methods.inputs import Inputs
@@ -24,6 +24,7 @@ class Satimp(Term):
     """Power of 1 - p in its weight; beta_2 of the paper. The larger, the more are tokens spared that are sure."""
 
     needs = Need.LOGITS
+    look = Look("#009E73", "s")
     label = Words("SatImp", "SatImp")
     sentence = Words(
         "The forget texts become less likely, above all tokens that are neither forgotten yet nor certain.",

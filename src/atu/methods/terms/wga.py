@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from atu.methods.lazy import Float, torch
 from atu.methods.terms.base import Need, Term, not_negative
-from atu.records import Words
+from atu.records import Look, Words
 
 if TYPE_CHECKING:
     from atu.methods.inputs import Inputs
@@ -22,6 +22,7 @@ class Wga(Term):
     """Power of a token's probability that is its weight. 0 is gradient ascent; the larger, the sooner it is let go."""
 
     needs = Need.LOGITS
+    look = Look("#009E73", "o")
     label = Words("WGA", "WGA")
     sentence = Words(
         "The forget texts become less likely, each token in proportion to how likely it still is.",
