@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from atu.errors import UserError
+from atu.training import loop
 from atu.training.checkpoint import Progress, optimizer_tensors, restore_optimizer
 from atu.training.loop import Step, train
 from atu.training.parallel import Losses
@@ -183,3 +186,9 @@ def test_a_loop_that_was_stopped_resumes_to_the_same_bits(stop: int) -> None:
     run(optimizer, noisy(resumed), progress=Progress(step=done), **settings)
     for name, parameter in whole.named_parameters():
         assert torch.equal(resumed.get_parameter(name), parameter), name
+
+
+def test_nothing_else_in_the_package_takes_a_step() -> None:
+    package = Path(loop.__file__).parents[1]
+    steppers = [path for path in package.rglob("*.py") if re.search(r"\.(backward|step)\(\)", path.read_text("utf-8"))]
+    assert steppers == [Path(loop.__file__)]
