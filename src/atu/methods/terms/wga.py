@@ -44,8 +44,8 @@ def wga_loss(nll: Float[torch.Tensor, " n"], alpha: float) -> Float[torch.Tensor
     """Minus the mean of p^alpha NLL over the forget texts' tokens; the weight p^alpha is a constant of the step.
 
     The gradient of log p has 1/p in it, so gradient ascent pushes hardest what it has already forgotten, and the model
-    breaks. The weight takes that back: a token's share in the gradient falls with p. The value itself says nothing of how
-    far it is, since p log p is 0 at both ends. 0 without tokens.
+    breaks. The weight takes that back: a token's share in the gradient falls with p. The value itself does not measure
+    progress, since p log p is 0 at both ends. 0 without tokens.
 
     Args:
         nll: NLL of each scored token now, nats; p = exp(-nll).
