@@ -120,6 +120,11 @@ def test_terms_are_summed_up_in_the_order_of_the_table_whatever_the_yaml_has() -
     assert list(built.terms) == ["redirect", "npo", "retain_kl"]
 
 
+def test_terms_on_retain_texts_come_last_when_the_logits_of_the_others_are_no_longer_kept() -> None:
+    texts = [term.texts == "retain" for term in TERMS.values()]
+    assert texts == sorted(texts)
+
+
 def test_a_task_needs_what_its_terms_need_and_nothing_else() -> None:
     assert build({"dpo": Dpo(), "retain_kl": RetainKl()}, UNLEARN).needs == (
         Need.LOGITS

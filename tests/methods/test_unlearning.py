@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 from rounding import ROUNDING, assert_same_but_for_rounding
 from tiny_training import HOOK_LAYER, STAGE, materials, own_llm, predictor, task
 from torch import Tensor
@@ -445,6 +446,27 @@ def test_at_all_positions_the_push_counts_those_without_a_window_and_padding(
     torch.testing.assert_close(found["total"], expected, rtol=1e-4, atol=1e-6)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("name", TERMS)
+def test_the_shares_of_two_processes_add_up_to_the_term_of_the_batch(
+    llm: LanguageModel, tiny_encoder: Path, name: str
+) -> None:
+    unlearning = build(llm, tiny_encoder, **{"ga": {}, name: {}})
+    damage_hook(llm)
+    stage = dataclasses.replace(STAGE, threshold=-1.0)
+    shares = [dataclasses.replace(unlearning, share=Share(rank, 2)) for rank in range(2)]
+    halves = [share.losses(stage, 0, 0)[f"train/{name}"] for share in shares]
+    whole = unlearning.losses(stage, 0, 0)[f"train/{name}"]
+    assert whole != 0
+    assert halves[0] != halves[1]
+    torch.testing.assert_close(torch.stack(halves).mean(), whole, rtol=1e-4, atol=1e-6)
+
+
+def test_the_shapes_of_a_terms_tensors_are_checked_here() -> None:
+    with pytest.raises(TypeCheckError):
+        npo_loss(torch.zeros(2), torch.zeros(3), 0.1)
+
+
 def test_the_signals_of_the_untouched_model_are_zero_and_move_with_it(llm: LanguageModel, tiny_encoder: Path) -> None:
     inputs = build(llm, tiny_encoder, ga={}, retain_kl={}).materials
     signals = held_out_signals(llm, inputs)
@@ -552,6 +574,7 @@ def test_above_frozen_blocks_loss_and_gradients_are_those_of_the_whole_pass(
         ({"ga": {}, "retain_kl": {}}, ("l", "", "fl", "fl")),
         ({"simnpo": {}}, ("l", "", "", "fl")),
         ({"refusal": {}, "retain_kl": {}}, ("", "", "fl", "fl")),
+        ({"dpo": {}, "refusal": {}}, ("fl", "", "", "fl")),
     ],
 )
 def test_states_that_no_term_reads_are_not_kept(
@@ -568,8 +591,8 @@ def test_states_that_no_term_reads_are_not_kept(
     sets = (inputs.forget.states, inputs.forget.blind, inputs.retain.states, inputs.held_out_retain.states)
     assert tuple(map(kinds, sets)) == kept
     assert kinds(inputs.held_out_forget.states) == kept[3]
-    for answers in inputs.instead.values():
-        assert kinds(answers.states) == ("fl" if "dpo" in objective else "l")
+    for term, answers in inputs.instead.items():
+        assert kinds(answers.states) == ("fl" if Need.REFERENCE_INSTEAD in term.needs else "l")
     # What is kept is enough.
     fits = [predictor().requires_grad_(False).eval() if config.aligns else None for _ in range(2)]
     Unlearning(llm, config, inputs, *fits).losses(STAGE, 0, 0)

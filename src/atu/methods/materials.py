@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
@@ -117,7 +117,11 @@ class KeptStates:
 
 
 def kept_states(task: TaskConfig) -> dict[str, KeptStates]:
-    """What is kept of the rows of each use; `blind` are the forget rows with the concept hidden."""
+    """What is kept of the rows of each use.
+
+    `blind` are the forget rows with the concept hidden; of the answers `instead` the final states are kept where the
+    term that gives them needs it.
+    """
     needs, aligns = task.needs, task.aligns
     has_frozen = bool(task.training_module.first_trained_layer)
     return {
@@ -133,7 +137,7 @@ def kept_states(task: TaskConfig) -> dict[str, KeptStates]:
             frozen=has_frozen and (aligns or Need.RETAIN in needs),
         ),
         "held_out": KeptStates(final=True, hook=aligns, frozen=has_frozen),
-        "instead": KeptStates(final=Need.REFERENCE_INSTEAD in needs, frozen=has_frozen and Need.INSTEAD in needs),
+        "instead": KeptStates(frozen=has_frozen and Need.INSTEAD in needs),
     }
 
 
@@ -157,19 +161,7 @@ def prepare_materials(
     Raises:
         UserError: the texts are too few or too short for the task.
     """
-    words = find_concept_words(rows.forget, [row for row in rows.retain if row.subject not in rows.beside])
-    concept_ids = concept_tokens(words, llm.tokenizer)
-    if not words and (Need.BLIND | Need.CONCEPT_TOKENS) & task.needs:
-        raise UserError(
-            f"No word is frequent in the texts about '{target.name}' and rare in the others, so there is nothing to "
-            "hide: give more texts, above all texts that name the concept and texts that do not."
-        )
-    if not concept_ids and Need.CONCEPT_TOKENS in task.needs:
-        raise UserError(
-            f"The tokenizer cuts the words of the texts about '{target.name}' ({', '.join(words[:3])}) into pieces "
-            "that stand in other words too, so no token can be forbidden: "
-            "task.objective.distill.teacher=bounded hides them."
-        )
+    words, concept_ids = _concept_words(rows, target, llm, task.needs)
     windows: list[Windows | None] = [None] * 4
     mean: Tensor | None = None
     concepts: dict[Term, Concept] = {}
@@ -186,34 +178,15 @@ def prepare_materials(
     begins_above = trained_layers.start > 0 and can_begin_at(llm.model, ids, trained_layers.start)
 
     kept = kept_states(task)
-
-    def states(
-        group: Sequence[Row], which: str, what: str, hidden: Sequence[Sequence[int]] | None = None
-    ) -> ReferenceStates:
-        keep = kept[which]
-        frozen_blocks = trained_layers.start if begins_above and keep.frozen else 0
-        if not (keep.final or keep.hook or frozen_blocks):
-            return ReferenceStates()
-        with autocast():
-            return reference_states(
-                llm,
-                group,
-                final=keep.final,
-                hook_layer=hook_layer if keep.hook else None,
-                frozen_blocks=frozen_blocks,
-                hidden=hidden,
-                packed=packed,
-                progress=progress(f"reference: {what}"),
-            )
-
+    references = _References(llm, hook_layer, trained_layers.start if begins_above else 0, packed, progress, autocast)
     blind = None
     if Need.BLIND & task.needs:
         places = [concept_positions(row, words) for row in rows.forget]
-        blind = states(rows.forget, "blind", "concept hidden", places)
-    instead = {
-        term: RowSet(answer, states(answer, "instead", "answers in their place"))
-        for term, answer in rows.instead.items()
-    }
+        blind = references.of(rows.forget, kept["blind"], "concept hidden", places)
+    instead = {}
+    for term, answer in rows.instead.items():
+        keep = replace(kept["instead"], final=Need.REFERENCE_INSTEAD in term.needs)
+        instead[term] = RowSet(answer, references.of(answer, keep, "answers in their place"))
     small = small_words((*rows.forget, *rows.retain))
     named: tuple[tuple[int, ...], ...] = ()
     if Need.NAMES in task.needs:
@@ -222,17 +195,19 @@ def prepare_materials(
     if not any(telling):
         telling = tuple(concept_positions(row, words) for row in rows.held_out_forget)
     return Materials(
-        forget=RowSet(rows.forget, states(rows.forget, "forget", "forget texts"), blind, windows[0], named),
-        retain=RowSet(rows.retain, states(rows.retain, "retain", "retain texts"), None, windows[1]),
+        forget=RowSet(
+            rows.forget, references.of(rows.forget, kept["forget"], "forget texts"), blind, windows[0], named
+        ),
+        retain=RowSet(rows.retain, references.of(rows.retain, kept["retain"], "retain texts"), None, windows[1]),
         held_out_forget=RowSet(
             rows.held_out_forget,
-            states(rows.held_out_forget, "held_out", "held-out forget texts"),
+            references.of(rows.held_out_forget, kept["held_out"], "held-out forget texts"),
             windows=windows[2],
             telling=telling,
         ),
         held_out_retain=RowSet(
             rows.held_out_retain,
-            states(rows.held_out_retain, "held_out", "held-out retain texts"),
+            references.of(rows.held_out_retain, kept["held_out"], "held-out retain texts"),
             windows=windows[3],
         ),
         concept_words=words,
@@ -245,6 +220,67 @@ def prepare_materials(
         instead=instead,
         can_pack=packed,
     )
+
+
+@dataclass(frozen=True)
+class _References:
+    """How the reference reads rows."""
+
+    llm: LanguageModel
+    hook_layer: int
+    frozen_blocks: int
+    """Number of blocks behind which training begins; 0 where it begins at the tokens."""
+    packed: bool
+    progress: Progress
+    autocast: Autocast
+
+    def of(
+        self, rows: Sequence[Row], keep: KeptStates, what: str, hidden: Sequence[Sequence[int]] | None = None
+    ) -> ReferenceStates:
+        """The states of `rows` that are to be kept, from one pass, or none where there are none.
+
+        Args:
+            what: the rows, for the progress bar.
+            hidden: for each row the positions that no other may attend to.
+        """
+        frozen_blocks = self.frozen_blocks if keep.frozen else 0
+        if not (keep.final or keep.hook or frozen_blocks):
+            return ReferenceStates()
+        with self.autocast():
+            return reference_states(
+                self.llm,
+                rows,
+                final=keep.final,
+                hook_layer=self.hook_layer if keep.hook else None,
+                frozen_blocks=frozen_blocks,
+                hidden=hidden,
+                packed=self.packed,
+                progress=self.progress(f"reference: {what}"),
+            )
+
+
+def _concept_words(
+    rows: SplitRows, target: Target, llm: LanguageModel, needs: Need
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The words that speak of the concept, and the tokens that say one of them.
+
+    Raises:
+        UserError: there are none, and a term needs them.
+    """
+    words = find_concept_words(rows.forget, [row for row in rows.retain if row.subject not in rows.beside])
+    concept_ids = concept_tokens(words, llm.tokenizer)
+    if not words and (Need.BLIND | Need.CONCEPT_TOKENS) & needs:
+        raise UserError(
+            f"No word is frequent in the texts about '{target.name}' and rare in the others, so there is nothing to "
+            "hide: give more texts, above all texts that name the concept and texts that do not."
+        )
+    if not concept_ids and Need.CONCEPT_TOKENS in needs:
+        raise UserError(
+            f"The tokenizer cuts the words of the texts about '{target.name}' ({', '.join(words[:3])}) into pieces "
+            "that stand in other words too, so no token can be forbidden: "
+            "task.objective.distill.teacher=bounded hides them."
+        )
+    return words, concept_ids
 
 
 def _windows_of(groups: Sequence[Sequence[Row]], encoder: TextEncoder, progress: Progress) -> list[Windows]:
