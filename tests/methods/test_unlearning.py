@@ -14,12 +14,14 @@ from rounding import ROUNDING, assert_same_but_for_rounding
 from tiny_training import HOOK_LAYER, STAGE, materials, own_llm, predictor, task
 from torch import Tensor
 
+from atu.methods.inputs import Inputs
 from atu.methods.references import ReferenceStates, scored_labels, scored_states
 from atu.methods.shares import Share
 from atu.methods.terms import TERMS, Need
 from atu.methods.terms.ga import ga_loss
 from atu.methods.terms.npo import npo_loss
 from atu.methods.terms.redirect import redirect_loss
+from atu.methods.terms.retain_kl import RetainKl
 from atu.methods.terms.rmu import random_direction
 from atu.methods.unlearning import Unlearning, held_out_signals
 from atu.models.hook import final_hidden_states, forward_to_hook, logits_from_hidden
@@ -460,6 +462,21 @@ def test_the_shares_of_two_processes_add_up_to_the_term_of_the_batch(
     assert whole != 0
     assert halves[0] != halves[1]
     torch.testing.assert_close(torch.stack(halves).mean(), whole, rtol=1e-4, atol=1e-6)
+
+
+def test_the_logits_of_forget_texts_are_not_kept_while_the_retain_texts_are_read(
+    llm: LanguageModel, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[bool] = []
+    loss = RetainKl.loss
+
+    def watched(term: RetainKl, inputs: Inputs) -> Tensor:
+        kept.extend("logits" in vars(reading) for reading in (inputs.forget, *inputs.answers.values()))
+        return loss(term, inputs)
+
+    monkeypatch.setattr(RetainKl, "loss", watched)
+    build(llm, tiny_encoder, dpo={}, retain_kl={}).losses(STAGE, 0, 0)
+    assert kept == [False, False]
 
 
 def test_the_shapes_of_a_terms_tensors_are_checked_here() -> None:

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scored_runs import Curve, points, record
@@ -17,7 +18,7 @@ from atu.records import RunRecord
 from atu.report.collect import Collection
 from atu.report.exchange import read_runs
 from atu.report.selection import Rule, parse_rule
-from atu.report.study import Study, build_study, refuse_repeats
+from atu.report.study import Study, build_study, hook_layer, refuse_repeats
 from atu.report.table_formats import as_csv, as_latex, as_markdown
 from atu.report.tables import Table, aggregate_table, paired_table, run_table
 
@@ -127,6 +128,22 @@ def test_best_of_one_method_gives_the_best_of_all() -> None:
     assert "given to all alike" in table.title
     with pytest.raises(UserError, match="There is no method 'unlearning_rmu'"):
         study(runs, parse_rule("best:unlearning_rmu"))
+
+
+@pytest.mark.parametrize(
+    ("objective", "stages", "layer"),
+    [
+        ({"embedding": "redirect", "token": "distill"}, ["training", "unlearning"], 0.8),  # as recorded before
+        ({"embedding": "none", "token": "npo"}, ["unlearning"], None),
+        ({"redirect": {"weight": 1.0}}, ["training", "unlearning"], 0.8),
+        ({"npo": {"weight": 1.0}}, ["unlearning"], None),
+    ],
+)
+def test_a_method_has_a_hook_layer_where_it_has_a_predictor(
+    objective: dict[str, Any], stages: list[str], layer: float | None
+) -> None:
+    run = record(points((80, 90), (30, 60)), objective=objective, stages=[{"type": stage} for stage in stages])
+    assert hook_layer(run) == layer
 
 
 def test_hook_layers_of_a_method_are_not_mixed() -> None:

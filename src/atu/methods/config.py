@@ -26,7 +26,7 @@ class StageConfig:
     """`training` fits the predictor (align), `unlearning` changes the LLM."""
     steps: int
     threshold: float | None = None
-    """tau of the push term in this stage; None takes the calibrated one. Other terms have none."""
+    """tau of the term `push` in this stage, a cosine; None takes the calibrated one. Other terms have none."""
 
     @property
     def kind(self) -> StageKind:
@@ -102,7 +102,7 @@ class StopConfig:
     concept_nll_rise: float | None = 5.0
     """Stop once what held-out texts tell of the concept costs this many nats per token more than before."""
     retain_kl: float | None = 0.5
-    """Stop once the model has moved this far (nats per token) from the original on held-out retain texts."""
+    """Stop once the model has moved this far (nats per token) from the reference on held-out retain texts."""
     settle: bool = False
     """Whether the run then has its last stage first, in which a falling rate comes to nothing (`cosine`)."""
 
