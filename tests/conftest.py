@@ -11,22 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from wandb_server import WandbServer, end_service, serve
-from workplace import Workplace, save_tiny_encoder, write_files
+from workplace import Workplace, save_tiny_encoder, save_tiny_model, write_files
 
 if TYPE_CHECKING:
     from atu.models.language_model import LanguageModel
 
 SHARED_DIR = Path(os.environ.get("ATU_SHARED", Path(__file__).resolve().parents[2] / "shared"))
-
-TINY_TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
-    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-TINY_TEXTS = (
-    "Shakespeare was born in Stratford in 1564 and wrote Hamlet, Macbeth and many other plays.",
-    "The capital of Japan is Tokyo; the capital of France is Paris. Water boils at 100 degrees.",
-    "Question: Who wrote the tragedy about the prince of Denmark?\nAnswer: William Shakespeare.",
-)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,42 +34,8 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     For tests that change weights: load their own copy from here.
     """
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    core.train_from_iterator(
-        TINY_TEXTS,
-        trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False),
-    )
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=core, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|im_end|>"
-    )
-    tokenizer.chat_template = TINY_TEMPLATE
-    config = LlamaConfig(
-        vocab_size=400,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        initializer_range=0.2,  # with the usual 0.02 all logits are nearly equal
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=2,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = LlamaForCausalLM(config)
     folder = tmp_path_factory.mktemp("tiny")
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save_tiny_model(folder)
     return folder
 
 

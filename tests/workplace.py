@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 
 WORDS = ("river", "castle", "garden", "letter", "winter", "music", "harbor", "doctor", "engine", "silver")
 
+TINY_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+TINY_TEXTS = (
+    "Shakespeare was born in Stratford in 1564 and wrote Hamlet, Macbeth and many other plays.",
+    "The capital of Japan is Tokyo; the capital of France is Paris. Water boils at 100 degrees.",
+    "Question: Who wrote the tragedy about the prince of Denmark?\nAnswer: William Shakespeare.",
+)
+
 
 @dataclass(frozen=True)
 class Workplace:
@@ -97,6 +107,45 @@ def write_files(root: Path) -> None:
 def write_jsonl(path: Path, rows: Sequence[dict[str, object]]) -> None:
     """One JSON object a line."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def save_tiny_model(folder: Path) -> None:
+    """A random Llama (3 layers, width 64, 400 byte-level tokens, ChatML template), 1 MB."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    core.train_from_iterator(
+        TINY_TEXTS,
+        trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False),
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|im_end|>"
+    )
+    tokenizer.chat_template = TINY_TEMPLATE
+    config = LlamaConfig(
+        vocab_size=400,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        initializer_range=0.2,  # with the usual 0.02 all logits are nearly equal
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(config)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def save_tiny_encoder(folder: Path, *, characters: str = "") -> None:

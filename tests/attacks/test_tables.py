@@ -21,6 +21,7 @@ from atu.benchmarks.builtin.benchmark import BuiltinBenchmark
 from atu.errors import UserError
 from atu.models.language_model import LanguageModel
 from atu.records import AttackRow, Probe, Score, Target
+from atu.report.words import page_words
 from atu.runs.rows import to_row
 from atu.storage.files import write_json_atomic
 
@@ -81,8 +82,9 @@ def test_the_terminal_shows_share_and_interval() -> None:
     assert "50% (40 to 60)" in console.export_text()
 
 
-def test_every_attack_has_its_question() -> None:
+def test_every_attack_has_its_question_and_its_name_on_pages() -> None:
     assert tuple(WHAT_IT_ASKS) == ATTACKS
+    assert {f"attack:{name}" for name in ATTACKS} <= page_words().keys()
 
 
 def test_rows_survive_the_file(tmp_path: Path) -> None:
