@@ -41,7 +41,7 @@ from atu.training.device import choose_compute
 from atu.typed import from_mapping
 
 _PIECES = "attacks"
-"""Folder of the finished pieces, beside `attacks.json`."""
+"""Folder of the finished pieces, next to `attacks.json`."""
 _ASKED = ("forget", "neighbor", "utility/gen")
 """Groups of probes, or beginnings of them, that attacks ask."""
 

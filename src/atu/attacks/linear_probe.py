@@ -26,7 +26,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Readings:
-    """One number a question: how often the truth is ranked above the others, 0..1; by chance 0.5."""
+    """One number per question: how often the truth is ranked above the others, 0..1; by chance 0.5."""
 
     target: Sequence[float]
     unknown: Sequence[float]

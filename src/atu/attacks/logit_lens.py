@@ -53,7 +53,7 @@ def read_through(
 def begun(probe: Probe) -> tuple[Probe, str]:
     """The probe with its answer begun, as far as an article, and what then must come.
 
-    Behind the bare question a model would begin a sentence, and the first token of the answer be improbable to it
+    After the bare question a model would begin a sentence, and the first token of the answer be improbable to it
     whatever it knows.
     """
     answer = probe.references[0]

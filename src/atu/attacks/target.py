@@ -1,4 +1,4 @@
-"""Which target a model says that it forgot. No torch here."""
+"""The target that a model says it forgot. No torch here."""
 
 from __future__ import annotations
 

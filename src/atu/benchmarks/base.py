@@ -34,7 +34,7 @@ class GivenTexts:
     retain: Sequence[Text] = ()
     """About anything else, which must stay."""
     questionnaire: Sequence[str] = ()
-    """Questions with `{name}` in them, for the rows that are asked of the model beside these texts."""
+    """Questions with `{name}` in them, for the rows that are asked of the model and added to these texts."""
     remark: str | None = None
     """What a user should know of them."""
 
@@ -140,7 +140,7 @@ class Benchmark(ABC):
 
         Here each probe is asked once and scored by the general rules of `atu.evaluation`.
 
-        `before`: the corrected answers of the untouched model, or that `llm` is that model itself; with None nothing
+        `before`: the corrected answers of the reference, or that `llm` is that model itself; with None nothing
         is compared, and no score relative to before can be had from the answers.
         `is_untouched`: the weights are those that `llm.provenance` names, so that answers may be found again.
         Raises UserError for whatever keeps a probe from being asked: never a score for it.

@@ -49,7 +49,7 @@ class CorpusConfig:
 
     @property
     def has_questions(self) -> bool:
-        """Whether the texts have questions beside them."""
+        """Whether questions are added to the texts."""
         of_concept = self.num_question_rows + self.num_quiz_rows + self.num_related_rows
         of_others = self.num_neighbor_question_rows + self.num_neighbor_quiz_rows + self.num_general_question_rows
         return of_concept + of_others > 0

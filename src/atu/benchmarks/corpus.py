@@ -23,7 +23,7 @@ class Corpus:
     held_out_forget: tuple[Text, ...]
     held_out_retain: tuple[Text, ...]
     beside: frozenset[str] = frozenset()
-    """Subjects of retain texts that were written beside those given: no texts of the kind that the concept's are, so
+    """Subjects of retain texts that were added to those given: no texts of the kind that the concept's are, so
     that the concept's words do not show against them."""
 
 
@@ -41,7 +41,7 @@ def split_corpus(forget: Sequence[Text], retain: Sequence[Text], *, share: float
 
 
 def read_texts(path: Path, *, subject: str | None = None) -> tuple[Text, ...]:
-    """Texts of a JSONL file: one object a line with `text`, and perhaps `subject` and `prompt`.
+    """Texts of a JSONL file: one object per line with `text`, and perhaps `subject` and `prompt`.
 
     Args:
         subject: for rows that name none.

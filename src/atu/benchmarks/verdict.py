@@ -1,6 +1,6 @@
 """The verdict on a run in words, from the scores before and after alone: the same on terminal, page and model card.
 
-A word hangs on no single answer. Between "forgotten" and "not forgotten" lie grades, and what went wrong beside is
+A word hangs on no single answer. Between "forgotten" and "not forgotten" lie grades, and what else went wrong is
 named with its size, so that a run on another processor, where a few greedy answers differ, gets the same verdict.
 """
 
@@ -105,7 +105,7 @@ def _judgement(check: Check) -> _Judgement:
 
 
 def _faults(found: Mapping[str, Check]) -> list[Words]:
-    """What went wrong beside, the worst first."""
+    """What else went wrong, the worst first."""
     faults = []
     broken, forget = found.get("degenerate"), found["forget"]
     if broken is not None and broken.is_met is False:

@@ -1,7 +1,7 @@
 """Is an answer still language? Pure rules that tell a broken model from one that has forgotten.
 
 A model that answers every question with "Nik Ab Ab Ab" scores 0 on the forget probes and has forgotten
-nothing in any useful sense, so the share of such answers stands beside the scores. The rules look for three
+nothing in any useful sense, so the share of such answers stands next to the scores. The rules look for three
 symptoms and are loose enough for short names, numbers, titles and places ("bp", "1564", "Duran Duran"). Where a script
 puts no space between words, they count letters.
 Fluent nonsense made of real words passes: that takes a language model to see (the `nll` scores).

@@ -32,12 +32,12 @@ def evaluate(
 ) -> list[Answer]:
     """The model's answer to each probe, in the order of the probes.
 
-    `before`: what the untouched model said to the same probes, or that `llm` is that model itself. With None the
+    `before`: what the reference said to the same probes, or that `llm` is that model itself. With None the
     answers have neither `known_before` nor `nll`.
     A likelihood probe has no right or wrong: its `values["loss"]` (nats per token) takes the place of a score.
     `values` of the other kinds: `recall` and `f1` (best over the references, 0..1) of a written answer;
     `choice` (index) and `margin` (nats, best right choice over best wrong one) of a chosen one; `nll` (nats a
-    token) of the text that the untouched model gave, on rows that it answered rightly; `unfinished_thinking` (1) of a
+    token) of the text that the reference gave, on rows that it answered rightly; `unfinished_thinking` (1) of a
     text that is a thought without an end, and so no answer.
     `progress` counts probes. Raises UserError for probe ids that occur twice, for probes missing in `before`,
     and whatever keeps a probe from being asked (see `generate`, `token_logprobs`): never a score for it.
@@ -194,7 +194,7 @@ def _answer(probe: Probe, *, text: str, score: float, values: Mapping[str, float
 
 
 def check_ids(probes: Sequence[Probe], earlier: Mapping[str, Answer] | None) -> None:
-    """Raises UserError for probe ids that occur twice, and for probes that the untouched model was never asked."""
+    """Raises UserError for probe ids that occur twice, and for probes that the reference was never asked."""
     ids = Counter(probe.id for probe in probes)
     repeated = [probe_id for probe_id, times in ids.items() if times > 1]
     if repeated:

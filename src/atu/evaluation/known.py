@@ -1,4 +1,4 @@
-"""What the untouched model knew: its right answers, and how likely another model finds them."""
+"""What the reference knew: its right answers, and how likely another model finds them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from atu.models.language_model import LanguageModel
 from atu.records import UNFINISHED, Answer, Probe
 
 KNOWN = 0.5
-"""Row score from which the untouched model counts as knowing the answer."""
+"""Row score from which the reference counts as knowing the answer."""
 
 
 def is_known(answer: Answer) -> bool:
-    """Whether the untouched model, which gave this answer, knows it; a thought without an end says nothing of that."""
+    """Whether the reference, which gave this answer, knows it; a thought without an end says nothing of that."""
     return answer.score >= KNOWN and UNFINISHED not in answer.values
 
 
@@ -32,7 +32,7 @@ def compare_known(
 
     Args:
         answers: of `llm`; one that has its `nll` already keeps it.
-        earlier: what the untouched model answered, by probe id.
+        earlier: what the reference answered, by probe id.
         can_be_known: whether a probe has a right answer to hold on to; of others nothing is said.
         behind: a text as the answer to a probe.
     """

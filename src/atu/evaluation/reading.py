@@ -57,7 +57,7 @@ def reading_order(prompts: Sequence[Sequence[int]]) -> list[int]:
 
 
 def read_prompts(llm: LanguageModel, prompts: Sequence[Sequence[int]], *, room: int = 0) -> Reading:
-    """What comes after each prompt, in input order, and a cache that goes on from there.
+    """What comes after each prompt, in input order, and a cache that continues from there.
 
     What prompts have in common is read once. Prompts of very different lengths are read apart and put together. Several
     prompts of a model that cannot share (`shares`) are read one by one, and leave no cache.

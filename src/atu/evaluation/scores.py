@@ -4,9 +4,9 @@ Names, in percent (0..100) where nothing else is said:
 
 - `forget/fb`, `neighbor/qa`, ...: mean row score of each group present; `forget/all`, `neighbor/all`: of all
   their rows pooled. Groups of `likelihood` probes (`mia/...`): mean loss in nats per token.
-- the same with `@known`: over the rows that the untouched model answered rightly: only they can be forgotten.
+- the same with `@known`: over the rows that the reference answered rightly: only they can be forgotten.
 - `degenerate/forget`, `/neighbor`, `/utility`: share of written answers that are no language any more.
-- `nll/forget@known`, ...: mean nats per token of the right answer that the untouched model gave. Greedy answers
+- `nll/forget@known`, ...: mean nats per token of the right answer that the reference gave. Greedy answers
   flip by single rows; this moves smoothly.
 - `unfinished_thinking/forget`, ...: share of written answers that are a thought without an end, where there are any.
   Such a row is neither right nor wrong and counts for no other score.
@@ -30,7 +30,7 @@ def summarize(answers: Sequence[Answer], *, samples: int, seed: int = 0) -> dict
     """Every score (names above) that the answers can give, each with its 95% percentile bootstrap interval.
 
     `samples` resamplings of the rows; the draw depends on `seed` and the score's name alone, so a score's
-    interval is the same whatever stands beside it.
+    interval is the same whatever stands next to it.
     """
     columns = _columns(answers)
     return {name: bootstrap_mean(values, name=name, samples=samples, seed=seed) for name, values in columns.items()}

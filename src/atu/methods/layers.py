@@ -1,5 +1,5 @@
 """Which layers a task reads and moves, in a model of a given depth. No torch: what cannot be is said before a model is
-loaded, where the depth is at hand."""
+loaded, where the depth is known."""
 
 from __future__ import annotations
 

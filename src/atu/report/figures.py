@@ -33,7 +33,7 @@ _CROWD = 8
 
 
 def draw_figures(study: Study, *, is_aggregate: bool) -> dict[str, Figure]:
-    """File name without ending → figure: a line a run, or with `is_aggregate` a line a method."""
+    """File name without ending → figure: one line per run, or with `is_aggregate` one per method."""
     lines = mean_lines(study) if is_aggregate else run_lines(study)
     dashes = {} if is_aggregate else target_dashes(study)
     below = f"Scoring: {study.scoring_words}. Large marker: {study.rule}." + (f" {_MEANS}" if is_aggregate else "")

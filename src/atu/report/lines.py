@@ -38,7 +38,7 @@ class Line:
 
 
 def run_lines(study: Study) -> list[Line]:
-    """A line a run."""
+    """One line per run."""
     of_target, of_variant = target_dashes(study), _variant_dashes(study)
     lines = []
     for entry in study.entries:
@@ -57,7 +57,7 @@ def run_lines(study: Study) -> list[Line]:
 
 
 def mean_lines(study: Study) -> list[Line]:
-    """A line a method. At each stage the same targets: a run that stopped counts with its last stage from then on."""
+    """One per method. Every stage has the same targets: a run that stopped counts with its last stage from then on."""
     dashes = _variant_dashes(study)
     lines = []
     for variant, entries in study.variants.items():

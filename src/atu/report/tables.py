@@ -80,7 +80,7 @@ _PAIRED = ("A", "B", "score", "A − B, mean", "95% bootstrap interval", "Wilcox
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table in two forms, with the same rows or, in a paired comparison, with a row a target more in `values`."""
+    """A table in two forms, with the same rows or, in a paired comparison, with one more row per target in `values`."""
 
     values: pd.DataFrame
     """For programs: plain numbers, NaN for a gap, and what each row is."""
@@ -102,7 +102,7 @@ def title(study: Study) -> str:
 
 
 def run_table(study: Study) -> Table:
-    """A row a run, and one a target for the reference model, whose runs asked it anew each."""
+    """One row per run, and one per target for the reference, which each run asked anew."""
     columns = _columns(study)
     names = [column.name for column in columns]
     runs = pd.DataFrame(_line(entry, entry.node.scores, columns) for entry in study.entries)
@@ -122,7 +122,7 @@ def run_table(study: Study) -> Table:
 
 
 def aggregate_table(study: Study) -> Table:
-    """A row a method: means over its targets, each target once, with n and t interval; and the reference model."""
+    """One row per method: means over its targets, each target once, with n and t interval; and the reference model."""
     columns = _columns(study)
     models = sorted({entry.run.model for entry in study.entries})
     notes, rows = [*study.notes, *unequal_runs(study)], []
@@ -145,7 +145,7 @@ def aggregate_table(study: Study) -> Table:
 
 
 def paired_table(study: Study) -> Table:
-    """Every two methods at matched forgetting: a row a pair and score, in `values` a row a target before it.
+    """Every two methods at matched forgetting: one row per pair and score, in `values` one row per target before it.
 
     The level is that of the study's rule or, without one, the level that counts as forgotten.
     """

@@ -1,4 +1,4 @@
-"""A run's history as trackers get it: a row a step and a row a stage, in an order that the run folder alone gives.
+"""A run's history as trackers get it: one row per step and one per stage, in an order that the run folder alone gives.
 
 The i-th row is the same whether it is sent during the run, after a resume, or later from the folder. So a
 tracker that knows how many rows it has can be brought up to date, and none arrives twice.

@@ -58,7 +58,7 @@ class SweepTable:
 
 
 def draw(rows: Sequence[Row]) -> Table:
-    """A row a job."""
+    """One row per job."""
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("run", "job", "state", "stage and step", "what is wrong"):
         table.add_column(heading)

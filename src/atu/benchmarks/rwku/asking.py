@@ -55,7 +55,7 @@ class Observation:
 
 
 class ObservationCache:
-    """What a model with known weights gave, on disk: rows that several targets share are asked once a model.
+    """What a model with known weights gave, on disk: rows that targets share are asked once per model.
 
     A row is written when its part of the questions is done, so a stopped evaluation resumes there.
     """

@@ -64,11 +64,11 @@ class RwkuBenchmark(Benchmark):
         return digest.hexdigest()
 
     def targets(self) -> list[str]:
-        """Folder names of the targets at hand, by number."""
+        """Folder names of the targets in the data folder, by number."""
         return self.data.targets()
 
     def target(self, folder: str) -> Target:
-        """Name and description from `intro.json`; neighbors are the other targets at hand.
+        """Name and description from `intro.json`; neighbors are the other targets in the data folder.
 
         The neighbors that the benchmark asks about stay unknown: they are for judging.
         Raises UserError for an unknown target.

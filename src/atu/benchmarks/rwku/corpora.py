@@ -167,7 +167,7 @@ def choose_by_seed(texts: Sequence[Text], count: int, seed: int) -> list[Text]:
 def expand_batch(data: RwkuData, folder: str) -> tuple[str, ...]:
     """The targets that a name stands for: itself, or for a batch `1-10` the first ten targets.
 
-    Raises UserError for an unknown target, and for a batch of which a target is not at hand.
+    Raises UserError for an unknown target, and for a batch of which a target is not in the data folder.
     """
     batch = _BATCH.fullmatch(folder)
     if batch is None:

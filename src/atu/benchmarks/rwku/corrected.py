@@ -55,7 +55,7 @@ def request(llm: LanguageModel, probe: Probe) -> Request:
 
 
 def answer(llm: LanguageModel, probe: Probe, row: TruthfulRow | None, asked: Request, observed: Observation) -> Answer:
-    """The row of the answers file; `row`: of TruthfulQA. Without what the untouched model knew: `compare` adds it."""
+    """The row of the answers file; `row`: of TruthfulQA. Without what the reference knew: `compare` adds it."""
     if probe.kind == "likelihood":
         assert observed.statistics is not None
         membership = corrected_membership(probe.prompt, observed.statistics)
@@ -79,7 +79,7 @@ def compare(
     earlier: Mapping[str, Answer],
     batch_size: int,
 ) -> list[Answer]:
-    """Adds what the untouched model knew, and how likely this one finds the right answers of that one.
+    """Adds what the reference knew, and how likely this one finds the right answers of that one.
 
     On questions that are known or not: about the target, its neighbors and facts. A choice among four is right by
     chance too often, and the other tasks have no right answer to hold on to.

@@ -1,4 +1,4 @@
-"""RWKU's data: from the Hugging Face hub, or from a copy at hand, into one checked folder with a manifest."""
+"""RWKU's data: from the Hugging Face hub, or from a local copy, into one checked folder with a manifest."""
 
 from __future__ import annotations
 
@@ -116,9 +116,9 @@ def download(
     """Fetch targets into `out/Target/` and list their files, with checksums, in `out/manifest.json`.
 
     A target's folder appears when all its files are there and every row of them could be read; until then
-    it lies in a hidden folder, where the next call goes on. What is there and equals the manifest is kept.
+    it lies in a hidden folder, where the next call continues. What is there and equals the manifest is kept.
 
-    `source`: a copy at hand; None = the hub, at `revision` (a commit, tag or branch). Without one, the commit
+    `source`: a local copy; None = the hub, at `revision` (a commit, tag or branch). Without one, the commit
     that the manifest names, so that later calls add equal data; at first `main`.
     Returns the manifest's path. Raises UserError for an unknown target, a file that differs from the
     manifest (named), a broken or missing file, a hub that can't be reached, a full disk.

@@ -1,4 +1,4 @@
-"""RWKU's 22 files a target, and how a row of each is read."""
+"""RWKU's 22 files per target, and how a row of each is read."""
 
 from __future__ import annotations
 

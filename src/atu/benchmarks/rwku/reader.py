@@ -1,4 +1,4 @@
-"""Reading RWKU's files: one folder a target, 22 JSON files each."""
+"""Reading RWKU's files: one folder per target, 22 JSON files each."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ STOP_TOKENS: Mapping[str, tuple[str, ...]] = {
     "triviaqa": ("<|eot_id|>",),
     "fluency": ("<|eot_id|>",),
 }
-"""Vocabulary entries at which a completion of a task is cut, beside the eos token. BBH is never cut."""
+"""Vocabulary entries at which a completion of a task is cut, besides the eos token. BBH is never cut."""
 FORGET_WEIGHTS = {"forget/fb": 3268, "forget/qa": 2879, "forget/aa": 6984}
 NEIGHBOR_WEIGHTS = {"neighbor/fb": 5846, "neighbor/qa": 5533}
 """Rows of all 200 targets: Align-then-Unlearn weighs every target by them, whatever its own counts."""

@@ -57,7 +57,7 @@ def released_scores(rows: Sequence[Answer], *, samples: int) -> dict[str, Score]
 def corrected_scores(rows: Sequence[Answer], *, samples: int) -> dict[str, Score]:
     """The scores with the released defects mended (docs/evaluation.md).
 
-    Beside each recall (`forget/fb`) an F1 (`forget/fb_f1`), beside the mean losses of the texts the AUC of each
+    Next to each recall (`forget/fb`) an F1 (`forget/fb_f1`), next to the mean losses of the texts the AUC of each
     membership attack, forget against retain texts (`mia/auc_loss`), and what `summarize` gives: `@known`, `nll/*`.
     """
     scores = summarize(rows, samples=samples)
