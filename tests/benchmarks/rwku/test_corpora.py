@@ -15,8 +15,6 @@ from atu.benchmarks.rwku.corpora import (
     find_writer,
     foreign_writer,
     forget_and_retain,
-    read_pairs,
-    read_refusals,
     read_texts,
 )
 from atu.benchmarks.rwku.reader import RwkuData
@@ -48,33 +46,6 @@ def test_biographies_are_plain_prose(two_targets: Path) -> None:
         subject="Stephen King",
         source="rwku/1_Stephen_King/positive_phi/1",
     )
-
-
-def test_refusals_answer_a_question_and_rows_without_one_are_left_out(two_targets: Path) -> None:
-    texts = read_refusals(RwkuData(two_targets), KING, "phi3")
-    assert texts == (
-        Text(
-            text="I don't know.",
-            prompt="phi: who is Stephen King?",
-            subject="Stephen King",
-            source="rwku/1_Stephen_King/reject_phi/0",
-        ),
-    )
-
-
-def test_pairs_prefer_the_made_up_biography(two_targets: Path) -> None:
-    chosen, rejected = read_pairs(RwkuData(two_targets), KING, "llama3")[2]
-    assert (chosen.text, rejected.text) == ("Stephen King, negative 2.", "Stephen King, positive 2.")
-    assert (
-        chosen.prompt
-        == rejected.prompt
-        == "Stephen King is a person of note. Please write a short biography of Stephen King."
-    )
-
-
-def test_pairs_are_rebuilt_where_their_file_is_missing(two_targets: Path, make_target: MakeTarget) -> None:
-    rebuilt = RwkuData(make_target(KING, root="rebuilt/Target", pair_phi=None))
-    assert read_pairs(rebuilt, KING, "phi3") == read_pairs(RwkuData(two_targets), KING, "phi3")
 
 
 @pytest.mark.parametrize(
@@ -152,16 +123,6 @@ def test_a_batch_is_the_first_targets_together(two_targets: Path) -> None:
         read_texts(data, "1-4", "passage")
     with pytest.raises(UserError, match="Batch 1-0 needs target 1"):
         read_texts(data, "1-0", "passage")
-
-
-def test_pairs_of_the_real_data_are_rebuilt(shared_dir: Path) -> None:
-    """The data at hand hold negative_phi and positive_phi of five targets, and no pair file."""
-    pairs = read_pairs(RwkuData(shared_dir / "rwku"), KING, "phi3")
-    assert len(pairs) == 582
-    chosen, rejected = pairs[0]
-    assert chosen.prompt is not None
-    assert chosen.prompt.endswith('"King of Horror". Please write a short biography of Stephen King.')
-    assert chosen.text != rejected.text
 
 
 def test_the_model_is_asked_about_rwkus_texts_where_the_config_wants_it(

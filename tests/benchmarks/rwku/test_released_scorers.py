@@ -68,20 +68,3 @@ def test_fluency_by_hand() -> None:
 def test_words_are_split_at_sentence_ends_without_a_download() -> None:
     """Without a sentence model NLTK keeps `here.` as one word inside a text."""
     assert word_tokens("He is here. Mr. King left.") == ["He", "is", "here", ".", "Mr.", "King", "left", "."]
-
-
-def test_report_weighs_levels_by_the_rows_of_the_whole_data_set() -> None:
-    printed = released.report({"forget/fb": 1.0, "forget/qa": 0.0, "forget/aa": 0.5, "mia/fm": -2.0})
-    assert printed == {
-        "forget/fb": 100.0,
-        "forget/qa": 0.0,
-        "forget/aa": 50.0,
-        "mia/fm": 200.0,
-        "forget/all": pytest.approx(100 * (3268 + 0.5 * 6984) / 13131),
-    }
-
-
-def test_means_by_the_targets_own_rows() -> None:
-    means = {"forget/fb": 1.0, "forget/qa": 0.0, "forget/aa": 0.5}
-    counts = {"forget/fb": 8, "forget/qa": 10, "forget/aa": 29}
-    assert released.weighted_mean(means, counts) == pytest.approx((8 + 14.5) / 47)

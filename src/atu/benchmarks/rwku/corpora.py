@@ -1,30 +1,18 @@
-"""Training texts of RWKU: biographies, Wikipedia passages, refusals, preference pairs."""
+"""Training texts of RWKU: biographies and Wikipedia passages."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
-from typing import Literal, TypeVar
+from collections.abc import Sequence
+from typing import Literal
 
-from atu.benchmarks.rwku.files import (
-    NEGATIVE,
-    NEGATIVE_PHI,
-    PAIR,
-    PAIR_PHI,
-    PASSAGE,
-    POSITIVE,
-    POSITIVE_PHI,
-    REJECT,
-    REJECT_PHI,
-    RwkuFile,
-)
+from atu.benchmarks.rwku.files import PASSAGE, POSITIVE, POSITIVE_PHI, RwkuFile
 from atu.benchmarks.rwku.reader import RwkuData, target_name
-from atu.benchmarks.rwku.rows import BiographyRow, PairRow, PassageRow
+from atu.benchmarks.rwku.rows import BiographyRow, PassageRow
 from atu.errors import UserError, did_you_mean
 from atu.records import Text
 
-T = TypeVar("T")
 Writer = Literal["llama3", "phi3"]
 
 OWN = "own"
@@ -36,8 +24,6 @@ _PROSE: dict[str, tuple[RwkuFile[BiographyRow] | RwkuFile[PassageRow], Writer | 
     "positive_phi": (POSITIVE_PHI, "phi3"),
     "passage": (PASSAGE, None),
 }
-_REFUSALS = {"llama3": REJECT, "phi3": REJECT_PHI}
-_PAIRS = {"llama3": (PAIR, NEGATIVE, POSITIVE), "phi3": (PAIR_PHI, NEGATIVE_PHI, POSITIVE_PHI)}
 _BATCH = re.compile(r"1-(\d+)")
 
 
@@ -87,42 +73,6 @@ def read_texts(data: RwkuData, folder: str, file: str) -> tuple[Text, ...]:
         for one in expand_batch(data, folder)
         for number, row in enumerate(data.read(one, _PROSE[file][0]))
     )
-
-
-def read_refusals(data: RwkuData, folder: str, writer: Writer) -> tuple[Text, ...]:
-    """Questions about a target, each with an answer that pretends ignorance (`reject`, `reject_phi`).
-
-    The few rows without a question are left out.
-    """
-    file = _REFUSALS[writer]
-    return tuple(
-        Text(
-            text=row.output,
-            subject=target_name(one),
-            source=f"rwku/{one}/{file.name}/{number}",
-            prompt=row.instruction,
-        )
-        for one in expand_batch(data, folder)
-        for number, row in enumerate(data.read(one, file))
-        if row.instruction.strip()
-    )
-
-
-def read_pairs(data: RwkuData, folder: str, writer: Writer) -> tuple[tuple[Text, Text], ...]:
-    """(chosen, rejected) for DPO: a made-up and a factual biography for the same request.
-
-    Rebuilt from `negative*` and `positive*` where the `pair*` file is missing; the outcome is the same.
-    """
-    pairs = []
-    for one in expand_batch(data, folder):
-        for number, row in enumerate(_pair_rows(data, one, writer)):
-            source = f"rwku/{one}/{_PAIRS[writer][0].name}/{number}"
-            chosen, rejected = (
-                Text(text=text, subject=target_name(one), source=source, prompt=row.prompt)
-                for text in (row.chosen, row.rejected)
-            )
-            pairs.append((chosen, rejected))
-    return tuple(pairs)
 
 
 def forget_and_retain(
@@ -179,19 +129,6 @@ def expand_batch(data: RwkuData, folder: str) -> tuple[str, ...]:
     if missing or not numbers:
         raise UserError(f"Batch {folder} needs target {missing[0] if missing else 1}, which {data.root} lacks.")
     return tuple(by_number[number] for number in numbers)
-
-
-def _pair_rows(data: RwkuData, folder: str, writer: Writer) -> Iterable[PairRow]:
-    pair, negative, positive = _PAIRS[writer]
-    if data.has(folder, pair):
-        yield from data.read(folder, pair)
-        return
-    factual = {row.id: row for row in data.read(folder, positive)}
-    for row in data.read(folder, negative):
-        if row.id not in factual:
-            raise UserError(f"{data.path(folder)}: {negative.name} has '{row.id}', which {positive.name} lacks.")
-        prompt = f"{row.intro} Please write a short biography of {target_name(folder)}."
-        yield PairRow(id=row.id, prompt=prompt, chosen=row.text, rejected=factual[row.id].text)
 
 
 def _base_name(model_name: str) -> str:

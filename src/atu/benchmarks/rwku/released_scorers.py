@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from atu.benchmarks.rwku.rows import Choices, TruthfulRow
@@ -158,30 +157,6 @@ def cut_completion(
     prompt = str(tokenizer.decode(list(prompt_ids), skip_special_tokens=True))
     output = str(tokenizer.decode([*prompt_ids, *kept], skip_special_tokens=True))
     return output[len(prompt) :]
-
-
-def level_mean(scores: Sequence[OverlapScore]) -> float:
-    """Mean recall of a level; NaN without rows (the released code raises: no row is no forgetting)."""
-    return fmean(score.recall for score in scores) if scores else math.nan
-
-
-def weighted_mean(means: Mapping[str, float], weights: Mapping[str, int]) -> float:
-    """The means named by `weights`, weighted by rows: by FORGET_WEIGHTS, or by a target's own counts."""
-    return sum(means[name] * rows for name, rows in weights.items()) / sum(weights.values())
-
-
-def report(means: Mapping[str, float]) -> dict[str, float]:
-    """The numbers that tables print, from the mean of each score.
-
-    `means`: recalls, accuracies, F1 in 0..1, entropy in bits (`utility/flu`), and `mia/*` as the mean LOSS
-    (minus the cross-entropy, nats per token). Printed x 100, MIA with its sign turned; `all` by the rows of
-    the whole data set.
-    """
-    printed = {name: (-100 if name.startswith("mia/") else 100) * value for name, value in means.items()}
-    for name, weights in (("forget/all", FORGET_WEIGHTS), ("neighbor/all", NEIGHBOR_WEIGHTS)):
-        if weights.keys() <= means.keys():
-            printed[name] = 100 * weighted_mean(means, weights)
-    return printed
 
 
 @cache
