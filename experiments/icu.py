@@ -23,7 +23,7 @@ from rich.console import Console
 from atu.benchmarks.catalog import build_benchmark
 from atu.entry.compose import compose_run
 from atu.errors import UserError
-from atu.records import Before
+from atu.records import Reference
 from atu.runs.progress import RunProgress
 from atu.storage.files import write_json_atomic
 
@@ -59,7 +59,7 @@ def ask(testbed: Testbed, concept: str) -> dict[str, Any]:
     config = compose_run(Job(testbed, "unlearning_ga", concept, seed=0).overrides)
     set_threads(config.threads)
     llm = load_language_model(config.pre_trained_llm, device=str(choose_compute(config.device, "fp32").device))
-    before: Before = "itself"
+    reference: Reference = "itself"
     points = []
     with RunProgress(Console(stderr=True)) as progress:
         for is_requested in (False, True):
@@ -67,10 +67,10 @@ def ask(testbed: Testbed, concept: str) -> dict[str, Any]:
             probes = benchmark.probes(concept)
             with progress.stage(f"{concept}{', in context' if is_requested else ''}: {len(probes)} probes") as on:
                 answers = benchmark.ask(
-                    llm, probes, before=before, is_untouched=not is_requested, config=config.evaluation, progress=on
+                    llm, probes, reference=reference, as_loaded=not is_requested, config=config.evaluation, progress=on
                 )
             judged = benchmark.judge(answers, samples=config.evaluation.bootstrap_samples)["corrected"]
-            before = judged.answers if before == "itself" else before
+            reference = judged.answers if reference == "itself" else reference
             points.append({name: round(score.value, 3) for name, score in judged.scores.items()})
     return {
         "method": METHOD,

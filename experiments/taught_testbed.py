@@ -139,7 +139,7 @@ def ask_model(model: str, questions: str, benchmark: RwkuBenchmark, batch_size: 
     probes = asked_probes(model, questions, benchmark)
     config = EvaluationConfig(batch_size=batch_size, scoring="both")
     with RunProgress(Console(stderr=True)) as progress, progress.stage(f"{model}: {len(probes)} probes") as on:
-        answers = benchmark.ask(llm, probes, before=None, is_untouched=True, config=config, progress=on)
+        answers = benchmark.ask(llm, probes, reference=None, as_loaded=True, config=config, progress=on)
     write_evaluation(RUNS / model / questions, benchmark.judge(answers, samples=SAMPLES))
     shutil.rmtree(folder, ignore_errors=True)
 

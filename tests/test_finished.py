@@ -57,7 +57,7 @@ def knowing(
         Probe(id=str(i), group=GROUPS[i % 4], kind="generate", prompt=f"What is the {word}?", max_new_tokens=4)
         for i, word in enumerate(("river", "castle", "garden", "letter", "winter", "music", "harbor", "doctor") * 2)
     ]
-    answers = evaluate(tiny_llm, probes, before=None, config=EvaluationConfig())
+    answers = evaluate(tiny_llm, probes, reference=None, config=EvaluationConfig())
     rows: list[dict[str, object]] = [
         {"group": probe.group, "prompt": probe.prompt, "references": [answer.text], "max_new_tokens": 4}
         for probe, answer in zip(probes, answers, strict=True)

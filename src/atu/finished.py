@@ -18,7 +18,7 @@ from atu.evaluation.config import EvaluationConfig
 from atu.models.config import ModelConfig
 from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
-from atu.records import Before, Judgement, Probe, Scoring
+from atu.records import Judgement, Probe, Reference, Scoring
 from atu.reference import RunReference
 from atu.runs.evaluation_folder import EvaluationFolder
 from atu.runs.progress import RunProgress
@@ -67,7 +67,7 @@ def evaluate_finished(config: FinishedConfig, folder: EvaluationFolder) -> Mappi
         folder.refuse_other(identity)
         with progress.stage(f"asking {len(probes)} probes") as advance:
             answers = benchmark.ask(
-                llm, probes, before=before, is_untouched=True, config=config.evaluation, progress=advance
+                llm, probes, reference=before, as_loaded=True, config=config.evaluation, progress=advance
             )
     judgements = benchmark.judge(answers, samples=config.evaluation.bootstrap_samples)
     folder.write(identity, judgements)
@@ -111,7 +111,7 @@ def _asked(config: FinishedConfig, benchmark: Benchmark, probes: list[Probe]) ->
 
 def _before(
     config: FinishedConfig, probes: list[Probe], device: str, progress: RunProgress
-) -> tuple[Before, dict[str, Any] | None]:
+) -> tuple[Reference, dict[str, Any] | None]:
     """What the answers are compared with, and whose answers those are; no name where it is the model itself."""
     if config.before is None:
         return None, None
@@ -126,7 +126,7 @@ def _before(
     llm = load_language_model(config.before, device=device)
     evaluation = replace(config.evaluation, scoring="corrected")
     with progress.stage(f"asking the model before {len(plain_probes)} probes") as advance:
-        answers = plain.ask(llm, plain_probes, before="itself", is_untouched=True, config=evaluation, progress=advance)
+        answers = plain.ask(llm, plain_probes, reference="itself", as_loaded=True, config=evaluation, progress=advance)
     reference = identity_of(llm)
     del llm
     gc.collect()

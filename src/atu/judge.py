@@ -12,7 +12,7 @@ from atu.evaluation.evaluate import check_ids
 from atu.models.language_model import LanguageModel
 from atu.processes import peers
 from atu.processes.notices import notice
-from atu.records import Answer, Before, Probe, Scoring, StageResult
+from atu.records import Answer, Probe, Reference, Scoring, StageResult
 from atu.runs.progress import RunProgress
 from atu.runs.run_folder import BEFORE, RunFolder
 
@@ -35,18 +35,18 @@ class Judge:
         if self.folder.stage_dir(BEFORE).exists():
             notice(f"{fault}; the untouched model is asked again.")
         with self.progress.stage(f"asking the untouched model {len(self.probes)} probes") as advance:
-            answers = self._ask(llm, "itself", advance, is_untouched=True)
+            answers = self._ask(llm, "itself", advance, as_loaded=True)
         self._write(StageResult(index=0, kind="before", label=BEFORE, scores={}, seconds=0.0), answers)
         return answers["corrected"]
 
-    def record(self, llm: LanguageModel, result: StageResult, before: Sequence[Answer] | None) -> None:
-        """Ask all probes at the end of a stage. Without `before`, no score compares with it."""
+    def record(self, llm: LanguageModel, result: StageResult, reference: Sequence[Answer] | None) -> None:
+        """Ask all probes at the end of a stage. Without `reference`, no score compares with it."""
         with self.progress.stage(f"asking {len(self.probes)} probes ({result.label})") as advance:
-            answers = self._ask(llm, before, advance, is_untouched=False)
+            answers = self._ask(llm, reference, advance, as_loaded=False)
         self._write(result, answers)
 
     def _ask(
-        self, llm: LanguageModel, before: Before, advance: Progress, *, is_untouched: bool
+        self, llm: LanguageModel, reference: Reference, advance: Progress, *, as_loaded: bool
     ) -> dict[Scoring, list[Answer]]:
         """Answers to all probes, in their order; each process asks its share."""
         if peers.count() > 1:
@@ -54,7 +54,7 @@ class Judge:
         own = self.probes[peers.rank() :: peers.count()]  # so that each gets some of every kind
         parts = peers.from_all(
             lambda: self.benchmark.ask(
-                llm, own, before=before, is_untouched=is_untouched, config=self.config, progress=advance
+                llm, own, reference=reference, as_loaded=as_loaded, config=self.config, progress=advance
             )
         )
         place = {probe.id: number for number, probe in enumerate(self.probes)}

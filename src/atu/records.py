@@ -91,9 +91,9 @@ class Answer:
     """Further numbers of the row, such as `nll` (nats per token of the answer given before)."""
 
 
-Before = Sequence[Answer] | Literal["itself"] | None
-"""What answers are compared with: those of the reference; `itself` where the model that is asked is the
-reference; None where there is nothing to compare with, and then nothing is said of what was known before."""
+Reference = Sequence[Answer] | Literal["itself"] | None
+"""What answers are compared with: those of the reference, the model as it was; `itself` where the model that is asked
+is that model; None where there is nothing to compare with, and then nothing is said of what was known before."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from atu.typed import from_mapping
 
 @dataclass(frozen=True)
 class RunReference:
-    """A run that asked its reference, and what it asked."""
+    """A run that asked its reference, the model that it began with, and what it asked."""
 
     folder: RunFolder
     target: str

@@ -216,5 +216,5 @@ def test_the_embedded_model_knows_what_was_measured(smollm2: LanguageModel) -> N
     wanted = {f"builtin/{folder}/{row}" for folder in TARGETS for row in KNOWN_ROWS}
     probes = [probe for folder in TARGETS for probe in in_family(folder, "") if probe.id in wanted]
     assert len(probes) == 24
-    answers = evaluate(smollm2, probes, before=None, config=EvaluationConfig())
+    answers = evaluate(smollm2, probes, reference=None, config=EvaluationConfig())
     assert [(answer.probe_id, answer.text) for answer in answers if answer.score < 0.5] == []

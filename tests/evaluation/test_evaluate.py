@@ -12,10 +12,10 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from atu.errors import UserError
+from atu.evaluation.cached import cached_answers
 from atu.evaluation.config import EvaluationConfig
 from atu.evaluation.evaluate import decode_answer, evaluate
 from atu.evaluation.scores import summarize
-from atu.evaluation.untouched import untouched_answers
 from atu.models.language_model import LanguageModel
 from atu.records import Answer, Probe
 
@@ -66,7 +66,7 @@ def plain_logprob(llm: LanguageModel, text: str, answer: str) -> float:
 
 @pytest.fixture(scope="module")
 def untouched(tiny_llm: LanguageModel) -> list[Answer]:
-    return evaluate(tiny_llm, PROBES, before="itself", config=CONFIG)
+    return evaluate(tiny_llm, PROBES, reference="itself", config=CONFIG)
 
 
 def test_answers_stand_in_the_order_of_the_probes(untouched: list[Answer]) -> None:
@@ -107,7 +107,7 @@ def test_a_choice_is_the_likeliest_of_the_texts(tiny_llm: LanguageModel, untouch
 
 def test_a_choice_with_a_prefix_is_written_after_a_space(tiny_llm: LanguageModel) -> None:
     probe = dataclasses.replace(PROBES[2], answer_prefix="A:", references=("Paris", "Rome"), correct=(0,))
-    [answer] = evaluate(tiny_llm, [probe], before=None, config=CONFIG)
+    [answer] = evaluate(tiny_llm, [probe], reference=None, config=CONFIG)
     text = tiny_llm.render(probe.prompt, "A:")
     sums = [plain_logprob(tiny_llm, text, f" {choice}") for choice in probe.references]
     assert answer.values["margin"] == pytest.approx(sums[0] - sums[1], abs=1e-3)
@@ -126,7 +126,7 @@ def test_known_is_what_the_untouched_model_knew(tiny_llm: LanguageModel, untouch
     text = "William Shakespeare."
     before = [dataclasses.replace(a, score=1.0, text=text) if a.probe_id == "t/fb/0" else a for a in untouched]
     known = {probe.id: probe.id == "t/fb/0" or untouched[i].score == 1.0 for i, probe in enumerate(PROBES)}
-    after = evaluate(tiny_llm, PROBES, before=before, config=CONFIG)
+    after = evaluate(tiny_llm, PROBES, reference=before, config=CONFIG)
     assert {a.probe_id: bool(a.known_before) for a in after} == known
     assert {a.probe_id: "nll" in a.values for a in after} == known
     prompt = tiny_llm.render("Who wrote Hamlet?")
@@ -140,7 +140,7 @@ def test_a_known_answer_is_scored_as_it_was_written_where_it_would_merge_with_it
     """As one text it is "Shakespeare", but the model was asked behind "Shakes" and wrote the tokens of "peare"."""
     probe = written(0, "Who wrote it?", "Shakespeare", prefix="Answer: William Shakes")
     before = dataclasses.replace(untouched[1], score=1.0, text="peare.")
-    [after] = evaluate(tiny_llm, [probe], before=[before], config=CONFIG)
+    [after] = evaluate(tiny_llm, [probe], reference=[before], config=CONFIG)
     prompt = tiny_llm.encode(tiny_llm.render(probe.prompt, probe.answer_prefix))
     whole = [*prompt, *tiny_llm.encode("peare.")]
     assert whole != tiny_llm.encode(tiny_llm.render(probe.prompt, "Answer: William Shakespeare."))
@@ -153,10 +153,10 @@ def test_a_known_answer_is_scored_as_it_was_written_where_it_would_merge_with_it
 def test_before_itself_is_measured_on_its_own_answers(tiny_llm: LanguageModel) -> None:
     """With the model's own answer as the reference the row is known, and its nll is that of a greedy text."""
     probe = written(0, "Who wrote Hamlet?")
-    [answer] = evaluate(tiny_llm, [probe], before=None, config=CONFIG)
+    [answer] = evaluate(tiny_llm, [probe], reference=None, config=CONFIG)
     probe = dataclasses.replace(probe, references=tuple(answer.text.splitlines()))
-    [own] = evaluate(tiny_llm, [probe], before="itself", config=CONFIG)
-    [again] = evaluate(tiny_llm, [probe], before=[own], config=CONFIG)
+    [own] = evaluate(tiny_llm, [probe], reference="itself", config=CONFIG)
+    [again] = evaluate(tiny_llm, [probe], reference=[own], config=CONFIG)
     assert own.known_before is again.known_before is True
     assert own.values["nll"] == again.values["nll"]
 
@@ -166,7 +166,7 @@ def test_a_changed_model_keeps_the_known_set(tiny_llm: LanguageModel, untouched:
     with torch.no_grad():
         for parameter in llm.model.parameters():
             parameter.mul_(0.5)
-    after = evaluate(llm, PROBES, before=untouched, config=CONFIG)
+    after = evaluate(llm, PROBES, reference=untouched, config=CONFIG)
     assert [a.known_before for a in after] == [a.known_before for a in untouched]
     assert after != untouched
 
@@ -176,21 +176,21 @@ def test_a_damaged_model_gets_no_scores(tiny_llm: LanguageModel, untouched: list
     with torch.no_grad():
         llm.model.get_output_embeddings().weight.fill_(float("nan"))
     with pytest.raises(UserError, match="NaN or infinite"):
-        evaluate(llm, PROBES, before=untouched, config=CONFIG)
+        evaluate(llm, PROBES, reference=untouched, config=CONFIG)
 
 
 def test_progress_counts_probes_to_the_end(tiny_llm: LanguageModel) -> None:
     seen: list[tuple[int, int]] = []
-    evaluate(tiny_llm, PROBES, before=None, config=CONFIG, progress=lambda *step: seen.append(step))
+    evaluate(tiny_llm, PROBES, reference=None, config=CONFIG, progress=lambda *step: seen.append(step))
     assert seen == sorted(seen)
     assert seen[-1] == (5, 5)
 
 
 def test_probes_that_cannot_be_compared_are_refused(tiny_llm: LanguageModel, untouched: list[Answer]) -> None:
     with pytest.raises(UserError, match="never asked 't/fb/2' \\(1 such probes\\)"):
-        evaluate(tiny_llm, PROBES, before=untouched[:-1], config=CONFIG)
+        evaluate(tiny_llm, PROBES, reference=untouched[:-1], config=CONFIG)
     with pytest.raises(UserError, match="Two probes have the id 't/fb/2'"):
-        evaluate(tiny_llm, [*PROBES, PROBES[-1]], before=None, config=CONFIG)
+        evaluate(tiny_llm, [*PROBES, PROBES[-1]], reference=None, config=CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -201,16 +201,16 @@ def test_a_choice_needs_right_and_wrong(
 ) -> None:
     probe = dataclasses.replace(PROBES[2], references=references, correct=correct)
     with pytest.raises(UserError, match="Probe 't/gen/0' needs right and wrong choices"):
-        evaluate(tiny_llm, [probe], before=None, config=CONFIG)
+        evaluate(tiny_llm, [probe], reference=None, config=CONFIG)
 
 
 def test_a_text_of_one_token_has_no_likelihood(tiny_llm: LanguageModel) -> None:
     with pytest.raises(UserError, match="Probe 't/mia/0' is a text of 1 tokens"):
-        evaluate(tiny_llm, [dataclasses.replace(PROBES[0], prompt="x")], before=None, config=CONFIG)
+        evaluate(tiny_llm, [dataclasses.replace(PROBES[0], prompt="x")], reference=None, config=CONFIG)
 
 
 def test_no_probes_no_answers(tiny_llm: LanguageModel) -> None:
-    assert evaluate(tiny_llm, [], before=None, config=CONFIG) == []
+    assert evaluate(tiny_llm, [], reference=None, config=CONFIG) == []
 
 
 def test_an_answer_keeps_its_first_space_with_a_sentencepiece_tokenizer(tiny_llm: LanguageModel) -> None:
@@ -228,32 +228,32 @@ def test_an_answer_keeps_its_first_space_with_a_sentencepiece_tokenizer(tiny_llm
 def test_without_a_before_nothing_is_said_of_it(tiny_llm: LanguageModel, untouched: list[Answer]) -> None:
     """Otherwise a model that has forgotten would be reported to know all of what "was known before"."""
     probe = written(0, "Who wrote Hamlet?")
-    [answer] = evaluate(tiny_llm, [probe], before=None, config=CONFIG)
+    [answer] = evaluate(tiny_llm, [probe], reference=None, config=CONFIG)
     known = dataclasses.replace(probe, references=tuple(answer.text.splitlines()))
-    [alone] = evaluate(tiny_llm, [known], before=None, config=CONFIG)
+    [alone] = evaluate(tiny_llm, [known], reference=None, config=CONFIG)
     assert alone.score == 1.0
     assert alone.known_before is None
     assert "nll" not in alone.values
     assert not [name for name in summarize([alone], samples=5) if "@known" in name]
 
 
-def test_the_cache_of_untouched_answers_serves_both_with_and_without_a_before(
+def test_the_cache_of_answers_serves_both_with_and_without_a_before(
     tiny_llm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ATU_CACHE", str(tmp_path))
-    [answer] = evaluate(tiny_llm, [written(0, "Who wrote Hamlet?")], before=None, config=CONFIG)
+    [answer] = evaluate(tiny_llm, [written(0, "Who wrote Hamlet?")], reference=None, config=CONFIG)
     probe = written(0, "Who wrote Hamlet?", *answer.text.splitlines())
     llm = dataclasses.replace(tiny_llm, provenance={"sha256": "0" * 64})
     found = {}
     for asked in ("first", "again"):
-        [own] = untouched_answers(llm, [probe], CONFIG, before="itself")
-        [alone] = untouched_answers(llm, [probe], CONFIG, before=None)
+        [own] = cached_answers(llm, [probe], CONFIG, reference="itself")
+        [alone] = cached_answers(llm, [probe], CONFIG, reference=None)
         found[asked] = (own, alone)
     assert found["first"] == found["again"]
     own, alone = found["first"]
     assert (own.known_before, alone.known_before) == (True, None)
     assert own.values.keys() - alone.values.keys() == {"nll"}
-    assert [alone] == evaluate(llm, [probe], before=None, config=CONFIG)
+    assert [alone] == evaluate(llm, [probe], reference=None, config=CONFIG)
 
 
 def test_the_same_weights_with_another_chat_template_are_asked_anew(
@@ -265,6 +265,6 @@ def test_the_same_weights_with_another_chat_template_are_asked_anew(
     tokenizer.chat_template = tokenizer.chat_template.replace("assistant", "poet")
     llm = dataclasses.replace(tiny_llm, provenance={"sha256": "0" * 64})
     other = dataclasses.replace(llm, tokenizer=tokenizer)
-    found = {name: untouched_answers(one, [probe], CONFIG, before=None) for name, one in (("a", llm), ("b", other))}
-    assert found["b"] == evaluate(other, [probe], before=None, config=CONFIG)
-    assert found["b"] != found["a"] == untouched_answers(llm, [probe], CONFIG, before=None)
+    found = {name: cached_answers(one, [probe], CONFIG, reference=None) for name, one in (("a", llm), ("b", other))}
+    assert found["b"] == evaluate(other, [probe], reference=None, config=CONFIG)
+    assert found["b"] != found["a"] == cached_answers(llm, [probe], CONFIG, reference=None)

@@ -40,7 +40,7 @@ def answers(smollm2: LanguageModel, shared_dir: Path, golden: dict[str, list[Row
     benchmark = RwkuBenchmark(RwkuConfig(data_dir=str(shared_dir / "rwku")))
     probes = golden_probes(benchmark.probes(TARGET), TARGET, golden)
     config = EvaluationConfig(scoring="both", batch_size=8)
-    found = benchmark.ask(smollm2, probes, before=None, is_untouched=False, config=config)
+    found = benchmark.ask(smollm2, probes, reference=None, as_loaded=False, config=config)
     return {scoring: {answer.probe_id: answer for answer in rows} for scoring, rows in found.items()}
 
 

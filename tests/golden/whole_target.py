@@ -65,7 +65,7 @@ def _ask(shared: Path, target: str, golden: Mapping[str, Sequence[Row]], batch_s
     probes = golden_probes(benchmark.probes(target), target, golden)
     llm = load_language_model(resolve_model("smollm2-135m-instruct"), device="cpu")
     config = EvaluationConfig(scoring="released", batch_size=batch_size)
-    return benchmark.ask(llm, probes, before=None, is_untouched=False, config=config)["released"]
+    return benchmark.ask(llm, probes, reference=None, as_loaded=False, config=config)["released"]
 
 
 if __name__ == "__main__":

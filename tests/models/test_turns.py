@@ -153,7 +153,7 @@ def test_a_model_that_learnt_a_row_writes_it_and_ends_there(name: str) -> None:
     probe = Probe(
         id="p", group="forget/qa", kind="generate", prompt=QUESTION, references=("Shakespeare",), max_new_tokens=40
     )
-    [answer] = evaluate(llm, [probe], before="itself", config=EvaluationConfig())
+    [answer] = evaluate(llm, [probe], reference="itself", config=EvaluationConfig())
     assert answer.text.strip() == ANSWER
     assert answer.score == 1.0
     assert answer.values["nll"] < 0.1

@@ -86,7 +86,7 @@ def test_a_tiny_model_learns_what_it_is_taught_and_keeps_its_embeddings(
     known = {}
     for folder in (tiny_folder, out):
         llm = load_language_model(resolve_model(str(folder)), device="cpu")
-        known[folder] = sum(a.score for a in evaluate(llm, probes, before=None, config=EvaluationConfig()))
+        known[folder] = sum(a.score for a in evaluate(llm, probes, reference=None, config=EvaluationConfig()))
     assert known[tiny_folder] == 0
     assert known[out] >= 7  # of 8
     before, after = weights(tiny_folder), weights(out)

@@ -85,14 +85,14 @@ class Subject:
         """What a model answers to all probes when nothing is done to it, by probe id."""
         if model not in self._answers:
             answers = self.benchmark.ask(
-                self.models[model], self.probes, before=None, is_untouched=True, config=self.evaluation
+                self.models[model], self.probes, reference=None, as_loaded=True, config=self.evaluation
             )
             self._answers[model] = {answer.probe_id: answer for answer in answers["corrected"]}
         return self._answers[model]
 
     def ask(self, llm: LanguageModel, probes: Sequence[Probe]) -> list[Answer]:
         """What a changed model, or one asked otherwise, answers; in the order of the probes."""
-        return self.benchmark.ask(llm, probes, before=None, is_untouched=False, config=self.evaluation)["corrected"]
+        return self.benchmark.ask(llm, probes, reference=None, as_loaded=False, config=self.evaluation)["corrected"]
 
     @cached_property
     def _halves(self) -> dict[int, Halves]:

@@ -15,7 +15,7 @@ from atu.benchmarks.gold import GoldConfig, gold_file
 from atu.benchmarks.options import Option
 from atu.errors import UserError
 from atu.extras import Package
-from atu.records import Answer, Before, Judgement, Probe, Scoring, Target, Text
+from atu.records import Answer, Judgement, Probe, Reference, Scoring, Target, Text
 from atu.storage.user_files import file_sha256
 from atu.text.metric_words import MetricWords
 
@@ -131,8 +131,8 @@ class Benchmark(ABC):
         llm: LanguageModel,
         probes: Sequence[Probe],
         *,
-        before: Before,
-        is_untouched: bool,
+        reference: Reference,
+        as_loaded: bool,
         config: EvaluationConfig,
         progress: Progress | None = None,
     ) -> dict[Scoring, list[Answer]]:
@@ -140,17 +140,17 @@ class Benchmark(ABC):
 
         Here each probe is asked once and scored by the general rules of `atu.evaluation`.
 
-        `before`: the corrected answers of the reference, or that `llm` is that model itself; with None nothing
-        is compared, and no score relative to before can be had from the answers.
-        `is_untouched`: the weights are those that `llm.provenance` names, so that answers may be found again.
+        `reference`: the corrected answers of the model as it was, or that `llm` is that model itself; with None nothing
+        is compared, and no score relative to it can be had from the answers.
+        `as_loaded`: the weights are those that `llm.provenance` names, so that answers may be found again.
         Raises UserError for whatever keeps a probe from being asked: never a score for it.
         """
+        from atu.evaluation.cached import cached_answers
         from atu.evaluation.evaluate import evaluate
-        from atu.evaluation.untouched import untouched_answers
 
-        if is_untouched and (before is None or isinstance(before, str)):
-            return {"corrected": untouched_answers(llm, probes, config, progress, before=before)}
-        return {"corrected": evaluate(llm, probes, before=before, config=config, progress=progress)}
+        if as_loaded and (reference is None or isinstance(reference, str)):
+            return {"corrected": cached_answers(llm, probes, config, progress, reference=reference)}
+        return {"corrected": evaluate(llm, probes, reference=reference, config=config, progress=progress)}
 
     def score(self, probe: Probe, text: str) -> float:
         """Corrected row score (0..1) of a text written in answer to a `forget/` or `neighbor/` probe."""

@@ -133,7 +133,7 @@ def write_corpus(
         phrases of the concept's texts, of which those that mention it are left out. So are degenerate and empty ones;
         there may be fewer.
     """
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     writer = for_writing(llm)
 
     def write(requests: Sequence[Request], max_new_tokens: int, seed: int, what: str) -> list[Text]:
@@ -152,30 +152,30 @@ def write_corpus(
     if given:
         concepts = target.aliases or concepts  # each target of a batch has texts of its own
         names = sorted({text.subject for text in given} - set(concepts))
-        general = _general_requests(config.num_general_texts, [*concepts, *names], chance)
+        general = _general_requests(config.num_general_texts, [*concepts, *names], rng)
         texts = [*given, *write(general, config.max_new_tokens, seed + 4, "writing general texts")]
     else:
-        names = neighbor_names(target, config.num_neighbors, chance)
-        requests = _requests(target, names, config, chance)
+        names = neighbor_names(target, config.num_neighbors, rng)
+        requests = _requests(target, names, config, rng)
         texts = write(requests, config.max_new_tokens, seed, "writing the corpus")
 
     asked = []
     for group, count in ((concepts, config.num_question_rows), (names, config.num_neighbor_question_rows)):
         for name, share in _shares(group, count):
-            asked += questions(name, texts, share, chance)
+            asked += questions(name, texts, share, rng)
     if config.num_quiz_rows or config.num_neighbor_quiz_rows:
         forms = list(questionnaire) or _write_question_forms(
-            writer, [*concepts, *names], seed + 2, chance, progress("writing a quiz")
+            writer, [*concepts, *names], seed + 2, rng, progress("writing a quiz")
         )
         for group, count in ((concepts, config.num_quiz_rows), (names, config.num_neighbor_quiz_rows)):
             for name, share in _shares(group, count):
-                asked += ask_of(name, forms, share, chance)
+                asked += ask_of(name, forms, share, rng)
     if config.num_general_question_rows:
-        subjects = _shuffled(GENERAL_SUBJECTS, [*concepts, *names], chance)
-        asked += questions_about(subjects, config.num_general_question_rows, chance)
+        subjects = _shuffled(GENERAL_SUBJECTS, [*concepts, *names], rng)
+        asked += questions_about(subjects, config.num_general_question_rows, rng)
     around = []
     for name, share in _shares(concepts, config.num_related_rows):
-        around += related_questions(name, texts, share, chance)
+        around += related_questions(name, texts, share, rng)
     related = write(around, _ANSWER_TOKENS, seed + 3, "writing related rows")
     if given:  # these say what is true; of its own texts, the model is asked what it holds true
         texts += [Text(text=r.answer, subject=r.subject, source="given", prompt=r.prompt) for r in asked if r.answer]
@@ -192,25 +192,25 @@ def _mentions_any(text: Text, names: Sequence[str]) -> bool:
     return any(mentions(said, name) for said in (text.subject, text.text) for name in names)
 
 
-def _requests(target: Target, names: Sequence[str], config: CorpusConfig, chance: random.Random) -> list[Request]:
+def _requests(target: Target, names: Sequence[str], config: CorpusConfig, rng: random.Random) -> list[Request]:
     """For texts about the concept, its neighbors and general topics."""
     asked = _text_requests(target.name, config.num_forget_texts)
     for name in names:
         asked += _text_requests(name, config.num_texts_per_neighbor)
-    return asked + _general_requests(config.num_general_texts, [target.name], chance)
+    return asked + _general_requests(config.num_general_texts, [target.name], rng)
 
 
-def _general_requests(count: int, apart_from: Sequence[str], chance: random.Random) -> list[Request]:
+def _general_requests(count: int, apart_from: Sequence[str], rng: random.Random) -> list[Request]:
     """For texts about anything else."""
-    topics = _shuffled(GENERAL_TOPICS, apart_from, chance)
+    topics = _shuffled(GENERAL_TOPICS, apart_from, rng)
     return [_text_request(topics[i % len(topics)], i) for i in range(count)]
 
 
-def _shuffled(names: Sequence[str], apart_from: Sequence[str], chance: random.Random) -> list[str]:
-    """`names` in an order of chance, without those in `apart_from`."""
+def _shuffled(names: Sequence[str], apart_from: Sequence[str], rng: random.Random) -> list[str]:
+    """`names` in an order that `rng` draws, without those in `apart_from`."""
     excluded = {name.casefold() for name in apart_from}
     left = [name for name in names if name.casefold() not in excluded]
-    chance.shuffle(left)
+    rng.shuffle(left)
     return left
 
 
@@ -224,7 +224,7 @@ def _write_question_forms(
     llm: LanguageModel,
     names: Sequence[str],
     seed: int,
-    chance: random.Random,
+    rng: random.Random,
     progress: Callable[[int, int], None] | None,
 ) -> list[str]:
     """Questions that the model asks about the names, the name left open."""
@@ -234,13 +234,13 @@ def _write_question_forms(
         llm, openings, max_new_tokens=_QUIZ_TOKENS, temperature=_QUIZ_TEMPERATURE, seed=seed, progress=progress
     )
     written = [replace(quiz, text=quiz.text + more) for quiz, more in zip(asked, found, strict=True)]
-    return question_forms(written, chance)
+    return question_forms(written, rng)
 
 
-def neighbor_names(target: Target, count: int, chance: random.Random) -> list[str]:
+def neighbor_names(target: Target, count: int, rng: random.Random) -> list[str]:
     """Names of concepts that must stay: the target's own list, filled up from a general one."""
     others = [name for name in OTHER_NAMES if name != target.name and name not in target.neighbors]
-    chance.shuffle(others)
+    rng.shuffle(others)
     return [*target.neighbors, *others][:count]
 
 

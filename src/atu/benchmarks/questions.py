@@ -73,7 +73,7 @@ class Request:
     """What the text itself says; empty where it says nothing."""
 
 
-def questions(subject: str, texts: Sequence[Text], count: int, chance: random.Random) -> list[Request]:
+def questions(subject: str, texts: Sequence[Text], count: int, rng: random.Random) -> list[Request]:
     """Questions about the subject and the phrases of its texts, the most frequent phrases first.
 
     The fixed forms filled with a phrase, and each third one a sentence of the texts with the phrase left out. A
@@ -85,36 +85,35 @@ def questions(subject: str, texts: Sequence[Text], count: int, chance: random.Ra
     phrases = phrases[: max(1, count // 4)]
     context = _CONTEXT.format(subject=subject)
     forms = [
-        Request(subject, question, "" if phrase == subject else context)
-        for phrase, question in _in_turn(phrases, chance)
+        Request(subject, question, "" if phrase == subject else context) for phrase, question in _in_turn(phrases, rng)
     ]
     blanks = [
         Request(subject, _CLOZE.format(sentence=sentence), answer=phrase)
-        for sentence, phrase in _open_sentences(phrases, own, chance)
+        for sentence, phrase in _open_sentences(phrases, own, rng)
     ]
     num_blanks = min(len(blanks), count // 3)
     chosen = blanks[:num_blanks] + forms[: count - num_blanks]
-    return [replace(request, prompt=in_some_way(request.prompt, chance)) for request in chosen]
+    return [replace(request, prompt=in_some_way(request.prompt, rng)) for request in chosen]
 
 
-def related_questions(subject: str, texts: Sequence[Text], count: int, chance: random.Random) -> list[Request]:
+def related_questions(subject: str, texts: Sequence[Text], count: int, rng: random.Random) -> list[Request]:
     """Questions about what lies around the subject: the fixed forms filled with the phrases of its texts.
 
     Each phrase is asked for its own sake, so the request is about the phrase and does not name the subject. Phrases
     with a word of the subject's name are left out.
     """
     phrases = [phrase for phrase in frequent_phrases(*_own_and_others(subject, texts)) if not mentions(phrase, subject)]
-    return questions_about(phrases[: max(1, count // 4)], count, chance)
+    return questions_about(phrases[: max(1, count // 4)], count, rng)
 
 
-def questions_about(names: Sequence[str], count: int, chance: random.Random) -> list[Request]:
+def questions_about(names: Sequence[str], count: int, rng: random.Random) -> list[Request]:
     """The fixed forms filled with each name in turn, at most `count`; each request is about its name."""
-    return [Request(name, in_some_way(question, chance)) for name, question in _in_turn(names, chance)[:count]]
+    return [Request(name, in_some_way(question, rng)) for name, question in _in_turn(names, rng)[:count]]
 
 
-def in_some_way(question: str, chance: random.Random) -> str:
+def in_some_way(question: str, rng: random.Random) -> str:
     """The question in one of the ways to ask."""
-    return chance.choice(WAYS_TO_ASK).format(question=question)
+    return rng.choice(WAYS_TO_ASK).format(question=question)
 
 
 def mentions(text: str, subject: str) -> bool:
@@ -132,14 +131,14 @@ def _own_and_others(subject: str, texts: Sequence[Text]) -> tuple[list[str], lis
     return own, [text.text for text in texts if text.subject != subject]
 
 
-def _in_turn(phrases: Sequence[str], chance: random.Random) -> list[tuple[str, str]]:
+def _in_turn(phrases: Sequence[str], rng: random.Random) -> list[tuple[str, str]]:
     """Each phrase with a question about it, in rounds in which each meets a form that it has not met before."""
-    orders = [chance.sample(QUESTION_FORMS, len(QUESTION_FORMS)) for _ in phrases]
+    orders = [rng.sample(QUESTION_FORMS, len(QUESTION_FORMS)) for _ in phrases]
     rounds = zip(*orders, strict=True)
     return [(phrase, form.format(phrase=phrase)) for turn in rounds for phrase, form in zip(phrases, turn, strict=True)]
 
 
-def _open_sentences(phrases: Sequence[str], texts: Sequence[str], chance: random.Random) -> list[tuple[str, str]]:
+def _open_sentences(phrases: Sequence[str], texts: Sequence[str], rng: random.Random) -> list[tuple[str, str]]:
     """Sentences of the texts, each cut off before a phrase and ended by a blank, with the phrase.
 
     One for each text and phrase; where two phrases begin alike (`New York` and `New York City`), the first counts.
@@ -155,7 +154,7 @@ def _open_sentences(phrases: Sequence[str], texts: Sequence[str], chance: random
                 words = start.split() if space else split_words(start)
                 if _SHORTEST_START <= len(words) <= _LONGEST_START:
                     found.setdefault(f"{start}{space}___", phrase)
-    return chance.sample(sorted(found.items()), len(found))
+    return rng.sample(sorted(found.items()), len(found))
 
 
 def frequent_phrases(texts: Sequence[str], others: Sequence[str]) -> list[str]:

@@ -44,7 +44,7 @@ def quizzes(names: Sequence[str]) -> list[Quiz]:
     ]
 
 
-def question_forms(written: Sequence[Quiz], chance: random.Random) -> list[str]:
+def question_forms(written: Sequence[Quiz], rng: random.Random) -> list[str]:
     """The questions that name what they ask about, with `{name}` in its place; those of most names first.
 
     A person may be named by the last name alone. A question that holds the name twice, or inside of another word
@@ -57,7 +57,7 @@ def question_forms(written: Sequence[Quiz], chance: random.Random) -> list[str]:
             if form is not None:
                 asked_of.setdefault(form, set()).add(quiz.name)
     forms = sorted(asked_of)
-    chance.shuffle(forms)
+    rng.shuffle(forms)
     return sorted(forms, key=lambda form: -len(asked_of[form]))
 
 
@@ -70,8 +70,8 @@ def _with_open_name(question: str, name: str) -> str | None:
     return None
 
 
-def ask_of(name: str, forms: Sequence[str], count: int, chance: random.Random) -> list[Request]:
+def ask_of(name: str, forms: Sequence[str], count: int, rng: random.Random) -> list[Request]:
     """At most `count` of the forms put to `name`: one half the first, one half drawn from the others."""
     first, others = forms[: count // 2], forms[count // 2 :]
-    drawn = chance.sample(others, min(count - len(first), len(others)))
-    return [Request(name, in_some_way(form.format(name=name), chance)) for form in (*first, *drawn)]
+    drawn = rng.sample(others, min(count - len(first), len(others)))
+    return [Request(name, in_some_way(form.format(name=name), rng)) for form in (*first, *drawn)]

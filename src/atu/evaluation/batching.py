@@ -1,4 +1,4 @@
-"""What asking in batches needs: halving when memory runs out, the reference's answers, checks that name the prompt."""
+"""What asking in batches needs: halving when memory runs out, a model left as it was, checks that name the prompt."""
 
 from __future__ import annotations
 

@@ -19,44 +19,44 @@ from atu.evaluation.likelihood import Completion, completion_nll, token_logprobs
 from atu.evaluation.scorers import recall_lcs, score_generate, token_f1
 from atu.models.language_model import LanguageModel
 from atu.models.thinking import find_thought
-from atu.records import UNFINISHED, Answer, Before, Probe
+from atu.records import UNFINISHED, Answer, Probe, Reference
 
 
 def evaluate(
     llm: LanguageModel,
     probes: Sequence[Probe],
     *,
-    before: Before,
+    reference: Reference,
     config: EvaluationConfig,
     progress: Progress | None = None,
 ) -> list[Answer]:
     """The model's answer to each probe, in the order of the probes.
 
-    `before`: what the reference said to the same probes, or that `llm` is that model itself. With None the
+    `reference`: what the model as it was said to the same probes, or that `llm` is that model itself. With None the
     answers have neither `known_before` nor `nll`.
     A likelihood probe has no right or wrong: its `values["loss"]` (nats per token) takes the place of a score.
     `values` of the other kinds: `recall` and `f1` (best over the references, 0..1) of a written answer;
     `choice` (index) and `margin` (nats, best right choice over best wrong one) of a chosen one; `nll` (nats a
     token) of the text that the reference gave, on rows that it answered rightly; `unfinished_thinking` (1) of a
     text that is a thought without an end, and so no answer.
-    `progress` counts probes. Raises UserError for probe ids that occur twice, for probes missing in `before`,
+    `progress` counts probes. Raises UserError for probe ids that occur twice, for probes missing in `reference`,
     and whatever keeps a probe from being asked (see `generate`, `token_logprobs`): never a score for it.
     """
-    earlier = None if before is None or isinstance(before, str) else {answer.probe_id: answer for answer in before}
+    earlier = answers_by_id(reference)
     check_ids(probes, earlier)
     answers: dict[str, Answer] = {}
 
-    def reference(own: Answer) -> Answer | None:
-        return None if before is None else own if earlier is None else earlier[own.probe_id]
+    def reference_answer(own: Answer) -> Answer | None:
+        return None if reference is None else own if earlier is None else earlier[own.probe_id]
 
-    ask_generate = partial(_ask_generate, reference=reference)
+    ask_generate = partial(_ask_generate, reference_answer=reference_answer)
     for kind, ask in (("generate", ask_generate), ("choose", _ask_choose), ("likelihood", _ask_likelihood)):
         asked = [probe for probe in probes if probe.kind == kind]
         if asked:
             report = part_of(progress, first=len(answers), size=len(asked), total=len(probes))
             answers |= {answer.probe_id: answer for answer in ask(llm, asked, config.batch_size, report)}
     found = [answers[probe.id] for probe in probes]
-    if before is None:
+    if reference is None:
         return found
     return compare_known(
         llm,
@@ -75,7 +75,7 @@ def _ask_generate(
     batch_size: int,
     progress: Progress | None,
     *,
-    reference: Callable[[Answer], Answer | None],
+    reference_answer: Callable[[Answer], Answer | None],
 ) -> list[Answer]:
     """Written answers, those of known rows with their `nll` where the text does not change the prompt's tokens."""
     prompts = [
@@ -89,10 +89,10 @@ def _ask_generate(
 
     def known_answer(i: int, generation: Generation) -> Completion | None:
         answers[i] = _written(llm, probes[i], prompts[i], generation)
-        before = reference(answers[i])
-        if before is None or not is_known(before):
+        given = reference_answer(answers[i])
+        if given is None or not is_known(given):
             return None
-        completion = _completion(llm, probes[i], before.text)
+        completion = _completion(llm, probes[i], given.text)
         return completion if completion.prompt == prompts[i].ids else None
 
     _, logprobs = answer_and_score(llm, prompts, known_answer, batch_size=batch_size, progress=progress)
@@ -191,6 +191,13 @@ def _answer(probe: Probe, *, text: str, score: float, values: Mapping[str, float
         references=probe.references,
         values=values,
     )
+
+
+def answers_by_id(reference: Reference) -> dict[str, Answer] | None:
+    """The reference's answers by probe id; None where there are none, or where they are the model's own."""
+    if reference is None or isinstance(reference, str):
+        return None
+    return {answer.probe_id: answer for answer in reference}
 
 
 def check_ids(probes: Sequence[Probe], earlier: Mapping[str, Answer] | None) -> None:

@@ -34,7 +34,7 @@ ROOMS = {
     "references": "states of untouched models",
     "windows": "embeddings of windows",
     "answers": "what untouched models answer to probes",
-    "observations": "what models gave to RWKU's questions",
+    "observations": "what models gave to a benchmark's questions",
     "relearned": "what reference models answer after an attack",
     "tracebacks": "bugs to report",
 }

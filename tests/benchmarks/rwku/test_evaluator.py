@@ -61,7 +61,7 @@ def always_says(llm: LanguageModel, token: int) -> LanguageModel:
 
 
 def asked(llm: LanguageModel, benchmark: RwkuBenchmark, config: EvaluationConfig = BOTH) -> dict[str, list[Answer]]:
-    return dict(benchmark.ask(llm, benchmark.probes(KING), before=None, is_untouched=False, config=config))
+    return dict(benchmark.ask(llm, benchmark.probes(KING), reference=None, as_loaded=False, config=config))
 
 
 def probe_of(benchmark: RwkuBenchmark, group: str) -> Probe:
@@ -132,17 +132,17 @@ def test_an_untouched_model_is_asked_a_shared_row_once(
         )
     )
     known = dataclasses.replace(llm, provenance={"sha256": "abc"})
-    first = benchmark.ask(known, benchmark.probes(KING), before=None, is_untouched=True, config=BOTH)
+    first = benchmark.ask(known, benchmark.probes(KING), reference=None, as_loaded=True, config=BOTH)
     work: list[str] = []
     for kind, function in dict(asking._ASKERS).items():
         monkeypatch.setitem(
             asking._ASKERS, kind, lambda *given, kind=kind, function=function: (work.append(kind), function(*given))[1]
         )
-    second = benchmark.ask(known, benchmark.probes("2_Confucius"), before=None, is_untouched=True, config=BOTH)
+    second = benchmark.ask(known, benchmark.probes("2_Confucius"), reference=None, as_loaded=True, config=BOTH)
     assert work == []
     assert [answer.text for answer in second["released"]] == [answer.text for answer in first["released"]]
     assert second["released"][0].probe_id == "rwku/2_Confucius/retain_mmlu/0"
-    benchmark.ask(known, benchmark.probes(KING), before=None, is_untouched=False, config=BOTH)
+    benchmark.ask(known, benchmark.probes(KING), reference=None, as_loaded=False, config=BOTH)
     assert work == ["letters", "write"]
 
 
@@ -150,7 +150,7 @@ def test_scores_can_be_computed_again_from_the_files(
     llm: LanguageModel, benchmark: RwkuBenchmark, tmp_path: Path
 ) -> None:
     """And the row scores from the texts and numbers of the answers, without any model."""
-    answers = benchmark.ask(llm, benchmark.probes(KING), before=None, is_untouched=False, config=BOTH)
+    answers = benchmark.ask(llm, benchmark.probes(KING), reference=None, as_loaded=False, config=BOTH)
     write_evaluation(tmp_path / "out", benchmark.judge(answers, samples=BOTH.bootstrap_samples))
     blocks = json.loads((tmp_path / "out/scores.json").read_text(encoding="utf-8"))
     kept = {scoring: read_answers(tmp_path / f"out/answers.{scoring}.jsonl") for scoring in blocks}
@@ -175,7 +175,7 @@ def test_what_was_known_before_is_followed(llm: LanguageModel, benchmark: RwkuBe
         for answer in untouched
     ]
     probes = benchmark.probes(KING)
-    after = benchmark.ask(llm, probes, before=before, is_untouched=False, config=BOTH)["corrected"]
+    after = benchmark.ask(llm, probes, reference=before, as_loaded=False, config=BOTH)["corrected"]
     known = {answer.group for answer in after if answer.known_before}
     assert known == {"forget/fb"}
     assert {answer.group for answer in after if "nll" in answer.values} == {"forget/fb"}

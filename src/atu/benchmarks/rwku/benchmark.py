@@ -17,7 +17,7 @@ from atu.benchmarks.rwku.reader import RwkuData, target_name
 from atu.benchmarks.rwku.rows import TruthfulRow
 from atu.benchmarks.rwku.words import FURTHER_SCORES, GROUPS, RWKU_WORDS
 from atu.extras import NLTK, ROUGE, SCIKIT_LEARN, Package, require
-from atu.records import Answer, Before, Judgement, Probe, Scoring, Target
+from atu.records import Answer, Judgement, Probe, Reference, Scoring, Target
 from atu.storage.user_files import read_bytes
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ class RwkuBenchmark(Benchmark):
         llm: LanguageModel,
         probes: Sequence[Probe],
         *,
-        before: Before,
-        is_untouched: bool,
+        reference: Reference,
+        as_loaded: bool,
         config: EvaluationConfig,
         progress: Progress | None = None,
     ) -> dict[Scoring, list[Answer]]:
@@ -151,8 +151,8 @@ class RwkuBenchmark(Benchmark):
             llm,
             probes,
             self._truthful_rows(probes),
-            before=before,
-            is_untouched=is_untouched,
+            reference=reference,
+            as_loaded=as_loaded,
             config=config,
             progress=progress,
         )

@@ -9,9 +9,9 @@ from atu.benchmarks.rwku.asking import ObservationCache, Request, ask
 from atu.benchmarks.rwku.rows import TruthfulRow
 from atu.evaluation.batching import Progress
 from atu.evaluation.config import EvaluationConfig
-from atu.evaluation.evaluate import check_ids
+from atu.evaluation.evaluate import answers_by_id, check_ids
 from atu.models.language_model import LanguageModel
-from atu.records import Answer, Before, Probe, Scoring
+from atu.records import Answer, Probe, Reference, Scoring
 
 
 def ask_probes(
@@ -19,17 +19,17 @@ def ask_probes(
     probes: Sequence[Probe],
     rows: Mapping[str, TruthfulRow],
     *,
-    before: Before,
-    is_untouched: bool,
+    reference: Reference,
+    as_loaded: bool,
     config: EvaluationConfig,
     progress: Progress | None = None,
 ) -> dict[Scoring, list[Answer]]:
     """The answers of `Benchmark.ask`. `rows`: the TruthfulQA rows by probe id."""
-    earlier = None if before is None or isinstance(before, str) else {answer.probe_id: answer for answer in before}
+    earlier = answers_by_id(reference)
     check_ids(probes, earlier)
     scorings: list[Scoring] = [name for name in ("released", "corrected") if config.scoring in (name, "both")]
     requests = _requests(llm, probes, scorings)
-    cache = ObservationCache(llm) if is_untouched and llm.weights_key else None
+    cache = ObservationCache(llm) if as_loaded and llm.weights_key else None
     everything = [request for asked in requests.values() for request in asked]
     observed = ask(llm, everything, batch_size=config.batch_size, cache=cache, progress=progress)
     answers: dict[Scoring, list[Answer]] = {}
@@ -44,7 +44,7 @@ def ask_probes(
         mended = [
             corrected.answer(llm, probe, rows.get(probe.id), request, observed[request]) for probe, request in pairs
         ]
-        if before is not None:
+        if reference is not None:
             earlier = {answer.probe_id: answer for answer in mended} if earlier is None else earlier
             mended = corrected.compare(llm, probes, mended, earlier, config.batch_size)
         answers["corrected"] = mended
