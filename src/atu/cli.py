@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from atu import __version__
 from atu.benchmarks.catalog import BENCHMARKS
+from atu.benchmarks.config import DataConfig
 from atu.entry.attack import AttackRequest, attack_model
 from atu.entry.benchmark_options import BENCHMARK_NAMES, with_benchmark_options
 from atu.entry.cache_command import app as cache_app
@@ -86,7 +87,10 @@ def evaluate(
     ] = None,
     benchmark: Annotated[
         str | None,
-        typer.Option(metavar=BENCHMARK_NAMES, help="Whose probes; by default those of --before RUN, else builtin."),
+        typer.Option(
+            metavar=BENCHMARK_NAMES,
+            help=f"Whose probes; by default those of --before RUN, else {DataConfig.benchmark}.",
+        ),
     ] = None,
     data: Annotated[str | None, typer.Option(help="Folder of the benchmark's files.")] = None,
     scoring: Annotated[
@@ -149,7 +153,7 @@ def attack(
     target: Annotated[
         str | None, typer.Option(help="Folder name of what was to be forgotten; by default what the model card says.")
     ] = None,
-    benchmark: Annotated[str, typer.Option(metavar=BENCHMARK_NAMES, help="Whose probes.")] = "builtin",
+    benchmark: Annotated[str, typer.Option(metavar=BENCHMARK_NAMES, help="Whose probes.")] = DataConfig.benchmark,
     data: Annotated[str | None, typer.Option(help="Folder of the benchmark's files.")] = None,
     forget: Annotated[
         str | None, typer.Option(help="File of texts about the target; by default the model before writes them.")

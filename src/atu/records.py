@@ -79,7 +79,7 @@ class Answer:
     prompt: str
     text: str
     score: float
-    """Row score in 0..1 (1 = the model knows it); RWKU's fluency in bits, and of a text the membership score."""
+    """Row score in 0..1 (1 = the model knows it); a fluency in bits, and of a text the membership score."""
     degenerate: bool
     attack: str = ""
     references: tuple[str, ...] = ()

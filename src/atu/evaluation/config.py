@@ -19,7 +19,7 @@ class EvaluationConfig:
     batch_size: int = 96
     """Most probes asked at once. Halved by itself when memory runs out."""
     scoring: Literal["released", "corrected", "both"] = "corrected"
-    """Rules by which a row gets its score (docs/evaluation.md). `released` is RWKU's alone."""
+    """Rules by which a row gets its score (docs/evaluation.md). `released`: those of a benchmark's own code."""
     bootstrap_samples: int = 1000
     """Resamplings of the rows behind each 95% interval."""
 
