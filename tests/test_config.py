@@ -594,6 +594,17 @@ def test_the_mapping_of_a_config_gives_the_same_config_again() -> None:
     assert load(DictConfig(to_mapping(config))) == config
 
 
+def test_keys_that_another_benchmark_has_may_stand_at_their_defaults() -> None:
+    """So do the configs of runs that were made when all benchmarks shared one list of keys."""
+    mapping = to_mapping(composed())
+    mapping["data"] |= {"description": None, "neighbors": [], "probes_path": None, "tasks": []}
+    mapping["data"]["corpus"]["rwku_file"] = "own"
+    assert load(DictConfig(mapping)) == composed()
+    mapping["data"]["corpus"]["rwku_file"] = "positive"
+    with pytest.raises(UserError, match=r"^data\.corpus\.rwku_file belongs to benchmark 'rwku' \(data=rwku-positive\)"):
+        load(DictConfig(mapping))
+
+
 def test_the_hash_follows_what_defines_the_results_and_nothing_else() -> None:
     # Runs of the same hash may resume each other and share a row of a table.
     hash_ = config_hash(composed())

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from atu.benchmarks.catalog import BENCHMARKS
+from atu.evaluation.score_words import SCORE_WORDS
 from atu.methods.terms import TERMS
+from atu.methods.words import TRAINING_WORDS
 from atu.records import Words
 from atu.report.metrics import describe, sort_key
 from atu.text.metric_words import DIRECTIONS
@@ -81,3 +84,12 @@ def test_table_order() -> None:
         "forget/all", "forget/all@known", "forget/qa", "neighbor/all", "utility/gen",
         "nll/forget@known", "x/y",
     ]  # fmt: skip
+
+
+def test_a_name_means_the_same_in_every_benchmark() -> None:
+    said: dict[tuple[str, str], object] = {}
+    for words in (SCORE_WORDS, TRAINING_WORDS, *(benchmark.words for benchmark in BENCHMARKS.values())):
+        for part in ("families", "kinds", "notes", "special"):
+            for name, value in getattr(words, part).items():
+                if value is not None:
+                    assert said.setdefault((part, name), value) == value

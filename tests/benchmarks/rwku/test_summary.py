@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
+from atu.benchmarks.metrics import describe, known_names
+from atu.benchmarks.rwku.benchmark import RwkuBenchmark
+from atu.benchmarks.rwku.rows import ATTACK_TYPES
 from atu.benchmarks.rwku.summary import corrected_scores, released_scores
 from atu.records import Answer
 
@@ -104,3 +108,19 @@ def test_a_nan_of_the_released_code_stays_one() -> None:
     score = released_scores([truthful], samples=5)["utility/tru_mc2"]
     assert math.isnan(score.value)
     assert math.isnan(score.low)
+
+
+def test_every_score_has_a_name_that_is_known_and_described() -> None:
+    """A name that a file written by hand may use, and that no table shows as a number without a description."""
+    numbers = {"loss": 1.0, "zlib": 1.0, **{f"{name}_0.2": 1.0 for name in ("mink", "mink++")}}
+    values = dict.fromkeys(("exact", "exact_fixed", "mc2"), 1.0)
+    rows = [
+        row(number, group, 1.0, attack=attack, **values, **(numbers if group.startswith("mia/") else {}))
+        for group in RwkuBenchmark.groups
+        for number, attack in enumerate((*ATTACK_TYPES, "cross lingual (French)"))
+    ]
+    rows = [replace(answer, known_before=True) for answer in rows]
+    names = {*released_scores(rows, samples=2), *corrected_scores(rows, samples=2)}
+    assert len(names) > 60
+    assert names <= known_names()
+    assert all(describe(name).unit for name in names)
