@@ -99,19 +99,6 @@ def test_a_token_term_moves_every_block(llm: LanguageModel, tiny_encoder: Path, 
     assert {name.split(".")[2] for name in with_gradient(llm.model) if "layers" in name} == {"0", "1", "2"}
 
 
-@torch.no_grad()
-@pytest.mark.parametrize("name", TERMS)
-def test_the_mean_over_two_processes_is_the_loss_of_the_batch(
-    llm: LanguageModel, tiny_encoder: Path, name: str
-) -> None:
-    objective: dict[str, dict[str, Any]] = {name: {}} if name != "retain_kl" else {"ga": {}, name: {}}
-    whole = build(llm, tiny_encoder, **objective)
-    damage_hook(llm)
-    shares = [dataclasses.replace(whole, share=Share(rank, 2)) for rank in range(2)]
-    first, second = (share.losses(STAGE, 0, 0)[f"train/{name}"] for share in shares)  # one text and two
-    assert_same_but_for_rounding((first + second) / 2, whole.losses(STAGE, 0, 0)[f"train/{name}"], name, parts=1e-4)
-
-
 def runs_of_blocks(llm: LanguageModel, unlearning: Unlearning) -> list[int]:
     """How often each of the three blocks runs in one step."""
     counts = [0, 0, 0]
