@@ -90,6 +90,24 @@ class Answer:
     values: Mapping[str, float] = field(default_factory=dict)
     """Further numbers of the row, such as `nll` (nats per token of the answer given before)."""
 
+    @classmethod
+    def to(
+        cls, probe: Probe, *, text: str, score: float, values: Mapping[str, float], degenerate: bool = False
+    ) -> Answer:
+        """An answer to a probe, with what the probe says of itself."""
+        return cls(
+            probe_id=probe.id,
+            group=probe.group,
+            prompt=probe.prompt,
+            text=text,
+            score=score,
+            degenerate=degenerate,
+            attack=probe.attack,
+            references=probe.references,
+            correct=probe.correct,
+            values=values,
+        )
+
 
 Reference = Sequence[Answer] | Literal["itself"] | None
 """What answers are compared with: those of the reference, the model as it was; `itself` where the model that is asked

@@ -159,20 +159,12 @@ def write_corpus(
         requests = _requests(target, names, config, rng)
         texts = write(requests, config.max_new_tokens, seed, "writing the corpus")
 
-    asked = []
-    for group, count in ((concepts, config.num_question_rows), (names, config.num_neighbor_question_rows)):
-        for name, share in _shares(group, count):
-            asked += questions(name, texts, share, rng)
-    if config.num_quiz_rows or config.num_neighbor_quiz_rows:
-        forms = list(questionnaire) or _write_question_forms(
+    def write_forms() -> list[str]:
+        return list(questionnaire) or _write_question_forms(
             writer, [*concepts, *names], seed + 2, rng, progress("writing a quiz")
         )
-        for group, count in ((concepts, config.num_quiz_rows), (names, config.num_neighbor_quiz_rows)):
-            for name, share in _shares(group, count):
-                asked += ask_of(name, forms, share, rng)
-    if config.num_general_question_rows:
-        subjects = _shuffled(GENERAL_SUBJECTS, [*concepts, *names], rng)
-        asked += questions_about(subjects, config.num_general_question_rows, rng)
+
+    asked = _questions(config, concepts, names, texts, write_forms, rng)
     around = []
     for name, share in _shares(concepts, config.num_related_rows):
         around += related_questions(name, texts, share, rng)
@@ -186,6 +178,35 @@ def write_corpus(
         [text for text in texts if text.subject not in concepts]
         + [text for text in related if not _mentions_any(text, concepts)],
     )
+
+
+def _questions(
+    config: CorpusConfig,
+    concepts: Sequence[str],
+    names: Sequence[str],
+    texts: Sequence[Text],
+    write_forms: Callable[[], list[str]],
+    rng: random.Random,
+) -> list[Request]:
+    """What is asked about the concepts, their neighbors (`names`) and anything else, in numbers that `config` has.
+
+    Args:
+        texts: whose phrases and sentences are asked about.
+        write_forms: gives questions with `{name}` in them.
+    """
+    asked = []
+    for group, count in ((concepts, config.num_question_rows), (names, config.num_neighbor_question_rows)):
+        for name, share in _shares(group, count):
+            asked += questions(name, texts, share, rng)
+    if config.num_quiz_rows or config.num_neighbor_quiz_rows:
+        forms = write_forms()
+        for group, count in ((concepts, config.num_quiz_rows), (names, config.num_neighbor_quiz_rows)):
+            for name, share in _shares(group, count):
+                asked += ask_of(name, forms, share, rng)
+    if config.num_general_question_rows:
+        subjects = _shuffled(GENERAL_SUBJECTS, [*concepts, *names], rng)
+        asked += questions_about(subjects, config.num_general_question_rows, rng)
+    return asked
 
 
 def _mentions_any(text: Text, names: Sequence[str]) -> bool:

@@ -108,7 +108,8 @@ def _written(llm: LanguageModel, probe: Probe, prompt: Prompt, generation: Gener
         "f1": max((token_f1(text, reference) for reference in probe.references), default=0.0),
         **unfinished_thinking(llm, prompt.ids, generation.ids),
     }
-    return _answer(probe, text=text, score=score_generate(probe, text), values=values)
+    score = score_generate(probe, text)
+    return Answer.to(probe, text=text, score=score, values=values, degenerate=is_degenerate(text))
 
 
 def _ask_choose(
@@ -129,7 +130,7 @@ def _ask_choose(
         margin = max(sums[i] for i in probe.correct) - max(wrong)
         values = {"choice": float(choice), "margin": margin}
         score = float(choice in probe.correct)
-        answers.append(_answer(probe, text=probe.references[choice], score=score, values=values))
+        answers.append(Answer.to(probe, text=probe.references[choice], score=score, values=values))
     return answers
 
 
@@ -144,7 +145,7 @@ def _ask_likelihood(
     completions = [Completion(prompt=row[:1], ids=row[1:]) for row in rows]
     losses = completion_nll(llm, completions, batch_size=batch_size, progress=progress)
     return [
-        _answer(probe, text="", score=0.0, values={"loss": loss}) for probe, loss in zip(probes, losses, strict=True)
+        Answer.to(probe, text="", score=0.0, values={"loss": loss}) for probe, loss in zip(probes, losses, strict=True)
     ]
 
 
@@ -177,20 +178,6 @@ def decode_answer(llm: LanguageModel, prompt: Sequence[int], new: Sequence[int])
 def unfinished_thinking(llm: LanguageModel, prompt: Sequence[int], new: Sequence[int]) -> dict[str, float]:
     """A value that marks an answer which is nothing but an unfinished thought; no value for any other."""
     return {} if find_thought(llm, prompt, new).is_finished else {UNFINISHED: 1.0}
-
-
-def _answer(probe: Probe, *, text: str, score: float, values: Mapping[str, float]) -> Answer:
-    return Answer(
-        probe_id=probe.id,
-        group=probe.group,
-        prompt=probe.prompt,
-        text=text,
-        score=score,
-        degenerate=probe.kind == "generate" and is_degenerate(text),
-        attack=probe.attack,
-        references=probe.references,
-        values=values,
-    )
 
 
 def answers_by_id(reference: Reference) -> dict[str, Answer] | None:

@@ -24,7 +24,6 @@ from atu.benchmarks.rwku.prompts import (
     truthful_completion,
 )
 from atu.benchmarks.rwku.released import letter_ids
-from atu.benchmarks.rwku.released_scorers import truthful_mc1
 from atu.benchmarks.rwku.rows import TruthfulRow
 from atu.errors import UserError
 from atu.evaluation.evaluate import decode_answer, unfinished_thinking
@@ -61,12 +60,9 @@ def answer(llm: LanguageModel, probe: Probe, row: TruthfulRow | None, asked: Req
         membership = corrected_membership(probe.prompt, observed.statistics)
         assert membership is not None  # `request` refuses texts of one token
         return answers.member(probe, membership)
-    if probe.group == KNOWLEDGE:
-        return answers.lettered(probe, observed.numbers)
-    if row is not None:
-        logprobs = dict(zip(probe.references, observed.numbers, strict=True))
-        mc1, mc2 = truthful_mc1(row, logprobs), truthful_mc2(row, logprobs)
-        return answers.chosen(probe, observed.numbers, mc1=mc1, mc2=mc2)
+    choice = answers.choice(probe, row, observed.numbers, truthful_mc2)
+    if choice is not None:
+        return choice
     new = until(observed.ids, llm.end_ids)
     written = _written(probe, decode_answer(llm, asked.ids, new))
     return replace(written, values={**written.values, **unfinished_thinking(llm, asked.ids, new)})

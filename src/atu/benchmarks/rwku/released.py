@@ -30,7 +30,6 @@ from atu.benchmarks.rwku.released_scorers import (
     rouge_l,
     stop_ids,
     trivia_match,
-    truthful_mc1,
     truthful_mc2,
 )
 from atu.benchmarks.rwku.rows import TruthfulRow
@@ -76,12 +75,9 @@ def answer(
         assert observed.statistics is not None
         membership = released_membership(probe.prompt, observed.statistics)
         return None if membership is None else answers.member(probe, membership)
-    if probe.group == KNOWLEDGE:
-        return answers.lettered(probe, observed.numbers)
-    if row is not None:
-        logprobs = dict(zip(probe.references, observed.numbers, strict=True))
-        mc1, mc2 = truthful_mc1(row, logprobs), truthful_mc2(row, logprobs)
-        return answers.chosen(probe, observed.numbers, mc1=mc1, mc2=mc2)
+    choice = answers.choice(probe, row, observed.numbers, truthful_mc2)
+    if choice is not None:
+        return choice
     text = cut_completion(llm.tokenizer, asked.ids, observed.ids, stop_ids(llm.tokenizer, task_of(probe)))
     return _written(probe, text)
 
