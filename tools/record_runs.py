@@ -63,7 +63,7 @@ def record(root: Path, only: list[str] | None, data: Path | None, steps: int) ->
     write_jsonl(root / "many.jsonl", many)
     commands = {task: ["train", *overrides(place, task, steps)] for task in TASKS}
     attacked = [f"data.probes_path={root / 'many.jsonl'}", f"attacks=[{','.join(ATTACKS)}]", "name=attacks"]
-    commands["attacks"] = ["train", *overrides(place, "unlearning_ga", steps), *attacked]
+    commands["attacks"] = ["train", *overrides(place, "unlearning_ga", steps, *attacked)]
     commands["evaluation"] = ["evaluate", str(place.model), "--target", "Japan", "--before", str(place.model)]
     if data is not None:
         lesson = ["recipe.passes=1", "recipe.general_weight=0", "device=cpu", "threads=1"]
@@ -75,24 +75,24 @@ def record(root: Path, only: list[str] | None, data: Path | None, steps: int) ->
             yield part, play(root, words if words[0] == "train" else [*words, "--out", str(folder)], folder)
 
 
-def overrides(place: Workplace, task: str, steps: int) -> list[str]:
-    """A tiny run of a task: its first four stages, each of a few steps."""
+def overrides(place: Workplace, task: str, steps: int, *more: str) -> list[str]:
+    """A tiny run of a task: its first four stages, each of a few steps. `more` replaces what names the same key."""
     document = yaml.safe_load((ROOT / "config" / "task" / f"{task}.yaml").read_text(encoding="utf-8"))
     stages = [{**stage, "steps": steps} for stage in document.get("task", document)["stages"][:4]]
     listed = json.dumps(stages).replace('"', "")  # as Hydra reads it
-    left_out = ["task.first_stage_steps", "task.min_predictor_gain", "task.stages", "name"]
+    own = [f"task={task}", f"task.stages={listed}", "++task.min_predictor_gain=null", f"name={task}"]
+    words = {word.lstrip("+").partition("=")[0]: word for word in (*place.overrides(), *own, *more)}
+    left_out = ["task.first_stage_steps"]
     if "defaults" in document:  # it brings a predictor of its own
         left_out += ["embedding_prediction_model.hidden_dim", "embedding_prediction_model.num_heads"]
-    kept = [word for word in place.overrides() if word.partition("=")[0] not in left_out]
-    return [*kept, f"task={task}", f"task.stages={listed}", "++task.min_predictor_gain=null", f"name={task}"]
+    return [word for key, word in words.items() if key not in left_out]
 
 
 def play(root: Path, words: list[str], folder: Path) -> Numbers:
     """Run a command of `atu`, and read what it left in its folder."""
-    environment = {**os.environ, "ATU_CACHE": str(root / "cache"), "OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"}
-    environment["PYTHONPATH"] = str(ROOT / "src")
+    own = {"ATU_CACHE": str(root / "cache"), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
     command = [sys.executable, "-m", "atu", *words]
-    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env={**os.environ, **own}, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
         return {"failed": (done.stdout + done.stderr).replace(str(root), "")[-500:]}
     found = [path for pattern in RESULTS for path in sorted(folder.rglob(pattern)) if "checkpoint" not in path.parts]
