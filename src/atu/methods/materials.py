@@ -170,44 +170,30 @@ def prepare_materials(
         windows = list(_windows_of(groups, encoder, progress))
         mean, concepts = _concepts(encoder, target, task, windows)
 
-    # Texts that are filled up to one length have no padding to save.
-    answers = [row for answer in rows.instead.values() for row in answer]
-    every_row = [*rows.forget, *rows.retain, *rows.held_out_forget, *rows.held_out_retain, *answers]
-    packed = Need.FILLED_TEXTS not in task.needs and can_pack(llm, every_row)
-    ids = torch.tensor([rows.forget[0].ids], device=llm.device)
-    begins_above = trained_layers.start > 0 and can_begin_at(llm.model, ids, trained_layers.start)
-
     kept = kept_states(task)
-    references = _References(llm, hook_layer, trained_layers.start if begins_above else 0, packed, progress, autocast)
+    references = _how_to_read(llm, rows, task.needs, hook_layer, trained_layers, progress, autocast)
+    read = references.of
     blind = None
     if Need.BLIND & task.needs:
         places = [concept_positions(row, words) for row in rows.forget]
-        blind = references.of(rows.forget, kept["blind"], "concept hidden", places)
+        blind = read(rows.forget, kept["blind"], "concept hidden", places)
     instead = {}
     for term, answer in rows.instead.items():
         keep = replace(kept["instead"], final=Need.REFERENCE_INSTEAD in term.needs)
-        instead[term] = RowSet(answer, references.of(answer, keep, "answers in their place"))
-    small = small_words((*rows.forget, *rows.retain))
-    named: tuple[tuple[int, ...], ...] = ()
-    if Need.NAMES in task.needs:
-        named = tuple(named_positions(row, small) for row in rows.forget)
-    telling = tuple(telling_positions(row, words, target.name, small) for row in rows.held_out_forget)
-    if not any(telling):
-        telling = tuple(concept_positions(row, words) for row in rows.held_out_forget)
+        instead[term] = RowSet(answer, read(answer, keep, "answers in their place"))
+    named, telling = _marks(rows, words, target, task.needs)
     return Materials(
-        forget=RowSet(
-            rows.forget, references.of(rows.forget, kept["forget"], "forget texts"), blind, windows[0], named
-        ),
-        retain=RowSet(rows.retain, references.of(rows.retain, kept["retain"], "retain texts"), None, windows[1]),
+        forget=RowSet(rows.forget, read(rows.forget, kept["forget"], "forget texts"), blind, windows[0], named),
+        retain=RowSet(rows.retain, read(rows.retain, kept["retain"], "retain texts"), None, windows[1]),
         held_out_forget=RowSet(
             rows.held_out_forget,
-            references.of(rows.held_out_forget, kept["held_out"], "held-out forget texts"),
+            read(rows.held_out_forget, kept["held_out"], "held-out forget texts"),
             windows=windows[2],
             telling=telling,
         ),
         held_out_retain=RowSet(
             rows.held_out_retain,
-            references.of(rows.held_out_retain, kept["held_out"], "held-out retain texts"),
+            read(rows.held_out_retain, kept["held_out"], "held-out retain texts"),
             windows=windows[3],
         ),
         concept_words=words,
@@ -218,7 +204,7 @@ def prepare_materials(
         mean=mean,
         concepts=concepts,
         instead=instead,
-        can_pack=packed,
+        can_pack=references.packed,
     )
 
 
@@ -257,6 +243,37 @@ class _References:
                 packed=self.packed,
                 progress=self.progress(f"reference: {what}"),
             )
+
+
+def _how_to_read(
+    llm: LanguageModel,
+    rows: SplitRows,
+    needs: Need,
+    hook_layer: int,
+    trained_layers: range,
+    progress: Progress,
+    autocast: Autocast,
+) -> _References:
+    """Several texts in one row, and training's passes above the frozen blocks, where the model can."""
+    answers = [row for answer in rows.instead.values() for row in answer]
+    every_row = [*rows.forget, *rows.retain, *rows.held_out_forget, *rows.held_out_retain, *answers]
+    # Texts that are filled up to one length have no padding to save.
+    packed = Need.FILLED_TEXTS not in needs and can_pack(llm, every_row)
+    ids = torch.tensor([rows.forget[0].ids], device=llm.device)
+    begins_above = trained_layers.start > 0 and can_begin_at(llm.model, ids, trained_layers.start)
+    return _References(llm, hook_layer, trained_layers.start if begins_above else 0, packed, progress, autocast)
+
+
+def _marks(
+    rows: SplitRows, words: tuple[str, ...], target: Target, needs: Need
+) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
+    """`RowSet.named` of the forget rows, and `RowSet.telling` of the held-out ones."""
+    small = small_words((*rows.forget, *rows.retain))
+    named = tuple(named_positions(row, small) for row in rows.forget) if Need.NAMES in needs else ()
+    telling = tuple(telling_positions(row, words, target.name, small) for row in rows.held_out_forget)
+    if not any(telling):
+        telling = tuple(concept_positions(row, words) for row in rows.held_out_forget)
+    return named, telling
 
 
 def _concept_words(

@@ -102,9 +102,8 @@ class Term(ABC):
     def sentence(self) -> Words:
         """What the term does, in one sentence for pages."""
 
-    @abstractmethod
     def amount(self, rows: RowSet, index: int) -> int:
-        """How much of the loss's mean one text is: 1, or its number of scored tokens, windows ...
+        """How much of the loss's mean one text is: its scored tokens, unless the mean runs over something else.
 
         By it the means of the processes that share a batch add up to the mean of the batch.
 
@@ -112,6 +111,7 @@ class Term(ABC):
             rows: the rows of `texts`.
             index: of the text in `rows`.
         """
+        return rows.num_scored(index)
 
     @abstractmethod
     def loss(self, inputs: Inputs) -> Float[torch.Tensor, ""]:

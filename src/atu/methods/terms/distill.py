@@ -13,7 +13,6 @@ from atu.records import Look, Words
 
 if TYPE_CHECKING:
     from atu.methods.inputs import Inputs
-    from atu.methods.materials import RowSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +51,6 @@ class Distill(Term):
         needs = Need.LOGITS | Need.REFERENCE_LOGITS
         needs |= Need.BLIND_LOGITS if self.teacher == "bounded" else Need.CONCEPT_TOKENS
         return needs | Need.NAMES if self.hide_names else needs
-
-    def amount(self, rows: RowSet, index: int) -> int:
-        return rows.num_scored(index)
 
     def loss(self, inputs: Inputs) -> Float[torch.Tensor, ""]:
         logits = inputs.forget.logits

@@ -11,7 +11,6 @@ from atu.records import Look, Words
 
 if TYPE_CHECKING:
     from atu.methods.inputs import Inputs
-    from atu.methods.materials import RowSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +21,6 @@ class Ga(Term):
     look = Look("#009E73", "^")
     label = Words("GA", "GA")
     sentence = Words("The forget texts become less likely, without an end.", "使遗忘文本的概率不断降低，没有终点。")
-
-    def amount(self, rows: RowSet, index: int) -> int:
-        return rows.num_scored(index)
 
     def loss(self, inputs: Inputs) -> Float[torch.Tensor, ""]:
         return ga_loss(inputs.forget.nll)

@@ -14,7 +14,6 @@ from atu.records import Look, Words
 
 if TYPE_CHECKING:
     from atu.methods.inputs import Inputs
-    from atu.methods.materials import RowSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +35,6 @@ class Jensun(Term):
         super().__post_init__()
         if not self.answer.strip():
             raise UserError("answer must not be empty.")
-
-    def amount(self, rows: RowSet, index: int) -> int:
-        return rows.num_scored(index)
 
     def loss(self, inputs: Inputs) -> Float[torch.Tensor, ""]:
         forget = inputs.forget

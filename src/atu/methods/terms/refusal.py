@@ -13,7 +13,7 @@ from atu.records import Look, Text, Words
 
 if TYPE_CHECKING:
     from atu.methods.inputs import Inputs
-    from atu.methods.materials import Progress, RowSet
+    from atu.methods.materials import Progress
     from atu.models.language_model import LanguageModel
 
 
@@ -32,9 +32,6 @@ class Refusal(Term):
 
     def instead(self, llm: LanguageModel, texts: Sequence[Text], seed: int, progress: Progress) -> Sequence[Text]:
         return refusal_texts(texts, seed)
-
-    def amount(self, rows: RowSet, index: int) -> int:
-        return rows.num_scored(index)
 
     def loss(self, inputs: Inputs) -> Float[torch.Tensor, ""]:
         return refusal_loss(inputs.instead(self).nll)

@@ -12,7 +12,6 @@ from atu.records import Words
 
 if TYPE_CHECKING:
     from atu.methods.inputs import Inputs
-    from atu.methods.materials import RowSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +25,6 @@ class RetainKl(Term):
         "On texts about anything else the model keeps saying what it said before.",
         "在与概念无关的文本上，模型保持原有的输出。",
     )
-
-    def amount(self, rows: RowSet, index: int) -> int:
-        return rows.num_scored(index)
 
     def loss(self, inputs: Inputs) -> Float[torch.Tensor, ""]:
         return kl_to_reference(inputs.retain.logits, inputs.retain.reference_logits())

@@ -11,7 +11,6 @@ from atu.records import Look, Words
 
 if TYPE_CHECKING:
     from atu.methods.inputs import Inputs
-    from atu.methods.materials import RowSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +33,6 @@ class Satimp(Term):
     def __post_init__(self) -> None:
         super().__post_init__()
         not_negative(saturation=self.saturation, importance=self.importance)
-
-    def amount(self, rows: RowSet, index: int) -> int:
-        return rows.num_scored(index)
 
     def loss(self, inputs: Inputs) -> Float[torch.Tensor, ""]:
         return satimp_loss(inputs.forget.nll, self.saturation, self.importance)

@@ -12,7 +12,6 @@ from atu.records import Look, Words
 
 if TYPE_CHECKING:
     from atu.methods.inputs import Inputs
-    from atu.methods.materials import RowSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +32,6 @@ class Undial(Term):
     def __post_init__(self) -> None:
         super().__post_init__()
         positive(gamma=self.gamma)
-
-    def amount(self, rows: RowSet, index: int) -> int:
-        return rows.num_scored(index)
 
     def loss(self, inputs: Inputs) -> Float[torch.Tensor, ""]:
         forget = inputs.forget
