@@ -162,14 +162,7 @@ def prepare_materials(
         UserError: the texts are too few or too short for the task.
     """
     words, concept_ids = _concept_words(rows, target, llm, task.needs)
-    windows: list[Windows | None] = [None] * 4
-    mean: Tensor | None = None
-    concepts: dict[Term, Concept] = {}
-    groups = (rows.forget, rows.retain, rows.held_out_forget, rows.held_out_retain)
-    if encoder is not None:
-        windows = list(_windows_of(groups, encoder, progress))
-        mean, concepts = _concepts(encoder, target, task, windows)
-
+    windows, mean, concepts = _in_encoder_space(rows, encoder, target, task, progress)
     kept = kept_states(task)
     references = _how_to_read(llm, rows, task.needs, hook_layer, trained_layers, progress, autocast)
     read = references.of
@@ -300,6 +293,23 @@ def _concept_words(
     return words, concept_ids
 
 
+def _in_encoder_space(
+    rows: SplitRows, encoder: TextEncoder | None, target: Target, task: TaskConfig, progress: Progress
+) -> tuple[Sequence[Windows | None], Float[Tensor, " d_enc"] | None, dict[Term, Concept]]:
+    """Windows of forget, retain, held-out forget and held-out retain rows, the corpus mean, the terms' concepts.
+
+    None of it without an encoder.
+    """
+    if encoder is None:
+        return (None,) * 4, None, {}
+    groups = (rows.forget, rows.retain, rows.held_out_forget, rows.held_out_retain)
+    windows = _windows_of(groups, encoder, progress)
+    mean = windows[0].with_rows_of(windows[1]).mean() if encoder.config.center else torch.zeros(encoder.dim)
+    space = ConceptSpace(encoder, target, windows[1], mean)
+    concepts = {term: term.concept(space) for term in task.terms.values()}
+    return windows, mean, {term: concept for term, concept in concepts.items() if concept is not None}
+
+
 def _windows_of(groups: Sequence[Sequence[Row]], encoder: TextEncoder, progress: Progress) -> list[Windows]:
     everything = [row for group in groups for row in group]
     windows = embed_windows(encoder, everything, progress=progress("window embeddings"))
@@ -314,16 +324,3 @@ def _windows_of(groups: Sequence[Sequence[Row]], encoder: TextEncoder, progress:
         parts.append(part)
         start += len(group)
     return parts
-
-
-def _concepts(
-    encoder: TextEncoder, target: Target, task: TaskConfig, windows: Sequence[Windows | None]
-) -> tuple[Float[Tensor, " d_enc"], dict[Term, Concept]]:
-    """The corpus mean, and the concept of each term that compares with it."""
-    forget, retain = windows[0], windows[1]
-    assert forget is not None
-    assert retain is not None
-    mean = forget.with_rows_of(retain).mean() if encoder.config.center else torch.zeros(encoder.dim)
-    space = ConceptSpace(encoder, target, retain, mean)
-    concepts = {term: term.concept(space) for term in task.terms.values()}
-    return mean, {term: concept for term, concept in concepts.items() if concept is not None}
