@@ -28,7 +28,8 @@ def test_draws_charts_and_the_first_page_of_answers(make_run: MakeRun, open_page
     assert dom.language == "en"
     # One panel each for the five train/* metrics, align/loss, retrieval, and the two cosines together.
     assert dom.classes.count("chart") == 2 + 8
-    assert dom.classes.count("hit") > 10
+    # Two families in the trade-off and four over the stages, each in its legend too, and four bands.
+    assert dom.classes.count("by-family") == 2 * (2 + 4) + 4
     assert "69 of 69 answers" in dom.text
     assert "Page 1 of 3" in dom.text
 
@@ -121,8 +122,15 @@ def test_pointer_keyboard_and_buttons(make_run: MakeRun, open_page: OpenPage, tm
     def act(actions: str) -> Page:
         return open_page(acting_copy(page, actions, tmp_path))
 
-    hover = 'document.querySelector("#tradeoff .hit").dispatchEvent(new Event("pointerenter"));'
+    # The word "before" stands close below the first point.
+    hover = (
+        'const chart = document.querySelector("#tradeoff svg"); '
+        'const at = chart.querySelector(".end").getBoundingClientRect(); '
+        'chart.dispatchEvent(new PointerEvent("pointermove", {clientX: at.x + at.width / 2, clientY: at.y}));'
+    )
     assert "Forget · all questions 87.0% (79.0% – 95.0%)" in act(hover).text
+    last = 'document.querySelector("#overstages svg").dispatchEvent(new KeyboardEvent("keydown", {key: "End"}));'
+    assert "Forget · all questions 23.0% (15.0% – 31.0%)" in act(last).text
     arrow = 'document.querySelector("#panels svg").dispatchEvent(new KeyboardEvent("keydown", {key: "Home"}));'
     assert "optimizer step 303" in act(arrow).text
     chinese = act('document.querySelector("[data-set-lang=zh]").click();')

@@ -23,12 +23,11 @@ function attackSeries(rows) {
 }
 
 function attackLines(row) {
-  const metric = D.metrics[row.group], text = (value) => withUnit(value, metric.unit);
   return [
     `${attackName(row.attack)} · ${row.setting}`,
     ...(attackLook(row).label === row.setting ? [] : [attackLook(row).label]),
     ...(row.step === null ? [] : [`${word("attack_step")} ${short(row.step)}`]),
-    `${metric.arrow} ${pick(metric.label)} ${text(row.score[0])}${interval(row.score, metric.unit)}`,
+    scoreLine(row.group, row.score),
     ...(row.recovered === null ? [] : [`${word("recovered")} ${percent(100 * row.recovered)}`]),
     ...(row.degenerate === null ? [] : [`${word("degenerate")} ${percent(100 * row.degenerate)}`]),
   ];

@@ -1,18 +1,10 @@
 // Charts: the trade-off, the scores over the stages, and one small panel a training metric.
-const SHAPES = { forget: "o", neighbor: "s", utility: "^", degenerate: "D" };
-const mark = (family, x, y, size) => shape(SHAPES[family], x, y, size, family);
+const MARKERS = { forget: "o", neighbor: "s", utility: "^", degenerate: "D" };
+const familyLook = (family) => ({ color: `var(--${family})`, marker: MARKERS[family], kind: `by-family ${family}` });
 const EVALUATED = D.stages.filter((stage) => Object.keys(stage.scores).length);
 const scoreOf = (stage, family) => (D.headline[family] ? stage.scores[D.headline[family]] : undefined);
-function legend(id, families) {
-  $(id).replaceChildren(...families.map((family) => {
-    const metric = D.metrics[D.headline[family]];
-    const icon = svg("svg", { width: 22, height: 12, "aria-hidden": "true" },
-      svg("line", { class: `curve ${family}`, x1: 0, x2: 22, y1: 6, y2: 6 }), mark(family, 11, 6, 4));
-    return el("span", {}, icon, ` ${metric.arrow} ${pick(metric.label)}`);
-  }));
-}
-
 const percentOnly = (family) => D.headline[family] && D.metrics[D.headline[family]].unit === "%";
+const legend = (id, families) => $(id).replaceChildren(...families.map((family) => el("span", {}, swatch(familyLook(family)), ` ${metricName(D.headline[family])}`)));
 
 function drawTradeoff() {
   const families = ["neighbor", "utility"].filter(percentOnly);
@@ -22,7 +14,7 @@ function drawTradeoff() {
   const bottom = Math.max(0, Math.floor(Math.min(80, ...ends) / 10) * 10 - 10);
   const x = linear(0, 100, box.left, box.right), y = linear(bottom, 100, box.bottom, box.top);
   const forget = D.metrics[D.headline.forget];
-  box.root.setAttribute("aria-label", word("tradeoff_title"));
+  box.root.setAttribute("aria-label", `${word("tradeoff_title")}. ${word("chart_keys")}`);
   const start = EVALUATED[0] && { forget: scoreOf(EVALUATED[0], "forget"), neighbor: scoreOf(EVALUATED[0], "neighbor") };
   if (start && start.forget && start.neighbor) {
     const floor = 0.9 * start.neighbor[0];
@@ -32,29 +24,21 @@ function drawTradeoff() {
     );
   }
   axis(box, x, y, percentTicks, ticks(bottom, 100, 5).map((value) => ({ at: value, text: String(value) })), `${pick(forget.label)}, % (${pick(forget.direction)} ←)`, `% (${pick(D.metrics[D.headline[families[0]]].direction)} ↑)`);
-  for (const family of families) {
+  const series = families.map((family) => {
     const path = EVALUATED.filter((stage) => scoreOf(stage, "forget") && scoreOf(stage, family));
-    const points = path.map((stage) => [x(scoreOf(stage, "forget")[0]), y(scoreOf(stage, family)[0])]);
-    box.root.append(svg("polyline", { class: `curve ${family}`, points: points.join(" ") }));
-    path.forEach((stage, index) => {
-      const across = scoreOf(stage, "forget"), up = scoreOf(stage, family), [px, py] = points[index];
-      const isEnd = index === 0 || index === path.length - 1;
-      const node = svg("g", { class: "hit" });
-      if (isEnd && hasInterval(across)) node.append(svg("line", { class: `whisker ${family}`, x1: x(across[1]), x2: x(across[2]), y1: py, y2: py }));
-      if (isEnd && hasInterval(up)) node.append(svg("line", { class: `whisker ${family}`, x1: px, x2: px, y1: y(up[1]), y2: y(up[2]) }));
-      node.append(svg("circle", { class: "target", cx: px, cy: py, r: 12 }), mark(family, px, py, isEnd ? 6 : 4));
-      box.root.append(hoverable(node, stage.label, [
-        stage.label,
-        `${forget.arrow} ${pick(forget.label)} ${percent(across[0])}${interval(across, "%")}`,
-        `${D.metrics[D.headline[family]].arrow} ${pick(D.metrics[D.headline[family]].label)} ${percent(up[0])}${interval(up, "%")}`,
-      ]));
+    const points = path.map((stage, at) => {
+      const across = scoreOf(stage, "forget"), up = scoreOf(stage, family), isEnd = at === 0 || at === path.length - 1;
+      const lines = () => [stage.label, scoreLine(D.headline.forget, across), scoreLine(D.headline[family], up)];
+      return { x: x(across[0]), y: y(up[0]), size: isEnd ? 6 : 4, whiskers: isEnd ? cross(across, up, x, y) : [], lines };
     });
-    if (family === families[0]) [[0, "before"], [points.length - 1, "after"]].forEach(([index, key]) => {
-      if (index < 0 || (key === "after" && index === 0)) return;
-      const [px, py] = points[index];
-      box.root.append(svg("text", { class: "end", x: px, y: py + 22, "text-anchor": px > box.right - 30 ? "end" : "middle" }, word(key).toLowerCase()));
-    });
-  }
+    return { look: familyLook(family), points };
+  });
+  for (const one of series) trace(box, one);
+  series[0].points.forEach(({ x: px, y: py }, at, all) => {
+    if (at === 0 || at === all.length - 1)
+      box.root.append(svg("text", { class: "end", x: px, y: py + 22, "text-anchor": px > box.right - 30 ? "end" : "middle" }, word(at ? "after" : "before").toLowerCase()));
+  });
+  explore(box, series);
   $("tradeoff").replaceChildren(box.root);
   legend("tradeoff-legend", families);
 }
@@ -68,27 +52,19 @@ function drawOverStages() {
   const every = Math.ceil(30 / room);
   const xTicks = EVALUATED.map((stage, index) => ({ at: index, text: room > 7.5 * stage.label.length ? stage.label : String(stage.index) }))
     .filter((_, index) => index % every === 0);
-  box.root.setAttribute("aria-label", word("overstages_title"));
+  box.root.setAttribute("aria-label", `${word("overstages_title")}. ${word("chart_keys")}`);
   axis(box, x, y, xTicks, percentTicks, word("stage"), "%");
-  for (const family of families) {
-    for (const path of pieces(EVALUATED.map((stage, index) => scoreOf(stage, family) && [index, scoreOf(stage, family)]))) {
-      const bounded = path.filter(([, score]) => hasInterval(score));
-      const band = [...bounded.map(([index, score]) => `${x(index)},${y(score[2])}`), ...[...bounded].reverse().map(([index, score]) => `${x(index)},${y(score[1])}`)];
-      box.root.append(
-        svg("polygon", { class: `band ${family}`, points: band.join(" ") }),
-        svg("polyline", { class: `curve ${family}`, points: path.map(([index, score]) => `${x(index)},${y(score[0])}`).join(" ") }),
-      );
-    }
-  }
-  for (const family of families) {
-    const metric = D.metrics[D.headline[family]];
-    EVALUATED.forEach((stage, index) => {
+  const series = families.map((family) => ({
+    look: familyLook(family),
+    points: EVALUATED.map((stage, at) => {
       const score = scoreOf(stage, family);
-      if (!score) return;
-      const node = svg("g", { class: "hit" }, svg("circle", { class: "target", cx: x(index), cy: y(score[0]), r: 11 }), mark(family, x(index), y(score[0]), 4.5));
-      box.root.append(hoverable(node, stage.label, [stage.label, `${metric.arrow} ${pick(metric.label)} ${percent(score[0])}`, `n = ${score[3]}${interval(score, "%")}`]));
-    });
-  }
+      return score && { x: x(at), y: y(score[0]), score, size: 4.5, lines: () => [stage.label, scoreLine(D.headline[family], score), `n = ${score[3]}`] };
+    }),
+  }));
+  for (const { look, points } of series)
+    for (const piece of pieces(points)) box.root.append(band(piece.filter(({ score }) => hasInterval(score)).map((point) => [point.x, y(point.score[1]), y(point.score[2])]), look.kind));
+  for (const one of series) trace(box, one);
+  explore(box, series);
   $("overstages").replaceChildren(box.root);
   legend("overstages-legend", families);
 }
@@ -106,9 +82,8 @@ function drawPanel(panel, host) {
   const xTicks = [{ at: first, text: String(first), anchor: "start" }, { at: last, text: String(last), anchor: "end" }];
   axis(box, x, y, first === last ? xTicks.slice(0, 1) : xTicks, ticks(low, high, 4).map((value) => ({ at: value, text: short(value) })), word("step"), "");
   panel.curves.forEach((curve, index) => curve.segments.forEach((points) => {
-    const band = [...points.map((p) => `${x(p[0])},${y(p[3])}`), ...[...points].reverse().map((p) => `${x(p[0])},${y(p[2])}`)];
     box.root.append(
-      svg("polygon", { class: `band series-${index}`, points: band.join(" ") }),
+      band(points.map((p) => [x(p[0]), y(p[2]), y(p[3])]), `series-${index}`),
       svg("polyline", { class: `curve series-${index}`, points: points.map((p) => `${x(p[0])},${y(p[1])}`).join(" ") }),
     );
     if (points.length === 1) box.root.append(svg("circle", { class: `dot series-${index}`, cx: x(points[0][0]), cy: y(points[0][1]), r: 3 }));

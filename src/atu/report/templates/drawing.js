@@ -11,6 +11,8 @@ const signed = (value, unit) => {
 const withUnit = (value, unit) => plain(value, unit) + (unit === "%" ? "%" : unit ? ` ${unit}` : "");
 const hasInterval = (score) => typeof score[1] === "number" && typeof score[2] === "number";
 const interval = (score, unit) => (hasInterval(score) ? ` (${[score[1], score[2]].map((end) => plain(end, unit) + (unit === "%" ? "%" : "")).join(" – ")})` : "");
+const metricName = (name) => `${D.metrics[name].arrow} ${pick(D.metrics[name].label)}`;
+const scoreLine = (name, score) => `${metricName(name)} ${withUnit(score[0], D.metrics[name].unit)}${interval(score, D.metrics[name].unit)}`;
 const short = (value) => {
   if (value === 0) return "0";
   const size = Math.abs(value);
@@ -63,29 +65,24 @@ const OUTLINES = {
   "*": polygon([...Array(10).keys()].map((at) => [Math.sin((at * Math.PI) / 5), -Math.cos((at * Math.PI) / 5)].map((part) => part * (at % 2 ? 0.55 : 1.3)))),
 };
 const outline = (marker, x, y, r) => OUTLINES[marker](x, y, r);
-const shape = (marker, x, y, r, look) => svg("path", { d: outline(marker, x, y, r), class: `mark ${look}` });
-
-function hoverable(node, label, lines) {
-  node.setAttribute("tabindex", "0");
-  node.setAttribute("role", "img");
-  node.setAttribute("aria-label", label + ": " + lines.slice(1).join(", "));
-  const show = () => {
-    const box = node.getBoundingClientRect();
-    showTip(lines, box.left + box.width / 2, box.top);
-  };
-  for (const name of ["pointerenter", "focus"]) node.addEventListener(name, show);
-  for (const name of ["pointerleave", "blur"]) node.addEventListener(name, hideTip);
-  return node;
-}
 
 const percentTicks = [0, 20, 40, 60, 80, 100].map((value) => ({ at: value, text: String(value) }));
 
 // A legend's entry, and whatever else shows how one thing is drawn.
 function swatch(look) {
-  const icon = svg("svg", { class: "trace", width: 22, height: 14, "aria-hidden": "true" }, svg("line", { class: "curve", x1: 0, x2: 22, y1: 7, y2: 7 }), shape(look.marker, 11, 7, 4.5, ""));
+  const icon = svg("svg", { class: `trace ${look.kind || ""}`, width: 22, height: 14, "aria-hidden": "true" }, svg("line", { class: "curve", x1: 0, x2: 22, y1: 7, y2: 7 }), svg("path", { class: "mark", d: outline(look.marker, 11, 7, 4.5) }));
   icon.style.setProperty("--look", look.color);
   return icon;
 }
+
+// The area between the low and the high end of each `[x, low, high]`.
+const band = (ends, look) => svg("polygon", { class: `band ${look}`, points: [...ends.map(([x, , high]) => `${x},${high}`), ...[...ends].reverse().map(([x, low]) => `${x},${low}`)].join(" ") });
+
+// Lines from end to end of the intervals of a point with a score on each axis.
+const cross = (across, up, x, y) => [
+  ...(hasInterval(across) ? [[x(across[1]), y(up[0]), x(across[2]), y(up[0])]] : []),
+  ...(hasInterval(up) ? [[x(across[0]), y(up[1]), x(across[0]), y(up[2])]] : []),
+];
 
 // What a curve is drawn in: a missing value breaks it.
 function pieces(values) {
@@ -96,7 +93,7 @@ function pieces(values) {
 
 // Curve and points of one series; a point without a number breaks the curve.
 function trace(box, one) {
-  const node = svg("g", { class: `trace ${one.kind || ""}`, ...(one.run === undefined ? {} : { "data-run": one.run }) });
+  const node = svg("g", { class: `trace ${one.look.kind || ""}`, ...(one.run === undefined ? {} : { "data-run": one.run }) });
   node.style.setProperty("--look", one.look.color);
   if (!one.isLoose) for (const piece of pieces(one.points)) node.append(svg("polyline", { class: "curve", points: piece.map(({ x, y }) => `${x},${y}`).join(" ") }));
   const points = one.points.filter(Boolean);

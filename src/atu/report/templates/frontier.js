@@ -29,11 +29,9 @@ function drawFrontier() {
     const path = isBetween ? [...stages.slice(0, at), shown, ...stages.slice(at)] : stages;
     return { run: run.id, look: lookOf(run), points: path.map((stage) => isPoint(stage) && pointOf(stage)) };
     function pointOf(stage) {
-      const [a, u] = [stage.scores[across], stage.scores[up]], isShown = stage === shown, px = x(a[0]), py = y(u[0]);
-      const whiskers = [];
-      if (isShown && hasInterval(a)) whiskers.push([x(inside(a[1], 0, right)), py, x(inside(a[2], 0, right)), py]);
-      if (isShown && hasInterval(u)) whiskers.push([px, y(inside(u[1], bottom, top)), px, y(inside(u[2], bottom, top))]);
-      return { x: px, y: py, whiskers, size: isShown ? 6 : 2.6, isHollow: stage.kind === "before", lines: () => runLines(run, stage, [scoreLine(across, a), scoreLine(up, u)]) };
+      const [a, u] = [stage.scores[across], stage.scores[up]], isShown = stage === shown;
+      const whiskers = isShown ? cross(a, u, (value) => x(inside(value, 0, right)), (value) => y(inside(value, bottom, top))) : [];
+      return { x: x(a[0]), y: y(u[0]), whiskers, size: isShown ? 6 : 2.6, isHollow: stage.kind === "before", lines: () => runLines(run, stage, [scoreLine(across, a), scoreLine(up, u)]) };
     }
   });
   if (paths.length > 8) box.root.classList.add("many");
@@ -53,7 +51,7 @@ function drawPaths() {
   const names = [forgetName(), keepName(), D.headline.utility, D.headline.degenerate].filter(Boolean);
   const made = unique(names).map((name) => ({ name, host: el("div", { class: "chart" }) }));
   $("paths-charts").replaceChildren(...made.map(({ name, host }) => el("figure", {},
-    el("figcaption", {}, `${D.metrics[name].arrow} ${pick(D.metrics[name].label)}`, el("small", {}, ` ${D.metrics[name].unit} · ${pick(D.metrics[name].direction)}`)), host)));
+    el("figcaption", {}, metricName(name), el("small", {}, ` ${D.metrics[name].unit} · ${pick(D.metrics[name].direction)}`)), host)));
   // Drawn once they are in the page, since a chart is as wide as its place.
   for (const { name, host } of made) drawPath(name, host);
 }

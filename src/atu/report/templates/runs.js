@@ -51,10 +51,6 @@ function ruleText() {
   return fill(word("rule_matched_text"), { metric: forgetName() ? pick(D.metrics[forgetName()].label) : "–", level: hasLevel() ? short(level()) : "–" });
 }
 
-function scoreLine(name, score) {
-  return `${D.metrics[name].arrow} ${pick(D.metrics[name].label)} ${withUnit(score[0], D.metrics[name].unit)}${interval(score, D.metrics[name].unit)}`;
-}
-
 function drawRunFilters() {
   const any = ["", word("any")], list = (values) => [any, ...unique(values).map((value) => [value, value])];
   const targets = unique(D.runs.map((run) => run.target)).sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
@@ -63,7 +59,7 @@ function drawRunFilters() {
   options("model", list(D.runs.map((run) => run.model).sort()), state.model);
   options("scoring", D.scorings.map((name) => [name, word(`scoring_${name}`)]), state.scoring);
   options("rule", [["last", word("rule_last")], ["matched", word("rule_matched")]], state.rule);
-  const named = (names) => names.map((name) => [name, `${D.metrics[name].arrow} ${pick(D.metrics[name].label)}`]);
+  const named = (names) => names.map((name) => [name, metricName(name)]);
   options("x", named(forgetNames), forgetName() || "");
   options("y", named(keepNames), keepName() || "");
   for (const [id, count] of [["target", targets.length], ["seed", unique(D.runs.map(seedOf)).length], ["model", unique(D.runs.map((run) => run.model)).length], ["scoring", D.scorings.length]])
