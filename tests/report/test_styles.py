@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from atu.report import styles as module
 from atu.report.styles import PALETTE, method_order, method_style, method_styles
 
-TASKS = sorted(path.stem for path in (Path(__file__).parents[2] / "config" / "task").glob("unlearning_*.yaml"))
+CONFIG = Path(__file__).parents[2] / "config"
+TASKS = sorted(path.stem for path in (CONFIG / "task").glob("unlearning_*.yaml"))
 
 
 def test_every_method_of_the_project_has_a_look_of_its_own() -> None:
@@ -20,6 +26,32 @@ def test_a_label_is_made_of_the_terms_unless_the_words_have_one() -> None:
     assert method_style("unlearning_npo").label == ("NPO + retain KL", "NPO + 保留 KL")
     assert method_style("unlearning_masked").label == ("masked distillation + retain KL", "遮蔽自蒸馏 + 保留 KL")
     assert method_style("unlearning_atu_released").label == ("ATU as released", "ATU（原发布版）")
+
+
+@pytest.fixture
+def own_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the tasks to which a user may add."""
+    shutil.copytree(CONFIG / "task", tmp_path / "task")
+    monkeypatch.setattr(module, "config_dir", lambda: tmp_path)
+    module._known.cache_clear()
+    yield tmp_path / "task"
+    module._known.cache_clear()
+
+
+def test_a_task_that_only_hydra_can_read_looks_as_an_unknown_method(own_tasks: Path) -> None:
+    (own_tasks / "mine.yaml").write_text("defaults: [unlearning_npo]\nname: mine\n")
+    (own_tasks / "other.yaml").write_text("name: other\nobjective: {npo: {weight: '${task.weight}'}}\n")
+    (own_tasks / "empty.yaml").write_text("name: empty\nobjective: {}\n")
+    assert [method_style(name).label.en for name in ("mine", "other", "empty", "unlearning_npo")] == [
+        *("mine", "other", "empty", "NPO + retain KL"),
+    ]
+
+
+def test_tasks_of_the_same_terms_are_told_apart_by_their_names(own_tasks: Path) -> None:
+    (own_tasks / "mine.yaml").write_text("name: mine\nobjective: {npo: {weight: 2.0}, retain_kl: {}}\n")
+    assert [method_style(name).label.en for name in ("mine", "unlearning_npo", "unlearning_ga")] == [
+        *("NPO + retain KL (mine)", "NPO + retain KL (unlearning_npo)", "GA + retain KL"),
+    ]
 
 
 def test_an_unknown_method_never_looks_like_a_known_one() -> None:

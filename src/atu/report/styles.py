@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 from atu.errors import UserError, did_you_mean
 from atu.methods.terms import TERMS
@@ -15,6 +18,7 @@ from atu.report.words import page_words
 from atu.storage.config_dir import config_dir
 from atu.storage.user_files import read_yaml
 from atu.text.escaping import one_line
+from atu.typed import from_mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +49,26 @@ def _known() -> dict[str, MethodStyle]:
     """Name → look of each method in `config/task`: those with a label of their own in words.json, then the others."""
     found = {}
     for path in sorted((config_dir() / "task").glob("*.yaml")):
-        config = read_yaml(path)
-        objective = config.get("task", config)["objective"]
-        terms = [TERMS[name](**options) for name, options in objective.items()]
-        joined = Words(*(" + ".join(parts) for parts in zip(*(term.label for term in terms), strict=True)))
-        look = terms[0].look or _look(path.stem)
-        label = page_words().get(f"method:{path.stem}", joined)
-        found[path.stem] = MethodStyle(label=label, color=look.color, marker=look.marker)
+        # A file of the user's own may hold what only Hydra understands: its method looks as an unknown one does.
+        with suppress(AttributeError, IndexError, KeyError, UserError):
+            found[path.stem] = _task_style(path)
+    uses = Counter(style.label for style in found.values())
+    for name, style in found.items():
+        if uses[style.label] > 1:
+            found[name] = replace(style, label=Words(*(f"{words} ({name})" for words in style.label)))
     return dict(sorted(found.items(), key=lambda item: f"method:{item[0]}" not in page_words()))
+
+
+def _task_style(path: Path) -> MethodStyle:
+    """The labels of the terms of a task, and the look of the first of them."""
+    config = read_yaml(path)
+    objective = config.get("task", config)["objective"]
+    terms = [from_mapping(TERMS[name], options, name) for name, options in objective.items()]
+    look = terms[0].look or _look(path.stem)
+    parts = zip(*(term.label for term in terms), strict=True)
+    joined = Words(*(" + ".join(words).replace("） ", "）") for words in parts))  # wide brackets end in a space
+    label = page_words().get(f"method:{path.stem}", joined)
+    return MethodStyle(label=label, color=look.color, marker=look.marker)
 
 
 def _look(name: str) -> Look:
