@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
 
@@ -196,32 +196,24 @@ def config_hash(config: RunConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def field_keys(cls: type = RunConfig, prefix: str = "") -> list[str]:
+def field_keys() -> list[str]:
     """All dotted keys that the dataclasses know, such as `text_encoder.batch_size`, whether a yaml lists them
     or leaves them at their default. Of a part of several kinds, such as `data`, the keys of all of them."""
-    keys: dict[str, None] = {}
-    for kind in _kinds(cls):
-        for name, hint in get_type_hints(kind).items():
-            keys[f"{prefix}{name}"] = None
-            if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-                keys |= dict.fromkeys(field_keys(hint, f"{prefix}{name}."))
-    return list(keys)
+    return list(dict.fromkeys(key for key, _ in _fields(RunConfig)))
 
 
-def _kinds(cls: type) -> Sequence[type]:
-    return tuple(cls.kinds().values()) if issubclass(cls, HasKinds) else (cls,)
-
-
-def text_keys(cls: type = RunConfig, prefix: str = "") -> frozenset[str]:
+def text_keys() -> frozenset[str]:
     """The keys of `field_keys` that take a text, or null, and nothing else."""
-    hints = [item for kind in _kinds(cls) for item in get_type_hints(kind).items()]
-    own = {f"{prefix}{name}" for name, hint in hints if hint in (str, str | None)}
-    inner = [
-        text_keys(hint, f"{prefix}{name}.")
-        for name, hint in hints
-        if dataclasses.is_dataclass(hint) and isinstance(hint, type)
-    ]
-    return frozenset(own.union(*inner))
+    return frozenset(key for key, hint in _fields(RunConfig) if hint in (str, str | None))
+
+
+def _fields(cls: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key below `prefix`, with its type."""
+    for kind in cls.kinds().values() if issubclass(cls, HasKinds) else [cls]:
+        for name, hint in get_type_hints(kind).items():
+            yield f"{prefix}{name}", hint
+            if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+                yield from _fields(hint, f"{prefix}{name}.")
 
 
 def with_defaults(cfg: DictConfig) -> dict[str, Any]:

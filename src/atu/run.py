@@ -215,7 +215,7 @@ def _plain(config: RunConfig, llm: LanguageModel, state: TrainingState) -> Langu
 
 def _export(config: RunConfig, folder: RunFolder, llm: LanguageModel, target: Target, probes: Sequence[Probe]) -> None:
     """Write the model folder and prove that plain transformers gives the same answers from it."""
-    stages = _scored_stages(folder)
+    stages = [stage for stage in folder.read_stages() if stage.scores]
     asked = [llm.render(probe.prompt, probe.answer_prefix) for probe in probes[:: max(1, len(probes) // 4)]]
     remarks = []
     if config.pre_trained_llm.adapter != "none":
@@ -233,7 +233,3 @@ def _export(config: RunConfig, folder: RunFolder, llm: LanguageModel, target: Ta
     )
     export_model(llm, folder.model_dir, card)
     check_reload(llm, folder.model_dir, asked)
-
-
-def _scored_stages(folder: RunFolder) -> list[StageResult]:
-    return [stage for stage in folder.read_stages() if stage.scores]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,17 @@ def test_a_gguf_file_may_be_named_itself_or_by_its_folder(tmp_path: Path) -> Non
 
 def test_a_name_with_one_slash_that_is_no_folder_is_a_hub_id() -> None:
     assert resolve_model("org/model-1") == ModelConfig(name="model-1", model_name="org/model-1")
+
+
+def test_a_file_that_has_changed_since_it_was_checked_is_checked_again(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "a", "config.json", "model.safetensors")
+    tokenizer = folder / "tokenizer.json"
+    tokenizer.write_text("{}", encoding="utf-8")
+    resolve_model(str(folder))
+    tokenizer.write_text("[]", encoding="utf-8")
+    os.utime(tokenizer, ns=(1, 1))  # a clock that is too coarse to see two writings
+    with pytest.raises(UserError, match=r"tokenizer\.json: expected a JSON object \{\.\.\.\}, found a list\."):
+        resolve_model(str(folder))
 
 
 def test_shards_are_looked_up_in_the_index(tmp_path: Path) -> None:

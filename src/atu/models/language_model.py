@@ -260,12 +260,8 @@ def find_form(tokenizer: PreTrainedTokenizerBase, chat: ChatSettings) -> TurnFor
 def _tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     """Of all that decides which tokens a text has; a tokenizer that transformers wraps tells all of it itself."""
     whole = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else content_key({"vocab": tokenizer.get_vocab()})
-    parts = {"class": type(tokenizer).__name__, "whole": whole, "special": _special_tokens(tokenizer)}
-    return content_key(parts)
-
-
-def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
-    return {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+    special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+    return content_key({"class": type(tokenizer).__name__, "whole": whole, "special": special})
 
 
 def _as_plain_turn(message: Mapping[str, str]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
-import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from atu.storage.digests import DIGESTS_NAME, write_digests
 from atu.storage.files import PARTIAL_SUFFIX, cache_root, disk_errors, publish_folder, remove_folder
 from atu.storage.locks import hold
 from atu.storage.user_files import file_sha256
+from atu.text.escaping import file_name
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def assemble_encoder(files: Sequence[PackageFile], name: str) -> Path:
 def encoder_folder(files: Sequence[PackageFile], name: str) -> Path:
     """Where in the cache a packaged encoder lies once it is unpacked."""
     contents = hashlib.sha256("".join(file.sha256 + file.member for file in files).encode()).hexdigest()
-    return cache_root() / "encoders" / f"{slug(name)}-{contents[:12]}"
+    return cache_root() / "encoders" / f"{file_name(name)}-{contents[:12]}"
 
 
 def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
@@ -115,13 +115,8 @@ def check_sha256(path: Path, expected: str) -> None:
 
 def converted_folder(config: ModelConfig, checksum: str) -> Path:
     """Where the cache keeps the safetensors of a GGUF file with this checksum."""
-    stem = slug(Path(config.gguf_file or config.model_name).stem)
+    stem = file_name(Path(config.gguf_file or config.model_name).stem)
     return cache_root() / "models" / f"{stem}-{checksum[:12]}-{config.storage_dtype}"
-
-
-def slug(name: str) -> str:
-    """`name` as a single path component."""
-    return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "model"
 
 
 def _download_each(files: Sequence[PackageFile], folder: Path) -> Iterator[tuple[Path, PackageFile]]:

@@ -12,8 +12,9 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -186,14 +187,13 @@ def parse_json(text: str, where: str, *, is_foreign: bool = False) -> Any:
     with _refusals(where, "JSON"):
         value = json.loads(
             text,
-            parse_int=_long_whole if is_foreign else _whole,
+            # Other programs write their infinity as 10**30.
+            parse_int=partial(_whole, most=MAX_NUMBER_LENGTH) if is_foreign else _whole,
             parse_float=_decimal,
             parse_constant=float if is_foreign else _no_number,
             object_pairs_hook=None if is_foreign else _object,
         )
-        _check_depth(value)
-        if _ESCAPE.search(text):
-            _check_strings(value)
+        _check_values(value, _check_string if _ESCAPE.search(text) else None)
     return value
 
 
@@ -207,7 +207,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     text = read_text(path, MAX_YAML_BYTES)
     with _refusals(shown(path), "YAML"):
         value = yaml.safe_load(text)
-        _check_yaml(value)
+        _check_values(value, _check_yaml_value, MAX_YAML_VALUES)
     if not isinstance(value, dict):
         raise UserError(f"{shown(path)} holds no keys.")
     return value
@@ -254,16 +254,10 @@ def _decode(data: bytes, where: str) -> str:
         raise UserError(f"{where}: not UTF-8 text{place}. Save the file as UTF-8.") from error
 
 
-def _whole(digits: str) -> int:
-    if len(digits.lstrip("-")) > MAX_DIGITS:
-        raise _RefusedError(f"a number of {len(digits.lstrip('-')):,} digits; at most {MAX_DIGITS} are read")
-    return int(digits)
-
-
-def _long_whole(digits: str) -> int:
-    """Other programs write their infinity as 10**30."""
-    if len(digits) > MAX_NUMBER_LENGTH:
-        raise _RefusedError(f"a number of {len(digits):,} digits; at most {MAX_NUMBER_LENGTH} are read")
+def _whole(digits: str, most: int = MAX_DIGITS) -> int:
+    count = len(digits.lstrip("-"))
+    if count > most:
+        raise _RefusedError(f"a number of {count:,} digits; at most {most} are read")
     return int(digits)
 
 
@@ -290,57 +284,45 @@ def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check_depth(value: Any) -> None:
-    layer = [value]
-    for _ in range(MAX_DEPTH):
-        layer = [item for node in layer for item in _items(node) if isinstance(item, dict | list)]
-        if not layer:
-            return
-    raise _RefusedError(f"nested more than {MAX_DEPTH} deep")
-
-
-def _check_strings(value: Any) -> None:
-    nodes = [value]
-    while nodes:
-        node = nodes.pop()
-        if isinstance(node, str):
-            _check_string(node)
-        else:
-            nodes.extend(_items(node))
-            if isinstance(node, dict):
-                nodes.extend(node)
-
-
-def _check_string(text: str) -> None:
-    if _SURROGATE.search(text):
-        raise _RefusedError(f"half a character (a lone surrogate, \\ud800 to \\udfff) in {_cut(text)}")
-
-
-def _check_yaml(value: Any) -> None:
+def _check_values(value: Any, each: Callable[[Any], None] | None, most: float = math.inf) -> None:
+    """Refuse more than `most` values, lists and objects too deep inside of one another, and what `each` refuses."""
     layer, count = [value], 0
+    if each is not None:
+        each(value)
     for _ in range(MAX_DEPTH):
-        following = []
+        inner = []
         for node in layer:
-            if isinstance(node, float) and not math.isfinite(node):
-                raise _RefusedError(f"{node} is no finite number")
-            if isinstance(node, int) and abs(node) >= 10**MAX_DIGITS:
-                raise _RefusedError(f"a number of more than {MAX_DIGITS} digits")
-            if isinstance(node, str):
-                _check_string(node)
-            following += [*_items(node), *(node if isinstance(node, dict) else ())]
-            count += 1
-            if len(following) + count > MAX_YAML_VALUES:
-                raise _RefusedError(f"more than {MAX_YAML_VALUES:,} values")
-        if not following:
+            for child in _children(node):
+                count += 1
+                if count > most:  # before all of them are listed
+                    raise _RefusedError(f"more than {most:,} values")
+                if each is not None:
+                    each(child)
+                if isinstance(child, (dict, list)):
+                    inner.append(child)
+        if not inner:
             return
-        layer = following
+        layer = inner
     raise _RefusedError(f"nested more than {MAX_DEPTH} deep")
 
 
-def _items(node: Any) -> Iterable[Any]:
+def _children(node: Any) -> Iterable[Any]:
     if isinstance(node, dict):
-        return node.values()
+        return (*node.values(), *node)
     return node if isinstance(node, list) else ()
+
+
+def _check_string(value: Any) -> None:
+    if isinstance(value, str) and _SURROGATE.search(value):
+        raise _RefusedError(f"half a character (a lone surrogate, \\ud800 to \\udfff) in {_cut(value)}")
+
+
+def _check_yaml_value(value: Any) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _RefusedError(f"{value} is no finite number")
+    if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
+        raise _RefusedError(f"a number of more than {MAX_DIGITS} digits")
+    _check_string(value)
 
 
 def _place(error: Exception) -> str:
