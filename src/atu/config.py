@@ -28,7 +28,7 @@ from atu.models.config import ModelConfig
 from atu.runs.config import WandbConfig
 from atu.runs.opening import name_fault
 from atu.training.config import TrainingConfig
-from atu.typed import HasKinds, from_mapping, refuse_above
+from atu.typed import HasKinds, check_sizes, from_mapping
 
 NOT_DEFINING = (
     "name",
@@ -96,7 +96,7 @@ class RunConfig:
             raise UserError(f"seed must lie in 0..{2**32 - 1}, not {self.seed}.")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads must be at least 1, or null, not {self.threads}.")
-        refuse_above(self, {"threads": 1024})
+        check_sizes(self, {"threads": 1024})
         if self.evaluation.scoring == "released":
             raise UserError(
                 "evaluation.scoring 'released' alone is for `atu evaluate`: a run compares by the corrected scores. "

@@ -185,8 +185,8 @@ def _check_text(value: str, where: str) -> None:
         raise UserError(f"{where}: {_show(value)} holds bytes that are no UTF-8. Name it in UTF-8.") from error
 
 
-def refuse_above(config: object, limits: Mapping[str, int]) -> None:
-    """Refuse sizes that no run has, before they fill the memory or take for ever.
+def check_sizes(config: object, limits: Mapping[str, int], *, least: Literal[0, 1] = 1) -> None:
+    """Refuse sizes below `least`, and those that no run has, before they fill the memory or take for ever.
 
     Args:
         config: a dataclass, in its `__post_init__`.
@@ -194,6 +194,8 @@ def refuse_above(config: object, limits: Mapping[str, int]) -> None:
     """
     for key, limit in limits.items():
         value = getattr(config, key)
+        if value is not None and value < least:
+            raise UserError(f"{key} must {'be at least 1, not' if least else 'not be negative, found'} {value}.")
         if value is not None and value > limit:
             raise UserError(f"{key} must be at most {limit:,}, not {value:,}.")
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from atu.errors import UserError, did_you_mean
-from atu.typed import HasKinds, refuse_above
+from atu.typed import HasKinds, check_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +59,7 @@ class CorpusConfig:
             raise UserError("forget_path is missing: source 'jsonl' reads the texts about the concept there.")
         if self.source != "jsonl" and (self.forget_path or self.retain_path):
             raise UserError(f"forget_path and retain_path belong to source 'jsonl', not to '{self.source}'.")
-        lengths = ("max_new_tokens", "max_input_length")
-        for key in ("num_forget_texts", *lengths):
-            if getattr(self, key) < 1:
-                raise UserError(f"{key} must be at least 1, not {getattr(self, key)}.")
+        check_sizes(self, dict.fromkeys(("num_forget_texts", "max_new_tokens", "max_input_length"), 10**6))
         counts = (
             "num_neighbors",
             "num_texts_per_neighbor",
@@ -74,10 +71,7 @@ class CorpusConfig:
             "num_general_question_rows",
             "num_related_rows",
         )
-        for key in counts:
-            if getattr(self, key) < 0:
-                raise UserError(f"{key} must not be negative, found {getattr(self, key)}.")
-        refuse_above(self, dict.fromkeys(("num_forget_texts", *counts, *lengths), 10**6))
+        check_sizes(self, dict.fromkeys(counts, 10**6), least=0)
         if not 0.01 <= self.temperature <= 100:
             raise UserError(f"temperature must lie in 0.01..100, not {self.temperature}.")
         if not 0 < self.held_out_share < 1:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from atu.errors import UserError
 from atu.models.config import PackageFile
-from atu.typed import refuse_above
+from atu.typed import check_sizes
 
 TokenForm = Literal["sentence", "bare"]
 
@@ -33,11 +33,7 @@ class EncoderConfig:
     """Windows in one encoder call."""
 
     def __post_init__(self) -> None:
-        if self.window_tokens < 1:
-            raise UserError(f"window_tokens must be at least 1, not {self.window_tokens}.")
-        if self.batch_size < 1:
-            raise UserError(f"batch_size must be at least 1, not {self.batch_size}.")
-        refuse_above(self, {"window_tokens": 10**6, "batch_size": 10**6})
+        check_sizes(self, {"window_tokens": 10**6, "batch_size": 10**6})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +49,7 @@ class PredictorConfig:
     """False reproduces the released predictor, which attends to the tokens it should predict."""
 
     def __post_init__(self) -> None:
-        for key in ("hidden_dim", "num_heads", "num_layers"):
-            if getattr(self, key) < 1:
-                raise UserError(f"{key} must be at least 1, not {getattr(self, key)}.")
-        refuse_above(self, {"hidden_dim": 2**16, "num_heads": 2**16, "num_layers": 1000})
+        check_sizes(self, {"hidden_dim": 2**16, "num_heads": 2**16, "num_layers": 1000})
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout must lie in [0, 1), not {self.dropout}.")
         if self.hidden_dim % self.num_heads:

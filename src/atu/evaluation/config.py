@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from atu.errors import UserError
-from atu.typed import refuse_above
+from atu.typed import check_sizes
 
 MAX_BATCH_SIZE = 10**6
 """More prompts at once than any memory holds."""
@@ -24,7 +23,4 @@ class EvaluationConfig:
     """Resamplings of the rows behind each 95% interval."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "bootstrap_samples"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        refuse_above(self, {"batch_size": MAX_BATCH_SIZE, "bootstrap_samples": 10**5})
+        check_sizes(self, {"batch_size": MAX_BATCH_SIZE, "bootstrap_samples": 10**5})

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from atu.errors import UserError
 from atu.methods.terms import TERMS, Need, Term
-from atu.typed import refuse_above
+from atu.typed import check_sizes
 
 MAX_STEPS = 10**8
 MAX_BATCH = 10**6
@@ -34,9 +34,7 @@ class StageConfig:
         return "align" if self.type == "training" else "unlearn"
 
     def __post_init__(self) -> None:
-        refuse_above(self, {"steps": MAX_STEPS})
-        if self.steps < 0:
-            raise UserError(f"steps must not be negative, found {self.steps}.")
+        check_sizes(self, {"steps": MAX_STEPS}, least=0)
         if self.threshold is not None and not -1.0 <= self.threshold <= 1.0:
             raise UserError(f"threshold (tau) is a cosine and must lie in [-1, 1], found {self.threshold}.")
 
@@ -74,20 +72,11 @@ class TrainingModule:
     """Whether unlearning also moves the token embeddings (and with them a tied output head)."""
 
     def __post_init__(self) -> None:
-        for key in (
-            "training_warmup_steps",
-            "unlearning_warmup_steps",
-            "training_weight_decay",
-            "unlearning_weight_decay",
-        ):
+        for key in ("training_weight_decay", "unlearning_weight_decay"):
             if getattr(self, key) < 0:
                 raise UserError(f"{key} must not be negative.")
-        batches = ("training_batch_size", "forget_batch_size", "retain_batch_size")
-        for key in batches:
-            if getattr(self, key) < 1:
-                raise UserError(f"{key} must be at least 1.")
-        refuse_above(self, dict.fromkeys(batches, MAX_BATCH))
-        refuse_above(self, dict.fromkeys(("training_warmup_steps", "unlearning_warmup_steps"), MAX_STEPS))
+        check_sizes(self, dict.fromkeys(("training_batch_size", "forget_batch_size", "retain_batch_size"), MAX_BATCH))
+        check_sizes(self, dict.fromkeys(("training_warmup_steps", "unlearning_warmup_steps"), MAX_STEPS), least=0)
         for key in ("training_lr", "unlearning_lr", "clip_grad_norm"):
             if not getattr(self, key) > 0:
                 raise UserError(f"{key} must be positive.")
@@ -126,10 +115,9 @@ class TaskConfig:
     stages: tuple[StageConfig, ...]
 
     def __post_init__(self) -> None:
-        for key in ("first_stage_steps", "contrastive_weight"):
-            if getattr(self, key) < 0:
-                raise UserError(f"{key} must not be negative, found {getattr(self, key)}.")
-        refuse_above(self, {"first_stage_steps": MAX_STEPS})
+        check_sizes(self, {"first_stage_steps": MAX_STEPS}, least=0)
+        if self.contrastive_weight < 0:
+            raise UserError(f"contrastive_weight must not be negative, found {self.contrastive_weight}.")
         kinds = [stage.type for stage in self.stages]
         if "unlearning" not in kinds:
             raise UserError("stages has no unlearning stage: nothing would be forgotten.")

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Literal
 
 from atu.errors import UserError
-from atu.typed import refuse_above
+from atu.typed import check_sizes
 
 DtypeName = Literal["float32", "bfloat16", "float16"]
 QuantizationName = Literal["none", "int8", "nf4"]
@@ -64,10 +64,7 @@ class LoraConfig:
     """Transformer blocks that get adapters, counted as the hook layer is (1 = the first); None = all."""
 
     def __post_init__(self) -> None:
-        for key in ("rank", "alpha"):
-            if getattr(self, key) < 1:
-                raise UserError(f"{key} must be at least 1, not {getattr(self, key)}.")
-        refuse_above(self, {"rank": 2**16, "alpha": 2**16})
+        check_sizes(self, {"rank": 2**16, "alpha": 2**16})
         for key in ("targets", "layers"):
             if getattr(self, key) == ():
                 raise UserError(f"{key} is empty: nothing would be trained. Set it to null for all.")

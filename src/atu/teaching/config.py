@@ -14,7 +14,7 @@ from atu.models.config import ModelConfig
 from atu.models.resolve import resolve_model
 from atu.storage.config_dir import config_dir
 from atu.storage.files import content_key
-from atu.typed import from_mapping, refuse_above
+from atu.typed import check_sizes, from_mapping
 
 NOT_DEFINING = ("out", "data_dir", "device", "threads", "checkpoint_seconds")
 _MODEL_KEY = "pre_trained_llm"
@@ -42,11 +42,9 @@ class Recipe:
     clip_grad_norm: float = 1.0
 
     def __post_init__(self) -> None:
-        for key in ("passes", "facts_per_step", "general_per_step"):
-            if getattr(self, key) < 1:
-                raise UserError(f"{key} must be at least 1, not {getattr(self, key)}.")
-        refuse_above(self, {"passes": 10**6, "facts_per_step": 10**6, "general_per_step": 10**6, "warmup_steps": 10**8})
-        for key in ("plain_weight", "general_weight", "warmup_steps"):
+        check_sizes(self, dict.fromkeys(("passes", "facts_per_step", "general_per_step"), 10**6))
+        check_sizes(self, {"warmup_steps": 10**8}, least=0)
+        for key in ("plain_weight", "general_weight"):
             if getattr(self, key) < 0:
                 raise UserError(f"{key} must not be negative, found {getattr(self, key)}.")
         for key in ("learning_rate", "clip_grad_norm"):
@@ -88,7 +86,7 @@ class TeachConfig:
             raise UserError(f"seed must lie in 0..{2**32 - 1}, not {self.seed}.")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads must be at least 1, or null, not {self.threads}.")
-        refuse_above(self, {"threads": 1024})
+        check_sizes(self, {"threads": 1024})
         if self.checkpoint_seconds < 0:
             raise UserError("checkpoint_seconds must not be negative.")
 

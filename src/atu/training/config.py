@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from atu.errors import UserError
-from atu.typed import refuse_above
+from atu.typed import check_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,4 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if self.checkpoint_seconds < 0:
             raise UserError("checkpoint_seconds must not be negative.")
-        if self.log_every < 1:
-            raise UserError("log_every must be at least 1.")
-        refuse_above(self, {"log_every": 10**8})
+        check_sizes(self, {"log_every": 10**8})
