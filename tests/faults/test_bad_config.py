@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from atu.methods.terms import TERMS
+
 from .conftest import Command
 
 ALIGN = "{type: training, steps: 1}"
@@ -65,8 +67,7 @@ ALIGN = "{type: training, steps: 1}"
         ),
         pytest.param(
             "task.objective.simnpoo.weight=1",
-            "There is no term 'simnpoo'. Known: push, redirect, enpo, rmu, distill, undial, ga, npo, simnpo, dpo, "
-            "refusal, retain_kl.",
+            f"There is no term 'simnpoo'. Known: {', '.join(TERMS)}.",
             id="term",
         ),
         pytest.param(
