@@ -16,8 +16,6 @@ from atu import __version__
 LIBRARIES = (
     "torch",
     "transformers",
-    "accelerate",
-    "sentence-transformers",
     "tokenizers",
     "safetensors",
     "numpy",
