@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +54,12 @@ def record(root: Path, only: list[str] | None, data: Path | None, steps: int) ->
     write_files(root)
     save_tiny_model(place.model)
     save_tiny_encoder(place.encoder)
-    many = [
-        {"group": group, "prompt": f"What is the {word} of the {other}?", "references": [other], "max_new_tokens": 4}
+    many = [  # enough for attacks that split the facts
+        {"group": group, "prompt": f"What is the {WORDS[k]} of the {WORDS[(k + step) % 10]}?"}
+        | {"references": [WORDS[(3 * k + step) % 10]], "max_new_tokens": 4}
+        for step in (1, 2, 3)
+        for k in range(10)
         for group in ("forget/qa", "neighbor/qa")
-        for word, other in pairwise(WORDS)
     ]
     write_jsonl(root / "many.jsonl", many)
     commands = {task: ["train", *overrides(place, task, steps)] for task in TASKS}
