@@ -82,7 +82,9 @@ def run(config: RunConfig, *, write_report: Callable[[RunFolder], object] = lamb
             judge = Judge(folder, benchmark, probes, config.evaluation, progress)
             before = None if config.skip_initial_eval else judge.record_before(llm)
             state = _training_state(config, llm, materials, folder, compute, tracker)
-            _train(config.task.stages, config, state, judge, before, tracker)
+            if config.task.schedule != config.task.stages:
+                progress.line("no term of task.objective reads the predictor: the align stages are left out")
+            _train(config.task.schedule, config, state, judge, before, tracker)
         peers.leave_group()  # the model is the same in all of them; the main one does the rest
         if is_main and not is_done:
             with progress.stage("saving the model, and loading it again"):

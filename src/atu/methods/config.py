@@ -122,10 +122,6 @@ class TaskConfig:
         if "unlearning" not in kinds:
             raise UserError("stages has no unlearning stage: nothing would be forgotten.")
         self._check_terms()
-        if not self.aligns and "training" in kinds:
-            raise UserError(
-                f"stages has a training stage, but no term of objective ({', '.join(self.terms)}) reads the predictor."
-            )
         if self.aligns and not any(stage.steps for stage in self.stages[: kinds.index("unlearning")]):
             raise UserError(
                 f"objective.{_names(self.terms, Need.PREDICTOR)} needs a trained predictor: stages must begin with a "
@@ -163,18 +159,23 @@ class TaskConfig:
         return Need.PREDICTOR in self.needs
 
     @property
+    def schedule(self) -> tuple[StageConfig, ...]:
+        """The stages that are run: align stages only where a term reads the predictor (`~task.objective.redirect`)."""
+        return tuple(stage for stage in self.stages if self.aligns or stage.kind == "unlearn")
+
+    @property
     def unlearning_steps(self) -> int:
         """Steps of all unlearning stages together."""
-        return self.unlearning_steps_before(len(self.stages))
+        return self.unlearning_steps_before(len(self.schedule))
 
     def unlearning_steps_before(self, index: int) -> int:
-        """Steps of the unlearning stages before stage `index`."""
-        return sum(stage.steps for stage in self.stages[:index] if stage.type == "unlearning")
+        """Steps of the unlearning stages before stage `index` of the schedule."""
+        return sum(stage.steps for stage in self.schedule[:index] if stage.kind == "unlearn")
 
     @property
     def last_unlearning_stage(self) -> int:
-        """Its index."""
-        return max(index for index, stage in enumerate(self.stages) if stage.type == "unlearning")
+        """Its index in the schedule."""
+        return max(index for index, stage in enumerate(self.schedule) if stage.kind == "unlearn")
 
     def describe(self) -> str:
         """What the method is made of, in a few words for manifest and report."""

@@ -131,7 +131,7 @@ def place(job: PlannedJob) -> str:
     except UserError:  # a folder that is being written, or broken: its own job will say so
         return ""
     step = _last_step(folder.metrics_path)
-    total = sum(stage.steps for stage in job.config.task.stages)
+    total = sum(stage.steps for stage in job.config.task.schedule)
     return stage if step is None or not stage else f"{stage}, step {step} of {total}"
 
 
