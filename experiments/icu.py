@@ -1,4 +1,4 @@
-"""In-context unlearning, which trains nothing: the untouched model is asked to act as if it did not know the concept.
+"""In-context unlearning, which trains nothing: the reference model is asked to act as if it did not know the concept.
 
     python experiments/icu.py                    # the built-in concepts
     python experiments/icu.py --testbed celebs   # people of RWKU, on the model that was taught them
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def ask(testbed: Testbed, concept: str) -> dict[str, Any]:
-    """The row of a concept: scores of the untouched model without the request, and with it."""
+    """The row of a concept: scores of the reference model without the request, and with it."""
     # These bring torch.
     from atu.models.load import load_language_model
     from atu.training.device import choose_compute, set_threads

@@ -170,7 +170,7 @@ class Bench:
         return Pair(ours, reference)
 
     def read_references(self, num_texts: int) -> Work:
-        """The untouched model's reading of some texts, with no cache."""
+        """The reference model's reading of some texts, with no cache."""
         materials, rows = self.materials, self.materials.forget.rows[:num_texts]
         unknown = replace(self.llm, provenance={})
 
@@ -187,7 +187,7 @@ class Bench:
         return work
 
     def num_texts(self) -> tuple[int, int]:
-        """Texts in all, and how often the untouched model reads one: forget texts also with the concept hidden."""
+        """Texts in all, and how often the reference model reads one: forget texts also with the concept hidden."""
         materials = self.materials
         sets = (materials.forget, materials.retain, materials.held_out_forget, materials.held_out_retain)
         count = sum(len(rows.rows) for rows in sets)

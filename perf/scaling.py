@@ -2,7 +2,7 @@
 
     python perf/scaling.py threads=1         # the embedded model and its default corpus; minutes on one core
 
-A corpus is prepared once: the untouched model reads every text, and the encoder every window; both without a cache. A
+A corpus is prepared once: the reference model reads every text, and the encoder every window; both without a cache. A
 step is that of the default task (`perf/gpu.py`) with random weights in the shape of the embedded model, of which fewer
 blocks are taken. All should be linear: the last column is what stays the same then. Times are medians. Memory is the
 matter of perf/memory.py.

@@ -33,8 +33,8 @@ class Judge:
         if fault is None:
             return peers.from_main(lambda: self.folder.read_answers(BEFORE))
         if self.folder.stage_dir(BEFORE).exists():
-            notice(f"{fault}; the untouched model is asked again.")
-        with self.progress.stage(f"asking the untouched model {len(self.probes)} probes") as advance:
+            notice(f"{fault}; the reference model is asked again.")
+        with self.progress.stage(f"asking the reference model {len(self.probes)} probes") as advance:
             answers = self._ask(llm, "itself", advance, as_loaded=True)
         self._write(StageResult(index=0, kind="before", label=BEFORE, scores={}, seconds=0.0), answers)
         return answers["corrected"]

@@ -65,36 +65,36 @@ def plain_logprob(llm: LanguageModel, text: str, answer: str) -> float:
 
 
 @pytest.fixture(scope="module")
-def untouched(tiny_llm: LanguageModel) -> list[Answer]:
+def reference_answers(tiny_llm: LanguageModel) -> list[Answer]:
     return evaluate(tiny_llm, PROBES, reference="itself", config=CONFIG)
 
 
-def test_answers_stand_in_the_order_of_the_probes(untouched: list[Answer]) -> None:
-    assert [answer.probe_id for answer in untouched] == [probe.id for probe in PROBES]
-    assert [(answer.group, answer.prompt, answer.references, answer.attack) for answer in untouched] == [
+def test_answers_stand_in_the_order_of_the_probes(reference_answers: list[Answer]) -> None:
+    assert [answer.probe_id for answer in reference_answers] == [probe.id for probe in PROBES]
+    assert [(answer.group, answer.prompt, answer.references, answer.attack) for answer in reference_answers] == [
         (probe.group, probe.prompt, probe.references, probe.attack) for probe in PROBES
     ]
 
 
-def test_a_written_answer_is_the_greedy_one(tiny_llm: LanguageModel, untouched: list[Answer]) -> None:
+def test_a_written_answer_is_the_greedy_one(tiny_llm: LanguageModel, reference_answers: list[Answer]) -> None:
     ids = tiny_llm.encode(tiny_llm.render("When was he born?", "Answer:"))
     start = len(ids)
     for _ in range(6):
         with torch.no_grad():
             ids.append(int(tiny_llm.model(torch.tensor([ids])).logits[0, -1].argmax()))
     expected = tiny_llm.tokenizer.decode(ids[start:], skip_special_tokens=True)
-    assert untouched[3].text == expected.rstrip("\ufffd")
-    assert set(untouched[3].values) == {"recall", "f1"}
+    assert reference_answers[3].text == expected.rstrip("\ufffd")
+    assert set(reference_answers[3].values) == {"recall", "f1"}
 
 
-def test_the_random_model_knows_nothing_in_words(untouched: list[Answer]) -> None:
-    assert [(answer.score, answer.known_before) for answer in untouched if answer.group == "forget/fb"] == [
+def test_the_random_model_knows_nothing_in_words(reference_answers: list[Answer]) -> None:
+    assert [(answer.score, answer.known_before) for answer in reference_answers if answer.group == "forget/fb"] == [
         (0.0, False)
     ] * 3
 
 
-def test_a_choice_is_the_likeliest_of_the_texts(tiny_llm: LanguageModel, untouched: list[Answer]) -> None:
-    probe, answer = PROBES[2], untouched[2]
+def test_a_choice_is_the_likeliest_of_the_texts(tiny_llm: LanguageModel, reference_answers: list[Answer]) -> None:
+    probe, answer = PROBES[2], reference_answers[2]
     text = tiny_llm.render(probe.prompt)
     sums = [plain_logprob(tiny_llm, text, choice) for choice in probe.references]
     best = sums.index(max(sums))
@@ -113,19 +113,19 @@ def test_a_choice_with_a_prefix_is_written_after_a_space(tiny_llm: LanguageModel
     assert answer.values["margin"] == pytest.approx(sums[0] - sums[1], abs=1e-3)
 
 
-def test_a_text_has_a_loss_and_no_score(tiny_llm: LanguageModel, untouched: list[Answer]) -> None:
+def test_a_text_has_a_loss_and_no_score(tiny_llm: LanguageModel, reference_answers: list[Answer]) -> None:
     ids = tiny_llm.encode(PROBES[0].prompt)
     with torch.no_grad():
         expected = tiny_llm.model(torch.tensor([ids]), labels=torch.tensor([ids])).loss.item()
-    assert untouched[0].values == pytest.approx({"loss": expected}, abs=1e-4)
-    assert untouched[0].known_before is None
+    assert reference_answers[0].values == pytest.approx({"loss": expected}, abs=1e-4)
+    assert reference_answers[0].known_before is None
 
 
-def test_known_is_what_the_untouched_model_knew(tiny_llm: LanguageModel, untouched: list[Answer]) -> None:
+def test_known_is_what_the_reference_model_knew(tiny_llm: LanguageModel, reference_answers: list[Answer]) -> None:
     """Claim that one written probe was answered rightly before: it alone is known and has an nll."""
     text = "William Shakespeare."
-    before = [dataclasses.replace(a, score=1.0, text=text) if a.probe_id == "t/fb/0" else a for a in untouched]
-    known = {probe.id: probe.id == "t/fb/0" or untouched[i].score == 1.0 for i, probe in enumerate(PROBES)}
+    before = [dataclasses.replace(a, score=1.0, text=text) if a.probe_id == "t/fb/0" else a for a in reference_answers]
+    known = {probe.id: probe.id == "t/fb/0" or reference_answers[i].score == 1.0 for i, probe in enumerate(PROBES)}
     after = evaluate(tiny_llm, PROBES, reference=before, config=CONFIG)
     assert {a.probe_id: bool(a.known_before) for a in after} == known
     assert {a.probe_id: "nll" in a.values for a in after} == known
@@ -135,11 +135,11 @@ def test_known_is_what_the_untouched_model_knew(tiny_llm: LanguageModel, untouch
 
 
 def test_a_known_answer_is_scored_as_it_was_written_where_it_would_merge_with_its_prompt(
-    tiny_llm: LanguageModel, untouched: list[Answer]
+    tiny_llm: LanguageModel, reference_answers: list[Answer]
 ) -> None:
     """As one text it is "Shakespeare", but the model was asked behind "Shakes" and wrote the tokens of "peare"."""
     probe = written(0, "Who wrote it?", "Shakespeare", prefix="Answer: William Shakes")
-    before = dataclasses.replace(untouched[1], score=1.0, text="peare.")
+    before = dataclasses.replace(reference_answers[1], score=1.0, text="peare.")
     [after] = evaluate(tiny_llm, [probe], reference=[before], config=CONFIG)
     prompt = tiny_llm.encode(tiny_llm.render(probe.prompt, probe.answer_prefix))
     whole = [*prompt, *tiny_llm.encode("peare.")]
@@ -161,22 +161,22 @@ def test_before_itself_is_measured_on_its_own_answers(tiny_llm: LanguageModel) -
     assert own.values["nll"] == again.values["nll"]
 
 
-def test_a_changed_model_keeps_the_known_set(tiny_llm: LanguageModel, untouched: list[Answer]) -> None:
+def test_a_changed_model_keeps_the_known_set(tiny_llm: LanguageModel, reference_answers: list[Answer]) -> None:
     llm = own_copy(tiny_llm)
     with torch.no_grad():
         for parameter in llm.model.parameters():
             parameter.mul_(0.5)
-    after = evaluate(llm, PROBES, reference=untouched, config=CONFIG)
-    assert [a.known_before for a in after] == [a.known_before for a in untouched]
-    assert after != untouched
+    after = evaluate(llm, PROBES, reference=reference_answers, config=CONFIG)
+    assert [a.known_before for a in after] == [a.known_before for a in reference_answers]
+    assert after != reference_answers
 
 
-def test_a_damaged_model_gets_no_scores(tiny_llm: LanguageModel, untouched: list[Answer]) -> None:
+def test_a_damaged_model_gets_no_scores(tiny_llm: LanguageModel, reference_answers: list[Answer]) -> None:
     llm = own_copy(tiny_llm)
     with torch.no_grad():
         llm.model.get_output_embeddings().weight.fill_(float("nan"))
     with pytest.raises(UserError, match="NaN or infinite"):
-        evaluate(llm, PROBES, reference=untouched, config=CONFIG)
+        evaluate(llm, PROBES, reference=reference_answers, config=CONFIG)
 
 
 def test_progress_counts_probes_to_the_end(tiny_llm: LanguageModel) -> None:
@@ -186,9 +186,9 @@ def test_progress_counts_probes_to_the_end(tiny_llm: LanguageModel) -> None:
     assert seen[-1] == (5, 5)
 
 
-def test_probes_that_cannot_be_compared_are_refused(tiny_llm: LanguageModel, untouched: list[Answer]) -> None:
+def test_probes_that_cannot_be_compared_are_refused(tiny_llm: LanguageModel, reference_answers: list[Answer]) -> None:
     with pytest.raises(UserError, match="never asked 't/fb/2' \\(1 such probes\\)"):
-        evaluate(tiny_llm, PROBES, reference=untouched[:-1], config=CONFIG)
+        evaluate(tiny_llm, PROBES, reference=reference_answers[:-1], config=CONFIG)
     with pytest.raises(UserError, match="Two probes have the id 't/fb/2'"):
         evaluate(tiny_llm, [*PROBES, PROBES[-1]], reference=None, config=CONFIG)
 
@@ -225,7 +225,7 @@ def test_an_answer_keeps_its_first_space_with_a_sentencepiece_tokenizer(tiny_llm
     assert decode_answer(llm, [0], [1, 1, 2]) == " Paris Paris"
 
 
-def test_without_a_before_nothing_is_said_of_it(tiny_llm: LanguageModel, untouched: list[Answer]) -> None:
+def test_without_a_before_nothing_is_said_of_it(tiny_llm: LanguageModel, reference_answers: list[Answer]) -> None:
     """Otherwise a model that has forgotten would be reported to know all of what "was known before"."""
     probe = written(0, "Who wrote Hamlet?")
     [answer] = evaluate(tiny_llm, [probe], reference=None, config=CONFIG)

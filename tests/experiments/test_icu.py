@@ -1,4 +1,4 @@
-"""In-context unlearning as a reference: the untouched model with the request, beside itself without."""
+"""In-context unlearning as a reference: the reference model with the request, beside itself without."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ def test_a_finished_run_knows_its_stages_and_its_model(
         (lambda: replaced(last, earlier), f"{last}/digests.json is not what was written"),
         (lambda: replaced(last, other), f"{last}/digests.json is not what was written"),
         (lambda: shutil.copytree(last, last.with_name("04-unlearn")), f"{last.parent}/04-unlearn is not of this run"),
-        # The untouched model instead of the one that was made.
+        # The reference model instead of the one that was made.
         (lambda: replaced(whole.model_dir, workplace.model), f"{whole.model_dir}/digests.json is not what was written"),
     ]
     for change, fault in changes:

@@ -200,7 +200,7 @@ def test_lowered_logits_divide_the_labels_odds() -> None:
     logits = torch.tensor([[0.6, 0.3, 0.1]]).log()
     lowered = lowered_logits(logits, torch.tensor([0]), math.log(3))
     assert lowered.softmax(-1)[0].tolist() == pytest.approx([1 / 3, 1 / 2, 1 / 6])
-    # KL of the student that is still the untouched model: sum q ln(q / p)
+    # KL of the student that is still the reference model: sum q ln(q / p)
     expected = math.log(1 / 3 / 0.6) / 3 + math.log(1 / 2 / 0.3) / 2 + math.log(1 / 6 / 0.1) / 6
     assert kl_to_reference(logits, lowered).item() == pytest.approx(expected, rel=1e-5)
 

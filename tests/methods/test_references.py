@@ -1,4 +1,4 @@
-"""What the untouched model says, kept: exact, found again, and blind where it should be."""
+"""What the reference model says, kept: exact, found again, and blind where it should be."""
 
 from __future__ import annotations
 

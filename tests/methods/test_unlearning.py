@@ -178,7 +178,7 @@ def test_the_retain_term_is_zero_at_the_start_and_grows(llm: LanguageModel, tiny
 @torch.no_grad()
 def test_distill_is_zero_where_the_model_already_equals_the_teacher(llm: LanguageModel, tiny_encoder: Path) -> None:
     unlearning = build(llm, tiny_encoder, distill={}, retain_kl={})
-    # A teacher that may say everything is the untouched model itself.
+    # A teacher that may say everything is the reference model itself.
     everything = dataclasses.replace(unlearning.materials, concept_ids=())
     unlearning = dataclasses.replace(unlearning, materials=everything)
     assert unlearning.losses(STAGE, 0, 0)["train/distill"].item() == pytest.approx(0.0, abs=NATS * ROUNDING)
@@ -471,7 +471,7 @@ def test_the_shapes_of_a_terms_tensors_are_checked_here() -> None:
         npo_loss(torch.zeros(2), torch.zeros(3), 0.1)
 
 
-def test_the_signals_of_the_untouched_model_are_zero_and_move_with_it(llm: LanguageModel, tiny_encoder: Path) -> None:
+def test_the_signals_of_the_reference_model_are_zero_and_move_with_it(llm: LanguageModel, tiny_encoder: Path) -> None:
     inputs = build(llm, tiny_encoder, ga={}, retain_kl={}).materials
     signals = held_out_signals(llm, inputs)
     expected = {"signal/concept_nll_rise": 0.0, "signal/retain_kl": 0.0}

@@ -75,8 +75,8 @@ def test_finished_run_shows_verdict_table_and_set_up(make_run: MakeRun) -> None:
     ("num_stages", "state", "words"),
     [
         (0, "failed", ["This run failed", "No stage was evaluated yet", "No answers were kept yet"]),
-        (1, "running", ["has not ended, or was killed", "Only the untouched model was evaluated"]),
-        (2, "interrupted", ["was interrupted", "Only the untouched model was evaluated"]),
+        (1, "running", ["has not ended, or was killed", "Only the reference model was evaluated"]),
+        (2, "interrupted", ["was interrupted", "Only the reference model was evaluated"]),
         (3, "failed", ["This run failed", "Partly forgotten"]),
     ],
 )
@@ -91,7 +91,7 @@ def test_run_without_an_evaluation_before_says_so(make_run: MakeRun) -> None:
     shutil.rmtree(run.stage_dir("00-before"))
     run.set_status("done", "", "")
     page = read_page(write_report(run))
-    assert "The untouched model was not evaluated" in page.text
+    assert "The reference model was not evaluated" in page.text
 
 
 def test_text_that_is_only_scored_is_neither_right_nor_wrong() -> None:

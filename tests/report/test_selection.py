@@ -84,7 +84,7 @@ def test_best_is_the_stage_with_most_neighbor_over_forget() -> None:
     assert select(worse_at_the_end, Rule(kind="best")).label == "01-unlearn"
 
 
-def test_the_untouched_model_is_never_the_best() -> None:
+def test_the_reference_model_is_never_the_best() -> None:
     assert select(stages(points((10, 90), (9, 20))), Rule(kind="best")).label == "01-unlearn"
 
 

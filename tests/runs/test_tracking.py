@@ -78,7 +78,7 @@ def test_what_is_sent_step_by_step_is_what_the_folder_holds(make_run: MakeRun) -
     tracker = Tracker(folder)
     tracker.start({"memory": lambda: sink})
     tracker.rewind(0)
-    assert sink.rows == rows_of(folder)  # the untouched model, before any step
+    assert sink.rows == rows_of(folder)  # the reference model, before any step
     for step in (1, 2):
         tracker.log(step, 1, "align/loss", 1 / step)
         tracker.log(step, 1, "align/lr", 0.1)

@@ -196,6 +196,6 @@ def check_ids(probes: Sequence[Probe], earlier: Mapping[str, Answer] | None) -> 
     missing = [] if earlier is None else [probe_id for probe_id in ids if probe_id not in earlier]
     if missing:
         raise UserError(
-            f"The untouched model was never asked '{missing[0]}' ({len(missing)} such probes): "
+            f"The reference model was never asked '{missing[0]}' ({len(missing)} such probes): "
             "evaluate it with the same benchmark first."
         )

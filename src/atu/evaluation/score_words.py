@@ -85,7 +85,7 @@ SCORE_WORDS = MetricWords(
             "lower",
             "nats/token",
             Words(
-                "Negative log-likelihood: how unlikely the right answers are that the untouched model gave; "
+                "Negative log-likelihood: how unlikely the right answers are that the reference model gave; "
                 "it does not flicker as counts of right answers do.",
                 "负对数似然：原模型的正确回答现在有多不可能；它不像答对率那样波动。",
             ),

@@ -162,7 +162,7 @@ def _of_known(metric: Metric) -> Metric:
         short=Words("known before", "原先已知"),
         meaning=_joined(
             metric.meaning,
-            Words("Only questions that the untouched model answered rightly.", "仅限原模型答对的问题。"),
+            Words("Only questions that the reference model answered rightly.", "仅限原模型答对的问题。"),
         ),
         pitfall=_joined(
             metric.pitfall,

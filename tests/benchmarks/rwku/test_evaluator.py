@@ -116,7 +116,7 @@ def test_one_generation_serves_both_scorings(
     assert sum(prompts) == sum(probe.kind == "generate" for probe in benchmark.probes(KING))
 
 
-def test_an_untouched_model_is_asked_a_shared_row_once(
+def test_a_reference_model_is_asked_a_shared_row_once(
     llm: LanguageModel, make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both targets have the same MMLU, BBH and TriviaQA rows; a model without checksum, or trained, is asked anew."""
@@ -167,12 +167,12 @@ def test_scores_can_be_computed_again_from_the_files(
 
 
 def test_what_was_known_before_is_followed(llm: LanguageModel, benchmark: RwkuBenchmark) -> None:
-    """Claim that the untouched model knew one answer: it alone is known, and has an nll."""
-    untouched = asked(llm, benchmark)["corrected"]
+    """Claim that the reference model knew one answer: it alone is known, and has an nll."""
+    reference = asked(llm, benchmark)["corrected"]
     text = " Carrie"
     before = [
         dataclasses.replace(answer, score=1.0, text=text) if answer.group == "forget/fb" else answer
-        for answer in untouched
+        for answer in reference
     ]
     probes = benchmark.probes(KING)
     after = benchmark.ask(llm, probes, reference=before, as_loaded=False, config=BOTH)["corrected"]
