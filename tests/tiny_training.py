@@ -66,14 +66,14 @@ def materials(
     held_out: Sequence[str] = FORGET[-3:],
     *,
     general: Sequence[str] = (),
-    beside: frozenset[str] = frozenset(),
+    general_subjects: frozenset[str] = frozenset(),
     fill_up_to: int = 0,
 ) -> Materials:
     """What the task reads; `llm` must be the reference.
 
     Args:
         general: more texts to retain, their subject `general`.
-        beside: subjects against which the concept's words are not counted.
+        general_subjects: subjects against which the concept's words are not counted.
         fill_up_to: length to which forget rows are filled up with end tokens.
     """
     encoder = None
@@ -94,7 +94,7 @@ def materials(
             held_out_forget=rows(llm, held_out),
             held_out_retain=rows(llm, ["A winter is the doctor of the letter.", "The castle is a music."]),
             instead={term: tuple(build_rows(llm, texts, max_tokens=64)) for term, texts in answers.items()},
-            beside=beside,
+            general_subjects=general_subjects,
         ),
         target=Target(name="Zorblatt", folder="Zorblatt", description="a test"),
         task=task,

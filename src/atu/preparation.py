@@ -51,7 +51,7 @@ def prepare(
             held_out_forget=tuple(build_rows(llm, corpus.held_out_forget, max_tokens=cut)),
             held_out_retain=tuple(build_rows(llm, corpus.held_out_retain, max_tokens=cut)),
             instead={term: tuple(build_rows(llm, texts, max_tokens=cut)) for term, texts in answers.items()},
-            beside=corpus.beside,
+            general_subjects=corpus.general_subjects,
         )
         return peers.main_first(
             lambda: prepare_materials(

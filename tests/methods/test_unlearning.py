@@ -510,8 +510,10 @@ def test_the_concepts_words_are_not_counted_against_texts_beside_those_given(
 ) -> None:
     general = ["A doctor and a river.", "The castle and the winter."]
 
-    def found(*beside: str) -> tuple[str, ...]:
-        inputs = materials(llm, tiny_encoder, task(ga={}, retain_kl={}), general=general, beside=frozenset(beside))
+    def found(*general_subjects: str) -> tuple[str, ...]:
+        inputs = materials(
+            llm, tiny_encoder, task(ga={}, retain_kl={}), general=general, general_subjects=frozenset(general_subjects)
+        )
         assert {row.subject for row in inputs.retain.rows} == {"x", "general"}  # retained all the same
         return inputs.concept_words
 

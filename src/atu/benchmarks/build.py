@@ -31,7 +31,7 @@ def build_corpus(benchmark: Benchmark, llm: LanguageModel, target: Target, *, se
     from atu.benchmarks.generated import GENERAL_SUBJECTS, cached_corpus  # brings torch
 
     corpus = benchmark.config.corpus
-    beside: frozenset[str] = frozenset()
+    general_subjects: frozenset[str] = frozenset()
     if corpus.source == "generated":
         forget, retain = cached_corpus(llm, target, corpus, seed=seed, progress=progress)
     else:
@@ -41,7 +41,7 @@ def build_corpus(benchmark: Benchmark, llm: LanguageModel, target: Target, *, se
             logger.warning(texts.remark)
         if corpus.source == benchmark.name and corpus.has_questions:
             given = [*forget, *retain]
-            beside = frozenset(GENERAL_SUBJECTS) - {text.subject for text in given}
+            general_subjects = frozenset(GENERAL_SUBJECTS) - {text.subject for text in given}
             forget, retain = cached_corpus(
                 llm,
                 target,
@@ -52,7 +52,7 @@ def build_corpus(benchmark: Benchmark, llm: LanguageModel, target: Target, *, se
                 progress=progress,
             )
     parts = split_corpus(forget, retain, share=corpus.held_out_share, seed=seed)
-    return dataclasses.replace(parts, beside=beside)
+    return dataclasses.replace(parts, general_subjects=general_subjects)
 
 
 def given_texts(benchmark: Benchmark, target: Target, *, writer: str, seed: int) -> GivenTexts:

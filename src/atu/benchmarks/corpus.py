@@ -22,7 +22,7 @@ class Corpus:
     retain: tuple[Text, ...]
     held_out_forget: tuple[Text, ...]
     held_out_retain: tuple[Text, ...]
-    beside: frozenset[str] = frozenset()
+    general_subjects: frozenset[str] = frozenset()
     """Subjects of retain texts that were added to those given: no texts of the kind that the concept's are, so
     that the concept's words do not show against them."""
 

@@ -102,7 +102,7 @@ class SplitRows:
     held_out_retain: tuple[Row, ...]
     instead: Mapping[Term, tuple[Row, ...]] = field(default_factory=dict)
     """Of the terms that need them: answers in place of the rows of `forget`, in their order."""
-    beside: frozenset[str] = frozenset()
+    general_subjects: frozenset[str] = frozenset()
     """Subjects of `retain` against which the concept's words are not counted."""
 
 
@@ -277,7 +277,7 @@ def _concept_words(
     Raises:
         UserError: there are none, and a term needs them.
     """
-    words = find_concept_words(rows.forget, [row for row in rows.retain if row.subject not in rows.beside])
+    words = find_concept_words(rows.forget, [row for row in rows.retain if row.subject not in rows.general_subjects])
     concept_ids = concept_tokens(words, llm.tokenizer)
     if not words and (Need.BLIND | Need.CONCEPT_TOKENS) & needs:
         raise UserError(

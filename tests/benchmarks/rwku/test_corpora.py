@@ -152,5 +152,5 @@ def test_general_texts_are_known_from_those_about_people(
     monkeypatch.setattr("atu.benchmarks.generated._ANSWER_TOKENS", 2)
     asking = replace(PROSE, num_neighbor_question_rows=12, num_general_texts=0, num_general_question_rows=24)
     built = build(two_targets, tiny_llm, asking)
-    assert {text.subject for text in built.retain} - built.beside == {"Confucius"}
-    assert len({text.subject for text in built.retain} & built.beside) > 3
+    assert {text.subject for text in built.retain} - built.general_subjects == {"Confucius"}
+    assert len({text.subject for text in built.retain} & built.general_subjects) > 3
