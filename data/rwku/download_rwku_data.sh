@@ -11,10 +11,10 @@ here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 root="$(cd "$here/../.." && pwd)"
 export PYTHONPATH="$root/src${PYTHONPATH:+:$PYTHONPATH}"
 
-check='import importlib.util as u, atu.benchmarks.rwku.download; raise SystemExit(u.find_spec("huggingface_hub") is None)'
+check='import importlib.util as u, atu.cli; raise SystemExit(u.find_spec("huggingface_hub") is None)'
 for python in ${PYTHON:+"$PYTHON"} "$root/.venv/bin/python" python3 python; do
     if "$python" -c "$check" 2>/dev/null; then
-        exec "$python" -m atu.benchmarks.rwku.download --out "$here" "$@"
+        exec "$python" -m atu data rwku --out "$here" "$@"
     fi
 done
 if command -v atu >/dev/null; then

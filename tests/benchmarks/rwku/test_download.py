@@ -113,14 +113,21 @@ def test_a_cut_file_is_never_published(two_targets: Path, tmp_path: Path) -> Non
     assert download.verify(out) == 22
 
 
-def test_wrong_commands(two_targets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = str(tmp_path / "out")
-    assert download.main(["1_Steven_King", "--from", str(two_targets), "--out", out]) == 2
-    assert "Did you mean '1_Stephen_King'?" in capsys.readouterr().err
-    assert download.main(["--from", str(two_targets), "--out", out]) == 2
-    assert "Name the targets to fetch" in capsys.readouterr().err
-    assert download.main(["--verify", "--out", out]) == 2
-    assert "has no manifest.json" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["1_Steven_King"], r"Did you mean '1_Stephen_King'\?"),
+        ([], "Name the targets to fetch"),
+    ],
+)
+def test_wrong_names(two_targets: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        fetch(*arguments, source=two_targets, out=tmp_path / "out")
+
+
+def test_nothing_to_verify(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has no manifest\.json"):
+        download.verify(tmp_path)
 
 
 class StandInHub(ThreadingHTTPServer):
@@ -244,4 +251,4 @@ def test_a_connection_that_breaks_leaves_no_target_and_is_taken_up_again(hub: St
 def test_an_unknown_name_on_the_hub(hub: StandInHub, tmp_path: Path) -> None:
     wrong = run_script(hub, tmp_path, "2_Confuzius")
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr == "Error: RWKU has no target '2_Confuzius' there. Did you mean '2_Confucius'?\n"
+    assert wrong.stderr == "error: RWKU has no target '2_Confuzius' there. Did you mean '2_Confucius'?\n"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,8 +11,8 @@ from typing import Any, Protocol
 from filelock import FileLock, Timeout
 
 from atu.benchmarks.rwku.files import ALL_FILES, EVALUATION_FILES, INTRO
-from atu.benchmarks.rwku.reader import DEFAULT_DATA_DIR, RwkuData, target_order
-from atu.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError, did_you_mean, first_line
+from atu.benchmarks.rwku.reader import RwkuData, target_order
+from atu.errors import UserError, did_you_mean, first_line
 from atu.storage.files import disk_errors, publish_folder, write_json_atomic
 from atu.storage.user_files import read_json
 
@@ -263,41 +261,3 @@ def _hub_error(error: Exception) -> UserError:
         f"The hub did not give {REPOSITORY}: {first_line(error)}. Run the same command again to go on, "
         "or give --from with the folder of a copy."
     )
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command behind `download_rwku_data.sh`; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="download_rwku_data.sh", description=__doc__)
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help="folder names, such as 1_Stephen_King")
-    parser.add_argument("--all", action="store_true", help="all 200 targets (2.2 GB)")
-    parser.add_argument("--from", dest="source", type=Path, metavar="DIR", help="take them from a copy at hand")
-    parser.add_argument("--out", type=Path, default=DEFAULT_DATA_DIR, metavar="DIR", help="default: %(default)s")
-    parser.add_argument(
-        "--revision", help="commit, tag or branch of the hub; default: the manifest's commit, else main"
-    )
-    parser.add_argument("--verify", action="store_true", help="only compare the files with the manifest")
-    given = parser.parse_args(arguments)
-    try:
-        if given.verify:
-            print(f"{verify(given.out)} files equal the manifest.")
-            return 0
-        path = download(
-            given.targets,
-            all_targets=given.all,
-            source=given.source,
-            revision=given.revision,
-            out=given.out,
-            report=lambda line: print(line, flush=True),
-        )
-        print(f"Checksums: {path}")
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return EXIT_USER_ERROR
-    except KeyboardInterrupt:
-        print("Stopped. The same command resumes.", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
