@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from wandb_server import StoredRun, WandbServer
 
 from atu.errors import UserError
 from atu.records import Score, StageResult
-from atu.report.wandb_source import read_offline, read_wandb
+from atu.report.wandb_source import read_wandb
 from atu.runs.history import HistoryRow
 from atu.runs.wandb_rows import to_wandb
 
@@ -171,13 +170,3 @@ def test_a_run_of_something_else_is_read_as_one_without_method(wandb_server: Wan
     (record,) = read_wandb("me", "p")
     assert (record.method, record.target, record.seed, record.stages) == ("", "", None, {})
     assert json.loads(json.dumps(record.config)) == {"lr": 1, "task": "x"}
-
-
-def test_offline_paths_that_give_nothing(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"holds no \.wandb file"):
-        read_offline([tmp_path])
-    with pytest.raises(UserError, match=r"There is no .*gone\.wandb"):
-        read_offline([tmp_path / "gone.wandb"])
-    (tmp_path / "bad.wandb").write_bytes(b"not a log of wandb")
-    with pytest.raises(UserError, match=r"wandb cannot read .*bad.wandb: .*bad header"):
-        read_offline([tmp_path])

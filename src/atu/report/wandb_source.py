@@ -1,14 +1,9 @@
-"""Runs for reports out of wandb: a project on a server, or the `.wandb` files of offline runs."""
+"""Runs for reports out of a project of wandb."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from atu.errors import UserError, in_one_line
@@ -18,8 +13,6 @@ from atu.runs.wandb_rows import MANIFEST, read_stages
 
 _STATES = {"finished": "done", "running": "running", "pending": "running", "failed": "failed"}
 """wandb's states to those of a run's status.json; `crashed`, `killed` and `preempted` runs were interrupted."""
-_EXITS = {0: "finished", 255: "killed"}
-"""Exit code to what wandb makes of it; other codes are `failed`."""
 
 
 def read_wandb(
@@ -51,29 +44,6 @@ def read_wandb(
             rows = list(run.scan_history())
         records.append(_record(run.name, source, run.state, run.config, rows))
     return records
-
-
-def read_offline(paths: Sequence[Path]) -> list[RunRecord]:
-    """The runs in `.wandb` files, and in folders that are searched for them; of each run the file that has most.
-
-    A run that is resumed offline writes its history from the start again, so its last file has all.
-
-    Raises:
-        UserError: wandb is not installed; a path is not there, holds no such file, or can't be read.
-    """
-    import_wandb()
-    runs: dict[str, _OfflineRun] = {}
-    for path in paths:
-        if not path.exists():
-            raise UserError(f"There is no {path}.")
-        files = sorted(path.rglob("*.wandb")) if path.is_dir() else [path]
-        if not files:
-            raise UserError(f"{path} holds no .wandb file.")
-        for file in files:
-            run = _read_file(file)
-            if run.id not in runs or len(run.rows) >= len(runs[run.id].rows):
-                runs[run.id] = run
-    return [_record(run.name, str(run.file), run.state, run.config, run.rows) for run in runs.values()]
 
 
 def _record(
@@ -119,42 +89,3 @@ def _told(path: str) -> Iterator[None]:
         yield
     except Exception as error:
         raise UserError(f"wandb cannot give {path}: {in_one_line(error)}.") from error
-
-
-@dataclass(kw_only=True)
-class _OfflineRun:
-    file: Path
-    id: str = ""
-    name: str = ""
-    state: str = "crashed"
-    """Until its exit is read."""
-    config: dict[str, Any] = field(default_factory=dict)
-    rows: list[dict[str, Any]] = field(default_factory=list)
-
-
-def _read_file(file: Path) -> _OfflineRun:
-    """The records of one file; one of a killed run ends early."""
-    run = _OfflineRun(file=file)
-    for record in _inspect(file):
-        content = record.get(record["type"], {})
-        match record["type"]:
-            case "run":
-                run.id, run.name = content["run_id"], content.get("display_name") or content["run_id"]
-                run.config |= content.get("config", {}).get("update", {})
-            case "config":
-                run.config |= content.get("update", {})
-            case "history":
-                run.rows.append(content["item"])
-            case "exit":
-                run.state = _EXITS.get(content.get("exit_code", 0), "failed")
-    run.config.pop("_wandb", None)
-    return run
-
-
-def _inspect(file: Path) -> Iterable[dict[str, Any]]:
-    """wandb's own reader of the format, which has no Python interface."""
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise UserError(f"wandb cannot read {file}: {' '.join(done.stderr.split()).removeprefix('Error: ')}.")
-    return [json.loads(line) for line in done.stdout.splitlines()]
