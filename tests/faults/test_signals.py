@@ -52,8 +52,12 @@ def signalled(number: int, metrics: Path) -> Iterator[None]:
 def test_a_run_that_is_ended_says_so_and_goes_on(command: Command, workplace: Workplace, name: str) -> None:
     run = RunFolder(root=workplace.root / "runs" / "tiny")
     number = signal.Signals[name]
-    with signalled(number, run.metrics_path):
-        outcome = command(*STAGES)
+    inherited = signal.signal(number, signal.SIG_DFL)  # nohup, for one, starts its children with SIGHUP ignored
+    try:
+        with signalled(number, run.metrics_path):
+            outcome = command(*STAGES)
+    finally:
+        signal.signal(number, inherited)
     assert outcome.code == 128 + number
     assert outcome.err.startswith(f"\nended by {name}. The same command resumes where this one stopped: {COMMAND} ")
     assert outcome.err.count("\n") == 2

@@ -18,11 +18,12 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
 
 from atu.errors import UserError
+from atu.model_card import ModelCard
 from atu.models.chat_template import ChatSettings
 from atu.models.language_model import LanguageModel, wrap
 from atu.models.load import load_language_model
 from atu.models.resolve import resolve_model
-from atu.models.save import ModelCard, check_export, check_reload, export_model, render_card
+from atu.models.save import check_export, check_reload, export_model
 from atu.records import Score
 from atu.text.escaping import one_line
 
@@ -202,7 +203,7 @@ def test_a_folder_with_other_things_is_left_alone(tiny_llm: LanguageModel, tmp_p
 
 
 def test_the_card_tells_what_was_forgotten_how_and_with_what_effect() -> None:
-    text = render_card(CARD, {"sha256": "f" * 64})
+    text = CARD.render({"sha256": "f" * 64})
     front = yaml.safe_load(text.split("---\n")[1])
     assert front["base_model"] == "org/tiny: a test"
     assert front["license"] == "unknown"
@@ -220,7 +221,7 @@ def test_the_card_tells_what_was_forgotten_how_and_with_what_effect() -> None:
 def test_names_in_the_card_are_text_and_no_markup() -> None:
     name = "a\n---\nlicense: mit | <img src=x onerror=alert(1)> **b** `c`\x1b[2J"
     card = dataclasses.replace(CARD, base_model=name, target=name, method=name, remarks=(name,))
-    text = render_card(card, {"sha256": name})
+    text = card.render({"sha256": name})
     front, _, body = text.removeprefix("---\n").partition("\n---\n")
     values = yaml.safe_load(front)
     assert values["license"] == "unknown"
