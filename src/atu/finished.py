@@ -85,6 +85,7 @@ def identity_of(llm: LanguageModel) -> dict[str, Any]:
         "settings": llm.provenance.get("settings", ""),
         "dtype": str(llm.model.dtype).removeprefix("torch."),
         "quantization": llm.provenance.get("quantization", "none"),
+        # transformers 5.24 has no public word for adapters that came with a folder.
         "adapter": "loaded" if getattr(llm.model, "_hf_peft_config_loaded", False) else "none",
         "chat_template": hashlib.sha256(str(template).encode()).hexdigest() if template else None,
         "chat_template_kwargs": dict(llm.chat.given),

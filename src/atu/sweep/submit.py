@@ -89,7 +89,7 @@ def submit(launcher: BaseSubmititLauncher, jobs: Sequence[Sequence[str]], first_
     from omegaconf import OmegaConf
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-    cluster = launcher._EXECUTOR
+    cluster = launcher._EXECUTOR  # as in sweep.py
     shared = set(OmegaConf.structured(BaseQueueConf).keys())
     settings = dict(launcher.params)
     folder = settings.pop("submitit_folder")
