@@ -56,11 +56,11 @@ def from_mapping(cls: type[T], data: Mapping[str, object], where: str) -> T:
     hints = get_type_hints(cls, include_extras=True)
     for key in data:
         if key not in fields:
-            raise UserError(f"Unknown key '{_join(where, str(key))}'.{did_you_mean(str(key), fields)}")
+            raise UserError(f"Unknown key '{join_keys(where, str(key))}'.{did_you_mean(str(key), fields)}")
     for name, field in fields.items():
         if name not in data and _is_required(field):
-            raise UserError(f"Missing key '{_join(where, name)}': it has no default and must be given.")
-    values = {name: _convert(hints[name], value, _join(where, name)) for name, value in data.items()}
+            raise UserError(f"Missing key '{join_keys(where, name)}': it has no default and must be given.")
+    values = {name: _convert(hints[name], value, join_keys(where, name)) for name, value in data.items()}
     try:
         return cls(**values)
     except UserError as error:
@@ -87,7 +87,7 @@ def _convert(hint: Any, value: object, where: str) -> object:
     if origin in (dict, Mapping):
         if not isinstance(value, Mapping):
             raise _wrong("keys and values", value, where)
-        return {str(key): _convert(args[1], item, _join(where, str(key))) for key, item in value.items()}
+        return {str(key): _convert(args[1], item, join_keys(where, str(key))) for key, item in value.items()}
     return _convert_scalar(hint, value, where)
 
 
@@ -124,13 +124,15 @@ def _convert_named(kinds: Mapping[str, type], value: object, where: str) -> obje
     converted = {}
     for key, item in value.items():
         if key not in kinds:
-            raise UserError(f"Unknown key '{_join(where, str(key))}'. Known in {where}: {', '.join(sorted(kinds))}.")
+            raise UserError(
+                f"Unknown key '{join_keys(where, str(key))}'. Known in {where}: {', '.join(sorted(kinds))}."
+            )
         options = {field.name for field in dataclasses.fields(kinds[key])}
         if isinstance(item, Mapping) and (wrong := [option for option in item if option not in options]):
             raise UserError(
                 f"Unknown key '{where}.{key}.{wrong[0]}'. Known in {where}.{key}: {', '.join(sorted(options))}."
             )
-        converted[key] = _convert(kinds[key], item, _join(where, str(key)))
+        converted[key] = _convert(kinds[key], item, join_keys(where, str(key)))
     return converted
 
 
@@ -226,5 +228,6 @@ def _show(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _join(where: str, key: str) -> str:
+def join_keys(where: str, key: str) -> str:
+    """The dotted path of a key."""
     return f"{where}.{key}" if where else key

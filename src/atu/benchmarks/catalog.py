@@ -12,6 +12,7 @@ from atu.benchmarks.config import DataConfig
 from atu.benchmarks.own.benchmark import OwnConcept
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
 from atu.errors import UserError, did_you_mean
+from atu.typed import join_keys
 
 BENCHMARKS: dict[str, type[Benchmark]] = {
     "builtin": BuiltinBenchmark,
@@ -63,7 +64,7 @@ def keys_of(data: Mapping[str, object], name: object, where: str) -> tuple[type[
     Raises:
         UserError: there is no such benchmark, or a key that only another one has says something.
     """
-    chosen = find_benchmark(name, _join(where, "benchmark"))
+    chosen = find_benchmark(name, join_keys(where, "benchmark"))
     others = [(one, one.config_class) for one in BENCHMARKS.values() if one is not chosen]
     return chosen.config_class, _own_keys(chosen.config_class, others, data, where)
 
@@ -78,12 +79,12 @@ def _own_keys(
             benchmark, other = having[0]
             if not _is_default(other, key, value):
                 raise UserError(
-                    f"{_join(where, key)} belongs to benchmark '{benchmark.name}' (data={benchmark.data_option})."
+                    f"{join_keys(where, key)} belongs to benchmark '{benchmark.name}' (data={benchmark.data_option})."
                 )
             continue
         if key in hints and dataclasses.is_dataclass(hints[key]) and isinstance(value, Mapping):
             inner = [(one, get_type_hints(other)[key]) for one, other in having]
-            value = _own_keys(hints[key], inner, value, _join(where, key))
+            value = _own_keys(hints[key], inner, value, join_keys(where, key))
         kept[key] = value
     return kept
 
@@ -91,7 +92,3 @@ def _own_keys(
 def _is_default(cls: type, key: str, value: object) -> bool:
     default = next(field.default for field in dataclasses.fields(cls) if field.name == key)
     return value == (list(default) if isinstance(default, tuple) and isinstance(value, list) else default)
-
-
-def _join(where: str, key: str) -> str:
-    return f"{where}.{key}" if where else key

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -19,9 +20,8 @@ from atu.benchmarks.writing import BATCH_SIZE, TOP_K, ask, continue_texts, for_w
 from atu.models.language_model import LanguageModel
 from atu.models.precision import has_fast_bf16
 from atu.records import Target, Text
-from atu.storage.cache import find_file, new_file
-from atu.storage.files import content_key, write_json_atomic
-from atu.storage.user_files import read_json
+from atu.storage.cache import cached_json
+from atu.storage.files import content_key
 
 Progress = Callable[[str], Callable[[int, int], None] | None]
 
@@ -97,16 +97,13 @@ def cached_corpus(
         parts["given"] = [asdict(text) for text in given]
     if questionnaire:
         parts["questionnaire"] = list(questionnaire)
-    key = content_key(parts)
-    path = find_file("corpora", key, ".json")
-    if path is not None:
-        stored = read_json(path)
-        return [Text(**row) for row in stored["forget"]], [Text(**row) for row in stored["retain"]]
-    forget, retain = write()
-    rows = {"forget": [asdict(text) for text in forget], "retain": [asdict(text) for text in retain]}
-    with new_file("corpora", key, ".json") as new:
-        write_json_atomic(new.partial, rows)
-    return forget, retain
+
+    def rows() -> dict[str, list[dict[str, Any]]]:
+        forget, retain = write()
+        return {"forget": [asdict(text) for text in forget], "retain": [asdict(text) for text in retain]}
+
+    kept = cached_json("corpora", content_key(parts), rows)
+    return [Text(**row) for row in kept["forget"]], [Text(**row) for row in kept["retain"]]
 
 
 def write_corpus(

@@ -15,9 +15,8 @@ from atu.models.language_model import LanguageModel
 from atu.models.precision import has_fast_bf16
 from atu.models.thinking import without_thought
 from atu.records import Text
-from atu.storage.cache import find_file, new_file
-from atu.storage.files import content_key, write_json_atomic
-from atu.storage.user_files import read_json
+from atu.storage.cache import cached_json
+from atu.storage.files import content_key
 
 BATCH_SIZE = 96
 """Texts written at once."""
@@ -86,17 +85,18 @@ def cached_continuations(
         "openings": list(openings),
         "sampling": [max_new_tokens, temperature, TOP_K, BATCH_SIZE, seed],
     }
-    key = content_key(parts)
-    path = find_file("corpora", key, ".json") if llm.reading_key else None
-    if path is not None:
-        return [str(text) for text in read_json(path)]
-    found = continue_texts(
-        for_writing(llm), openings, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, progress=progress
-    )
-    if llm.reading_key:
-        with new_file("corpora", key, ".json") as new:
-            write_json_atomic(new.partial, found)
-    return found
+
+    def write() -> list[str]:
+        return continue_texts(
+            for_writing(llm),
+            openings,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            seed=seed,
+            progress=progress,
+        )
+
+    return cached_json("corpora", content_key(parts), write) if llm.reading_key else write()
 
 
 def for_writing(llm: LanguageModel) -> LanguageModel:

@@ -11,17 +11,20 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from atu.errors import UserError
 from atu.processes.notices import notice
 from atu.storage.digests import DIGESTS_NAME, find_damage
-from atu.storage.files import PARTIAL_SUFFIX, cache_root, remove_folder, sync_file, sync_folder
+from atu.storage.files import PARTIAL_SUFFIX, cache_root, remove_folder, sync_file, sync_folder, write_json_atomic
 from atu.storage.locks import LOCK_NAME, hold, is_locked, let_go
-from atu.storage.user_files import file_sha256
+from atu.storage.user_files import file_sha256, read_json
+
+T = TypeVar("T")
 
 logger = logging.getLogger("atu")
 
@@ -128,6 +131,22 @@ def new_file(room: str, key: str, suffix: str) -> Iterator[NewFile]:
     new.path = path
     hold(path)
     make_room(path)
+
+
+def cached_json(room: str, key: str, make: Callable[[], T]) -> T:
+    """The JSON value that is kept under `key`, or what `make` gives, which is kept from then on.
+
+    Raises:
+        UserError: the disk refuses, or what `make` raises.
+    """
+    path = find_file(room, key, ".json")
+    if path is not None:
+        kept: T = read_json(path)
+        return kept
+    made = make()
+    with new_file(room, key, ".json") as new:
+        write_json_atomic(new.partial, made)
+    return made
 
 
 @contextmanager

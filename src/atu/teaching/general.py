@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import product
 
 from atu.benchmarks.generated import GENERAL_SUBJECTS, TEXT_PROMPTS
@@ -14,9 +15,8 @@ from atu.evaluation.generate import Prompt, generate
 from atu.models.language_model import LanguageModel
 from atu.models.thinking import without_thought
 from atu.records import Text
-from atu.storage.cache import find_file, new_file
-from atu.storage.files import content_key, write_json_atomic
-from atu.storage.user_files import read_json
+from atu.storage.cache import cached_json
+from atu.storage.files import content_key
 from atu.teaching.wording import SHORT_FRAMES
 
 _PER_SUBJECT = 4
@@ -36,9 +36,19 @@ def general_texts(llm: LanguageModel, seed: int, progress: Callable[[int, int], 
     """
     asked = _requests(seed)
     key = content_key({"model": llm.reading_key, "asked": asked, "max_new_tokens": _MAX_NEW_TOKENS})
-    path = find_file("general", key, ".json") if llm.reading_key else None
-    if path is not None:
-        return [Text(**row) for row in read_json(path)]
+    write = partial(_write, llm, asked, progress)
+    rows = cached_json("general", key, write) if llm.reading_key else write()
+    return [Text(**row) for row in rows]
+
+
+def _write(
+    llm: LanguageModel, asked: Sequence[tuple[str, str]], progress: Callable[[int, int], None] | None
+) -> list[dict[str, str]]:
+    """The answers that can be used, as rows of `Text`.
+
+    Raises:
+        UserError: there are none.
+    """
     prompts = [Prompt(ids=tuple(llm.encode(llm.render(prompt))), max_new_tokens=_MAX_NEW_TOKENS) for _, prompt in asked]
     found = generate(llm, prompts, batch_size=_BATCH_SIZE, progress=progress)
     texts = []
@@ -52,10 +62,7 @@ def general_texts(llm: LanguageModel, seed: int, progress: Callable[[int, int], 
             f"All that '{llm.label}' writes on general topics is degenerate, so nothing can be held by it: choose a "
             "model that can write, or set recipe.general_weight=0."
         )
-    if llm.reading_key:
-        with new_file("general", key, ".json") as new:
-            write_json_atomic(new.partial, texts)
-    return [Text(**row) for row in texts]
+    return texts
 
 
 def _requests(seed: int) -> list[tuple[str, str]]:

@@ -18,7 +18,6 @@ from torch.optim import Optimizer
 
 from atu.errors import UserError
 from atu.models.precision import Autocast
-from atu.processes import peers
 from atu.training.checkpoint import Progress
 from atu.training.parallel import Losses, of_whole_batch
 from atu.training.schedules import Rate
@@ -51,6 +50,7 @@ def train(
     after: Callable[[Step], None] | None = None,
     save: Callable[[], None] | None = None,
     save_seconds: float = math.inf,
+    agree: Callable[[bool], bool] = bool,
 ) -> None:
     """Take the optimiser's steps from where `progress` stands (None: from the first) up to `steps`.
 
@@ -63,6 +63,7 @@ def train(
         progress: its `step` and the `seconds` of its stage are counted up.
         after: called after each step, and before its checkpoint.
         save: writes a checkpoint; called every `save_seconds`, but not after the last step.
+        agree: whether a checkpoint is due, given what this process's clock says; for processes that must save together.
 
     Raises:
         UserError: loss or gradient is not finite. The optimiser has not moved: weights are the last good ones.
@@ -79,8 +80,9 @@ def train(
         parts["total"].backward()
         norm = whole(clip_grad_norm_(parameters, clip))
         _check_finite(norm, not_finite, step)
+        learning_rate = rate(step)
         for group in optimizer.param_groups:
-            group["lr"] = rate(step)
+            group["lr"] = learning_rate
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         progress.step += 1
@@ -88,15 +90,10 @@ def train(
         progress.add_seconds(now - clock)
         clock = now
         if after is not None:
-            after(Step(progress.step, of_batch, float(norm), rate(step)))
-        if save is not None and progress.step < steps and _all_find_due(now - saved >= save_seconds):
+            after(Step(progress.step, of_batch, float(norm), learning_rate))
+        if save is not None and progress.step < steps and agree(now - saved >= save_seconds):
             save()
             saved = time.monotonic()
-
-
-def _all_find_due(is_due: bool) -> bool:
-    """What the main process finds by its clock, for all must help to write a model that is divided among them."""
-    return peers.from_main(lambda: is_due)
 
 
 def _check_finite(value: Tensor, not_finite: Callable[[int], str], step: int) -> None:

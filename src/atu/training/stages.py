@@ -133,6 +133,7 @@ def _take_steps(
         after=after,
         save=partial(state.save, llm_changed=kind == "unlearn"),
         save_seconds=state.config.checkpoint_seconds,
+        agree=state.agree,
     )
 
 

@@ -123,6 +123,10 @@ class TrainingState:
             restore_optimizer(optimizer, checkpoint.others[_optimizer_file(kind)])
         self.progress = checkpoint.progress
 
+    def agree(self, is_due: bool) -> bool:
+        """The main process's answer where the model is divided, since all must help to save it; else this one's own."""
+        return peers.from_main(lambda: is_due) if self.config.sharding == "fsdp2" else is_due
+
     def save(self, *, llm_changed: bool) -> None:
         """Write a checkpoint of the present state. The main process does it; all help where the state is divided.
 
