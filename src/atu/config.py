@@ -131,7 +131,14 @@ class RunConfig:
 
     def _check_what_trains(self) -> None:
         """Full fine-tuning needs weights that keep its small updates; adapters need all the rest to stand still."""
-        llm = self.pre_trained_llm
+        llm, is_subspace = self.pre_trained_llm, self.task.training_module.moves == "subspace"
+        if is_subspace and llm.adapter != "none":
+            raise UserError(
+                "task.training_module.moves=subspace trains adapters of its own, and pre_trained_llm.adapter=lora "
+                "others: set moves=weights or adapter=none."
+            )
+        if is_subspace:
+            return
         if llm.adapter == "lora":
             if self.task.training_module.train_embeddings:
                 raise UserError(
@@ -142,7 +149,8 @@ class RunConfig:
         if llm.quantization != "none":
             raise UserError(
                 f"pre_trained_llm.quantization={llm.quantization}: quantised weights cannot be trained. Train adapters "
-                "on top of them (pre_trained_llm.adapter=lora), or set quantization=none."
+                "on top of them (pre_trained_llm.adapter=lora or task.training_module.moves=subspace), or set "
+                "quantization=none."
             )
         if llm.dtype != "float32" and not self.training.allow_16bit_weights:
             raise UserError(

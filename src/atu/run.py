@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
+from torch import Tensor
 
 from atu.audit import audit, audit_config
 from atu.benchmarks.catalog import build_benchmark
@@ -17,9 +18,10 @@ from atu.embedding.predictor import build_predictor
 from atu.judge import Judge
 from atu.methods.config import StageConfig
 from atu.methods.materials import Materials
+from atu.methods.subspace import chosen_directions, find_directions, kept_directions
 from atu.methods.terms import Need
 from atu.model_card import ModelCard
-from atu.models.adapters import add_adapter, merge_adapter
+from atu.models.adapters import adapter_parameters, add_adapter, add_subspace, merge_adapter
 from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
 from atu.models.save import check_export, check_reload, export_model
@@ -33,6 +35,7 @@ from atu.runs.run_folder import RunFolder
 from atu.runs.session import session
 from atu.runs.sinks import sinks
 from atu.runs.tracking import NoTracker, Tracker
+from atu.training.checkpoint import previous_of
 from atu.training.device import Compute, choose_compute, set_threads
 from atu.training.parameters import restore_parameters
 from atu.training.sharding import check_sharding, whole_weights
@@ -78,6 +81,8 @@ def run(config: RunConfig, *, write_report: Callable[[RunFolder], object] = lamb
             if is_main:
                 keep_manifest(folder, config, llm, benchmark, target, compute)
             materials = prepare(config, llm, target, compute, progress)
+            directions = _forget_subspace(config, llm, materials, folder, compute, progress)
+            add_subspace(llm.model, directions)
 
             judge = Judge(folder, benchmark, probes, config.evaluation, progress)
             before = None if config.skip_initial_eval else judge.record_before(llm)
@@ -88,10 +93,33 @@ def run(config: RunConfig, *, write_report: Callable[[RunFolder], object] = lamb
         peers.leave_group()  # the model is the same in all of them; the main one does the rest
         if is_main and not is_done:
             with progress.stage("saving the model, and loading it again"):
-                _export(config, folder, _plain(config, llm, state), target, probes)
+                _export(config, folder, _plain(config, llm, state, directions), target, probes)
         if is_main and config.attacks:
             audit(audit_config(config, folder.root, folder.model_dir), progress)
     return folder
+
+
+def _forget_subspace(
+    config: RunConfig,
+    llm: LanguageModel,
+    materials: Materials,
+    folder: RunFolder,
+    compute: Compute,
+    progress: RunProgress,
+) -> dict[str, Tensor]:
+    """The directions to train, by layer; none where weights move. The manifest says how many, and how distinct."""
+    module = config.task.training_module
+    if module.moves == "weights":
+        return {}
+    subspace = module.subspace
+
+    def find() -> dict[str, Tensor]:
+        with progress.steps() as report, compute.autocast():
+            found = find_directions(llm, materials, subspace, progress=report)
+        return chosen_directions(found, min_ratio=subspace.min_ratio, max_rank=subspace.max_rank)
+
+    resumes = any(path.exists() for path in (folder.checkpoint_dir, previous_of(folder.checkpoint_dir)))
+    return peers.from_main(lambda: kept_directions(folder.subspace_dir, find, resumes=resumes))
 
 
 def _training_state(
@@ -204,12 +232,15 @@ def _title(stage: StageConfig, index: int, count: int) -> str:
     return f"stage {index + 1} of {count}: {what}"
 
 
-def _plain(config: RunConfig, llm: LanguageModel, state: TrainingState) -> LanguageModel:
+def _plain(
+    config: RunConfig, llm: LanguageModel, state: TrainingState, directions: Mapping[str, Tensor]
+) -> LanguageModel:
     """The trained model as plain modules: one that was divided among processes is loaded anew, for its weights."""
     if config.training.sharding == "none":
         return llm
     plain = load_language_model(config.pre_trained_llm, device=str(llm.device))
     add_adapter(plain.model, config.pre_trained_llm, seed=config.seed)
+    add_subspace(plain.model, directions)
     weights = whole_weights(llm.model, state.trained)
     restore_parameters({name: plain.model.get_parameter(name) for name in weights}, weights)
     return plain
@@ -220,7 +251,7 @@ def _export(config: RunConfig, folder: RunFolder, llm: LanguageModel, target: Ta
     stages = [stage for stage in folder.read_stages() if stage.scores]
     asked = [llm.render(probe.prompt, probe.answer_prefix) for probe in probes[:: max(1, len(probes) // 4)]]
     remarks = []
-    if config.pre_trained_llm.adapter != "none":
+    if adapter_parameters(llm.model):
         llm, merged = merge_adapter(llm, asked)
         remarks.append(merged.describe())
         logger.info(merged.describe())

@@ -14,6 +14,8 @@ from atu.typed import check_sizes
 
 MAX_STEPS = 10**8
 MAX_BATCH = 10**6
+MAX_DIRECTIONS = 16
+"""Directions of a layer that are kept in the cache, and so the most that can be trained."""
 StageType = Literal["training", "unlearning"]
 StageKind = Literal["align", "unlearn"]
 
@@ -40,6 +42,31 @@ class StageConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SubspaceConfig:
+    """The forget subspace: in each layer the input directions that the concept's texts use and retain texts do not."""
+
+    lr: float = 8e-3
+    """Learning rate. Steps are in units of the size that the layer's output has on forget texts."""
+    min_ratio: float = 25.0
+    """How many times more the forget texts must use a direction than the retain texts do. Layers without such a
+    direction stay as they are."""
+    max_rank: int = 1
+    """Most directions of a layer."""
+    ridge: float = 0.01
+    """Added to the retain texts' second moments, as a share of their mean: below it nothing counts as unused."""
+    targets: tuple[str, ...] | None = None
+    """Linear layers that are looked at, by the last part of their name, such as `q_proj`; None = all in a block."""
+
+    def __post_init__(self) -> None:
+        check_sizes(self, {"max_rank": MAX_DIRECTIONS})
+        for key in ("lr", "min_ratio", "ridge"):
+            if not getattr(self, key) > 0:
+                raise UserError(f"{key} must be positive.")
+        if self.targets == ():
+            raise UserError("targets is empty: nothing would be trained. Set it to null for all.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingModule:
     """Optimisers, batches and the hook layer."""
 
@@ -58,7 +85,11 @@ class TrainingModule:
     """Texts in one align step."""
     unlearning_optimizer: Literal["adamw", "sgd", "adamw8bit"] = "adamw"
     """`adamw8bit` keeps AdamW's state in 8 bits (needs bitsandbytes)."""
+    moves: Literal["weights", "subspace"] = "weights"
+    """What unlearning trains: the weights (or the model's LoRA adapters), or adapters on the `subspace` alone."""
+    subspace: SubspaceConfig = field(default_factory=SubspaceConfig)
     unlearning_lr: float = 3e-5
+    """Learning rate of the weights."""
     unlearning_weight_decay: float = 0.0
     unlearning_warmup_steps: int = 3
     unlearning_schedule: Literal["constant", "cosine"] = "constant"
@@ -80,8 +111,19 @@ class TrainingModule:
         for key in ("training_lr", "unlearning_lr", "clip_grad_norm"):
             if not getattr(self, key) > 0:
                 raise UserError(f"{key} must be positive.")
+        if self.moves == "weights" and self.subspace != SubspaceConfig():
+            raise UserError("subspace is set, but weights are what moves: set moves=subspace with it.")
+        if self.train_embeddings and self.moves == "subspace":
+            raise UserError(
+                "train_embeddings moves weights, but moves=subspace leaves them: set one of them otherwise."
+            )
         if self.train_embeddings and self.first_trained_layer:
             raise UserError("train_embeddings moves what the frozen blocks read: set first_trained_layer=0 with it.")
+
+    @property
+    def rate(self) -> float:
+        """Highest learning rate of what unlearning moves."""
+        return self.subspace.lr if self.moves == "subspace" else self.unlearning_lr
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,18 @@
-"""LoRA adapters: small float32 matrices next to frozen weights, and the plain model that they become in the end."""
+"""Adapters: small float32 matrices next to frozen weights, and the plain model that they become in the end.
+
+Of LoRA (arXiv 2106.09685) both matrices of W + B A are trained; of a subspace A is given and B alone is trained.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 from torch.nn import Parameter
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -17,11 +21,12 @@ from atu.errors import UserError
 from atu.models.answers import Reading, read_answers
 from atu.models.config import ModelConfig
 from atu.models.depth import check_adapted_blocks
-from atu.models.hook import transformer_blocks
+from atu.models.hook import count_layers, transformer_blocks
 from atu.models.language_model import LanguageModel
 from atu.models.quantization import bitsandbytes_quiet
 
-_ADAPTER = "default"
+_LORA, _SUBSPACE = "default", "subspace"
+"""Names under which peft keeps the two kinds."""
 _ROUNDING = 1e-3
 """Largest difference that merging may make to a logit, relative to the largest logit. Rounding stays below 1e-5."""
 
@@ -46,19 +51,53 @@ def add_adapter(model: PreTrainedModel, config: ModelConfig, *, seed: int) -> No
     # Quiet too as to how it reads GPT-2's transposed layers.
     with torch.random.fork_rng(), bitsandbytes_quiet():
         torch.manual_seed(seed)
-        peft.inject_adapter_in_model(settings, model, _ADAPTER)
+        peft.inject_adapter_in_model(settings, model, _LORA)
     for parameter in adapter_parameters(model).values():
         parameter.data = parameter.data.float()
 
 
+def add_subspace(model: PreTrainedModel, directions: Mapping[str, Float[Tensor, "rank d_in"]]) -> None:
+    """Put an adapter W + B A into each of the named layers: A is its directions and stays, B is zero and is trained.
+
+    So the model answers as without them. As with `add_adapter` each of these layers is wrapped; without directions
+    nothing happens.
+    """
+    if not directions:
+        return
+    with bitsandbytes_quiet():
+        import peft  # takes seconds, and most runs have no adapters
+
+    ranks = {name: len(rows) for name, rows in directions.items()}
+    settings = peft.LoraConfig(r=1, target_modules=list(ranks), rank_pattern=ranks, alpha_pattern=ranks)
+    with torch.random.fork_rng(), bitsandbytes_quiet():
+        peft.inject_adapter_in_model(settings, model, _SUBSPACE)
+    for name, layer in _adapted_layers(model):
+        fixed, trained = layer.lora_A[_SUBSPACE].weight, layer.lora_B[_SUBSPACE].weight
+        fixed.requires_grad_(False)
+        fixed.data = directions[name].to(fixed.device, torch.float32)
+        trained.data = trained.data.float()
+
+
 def adapter_parameters(model: PreTrainedModel) -> dict[str, Parameter]:
-    """The weights of the adapters by name; empty in a model without."""
+    """The weights of the adapters that are trained, by name; empty in a model without."""
     return {
         f"{name}.{inner}": parameter
         for name, layer in _adapted_layers(model)
         for inner, parameter in layer.named_parameters()
-        if not inner.startswith("base_layer.")
+        if not inner.startswith(("base_layer.", f"lora_A.{_SUBSPACE}."))
     }
+
+
+def linear_layers(model: PreTrainedModel, blocks: Iterable[int]) -> dict[str, list[str]]:
+    """Full names of the linear layers of some blocks (0 = the first), by the last part of their name."""
+    chosen = {block for index, block in enumerate(transformer_blocks(model)) if index in set(blocks)}
+    found: dict[str, list[str]] = {}
+    for block_name, block in model.named_modules():
+        if block in chosen:
+            for name, module in block.named_modules(prefix=block_name):
+                if isinstance(module, nn.Linear | Conv1D):
+                    found.setdefault(name.rpartition(".")[2], []).append(name)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +119,7 @@ class MergeReport:
         """A paragraph for the model card and the log."""
         widened = "" if self.widened is None else f"Before, the weights were made float32 (up to {self.widened:.2g}). "
         return (
-            f"LoRA adapters were merged into the weights. On {self.num_prompts} prompts, on which training moved a "
+            f"Adapters were merged into the weights. On {self.num_prompts} prompts, on which training moved a "
             f"logit by up to {self.trained:.2g}, merging moved none by more than {self.merged:.2g} and no greedy "
             f"answer. {widened}Cast to bfloat16 the merged model differs by up to {self.bf16:.2g}; "
             f"{self.bf16_same} of {self.num_prompts} greedy answers stay the same."
@@ -119,16 +158,9 @@ def merge_adapter(llm: LanguageModel, prompts: Sequence[str]) -> tuple[LanguageM
 
 def _target_names(model: PreTrainedModel, config: ModelConfig) -> list[str]:
     """Full names of the linear layers that get an adapter."""
-    blocks = transformer_blocks(model)
-    check_adapted_blocks(config, len(blocks))
-    layers = config.lora.layers or range(1, len(blocks) + 1)
-    chosen = {blocks[layer - 1] for layer in layers}
-    found: dict[str, list[str]] = {}
-    for block_name, block in model.named_modules():
-        if block in chosen:
-            for name, module in block.named_modules(prefix=block_name):
-                if isinstance(module, nn.Linear | Conv1D):
-                    found.setdefault(name.rpartition(".")[2], []).append(name)
+    depth = count_layers(model)
+    check_adapted_blocks(config, depth)
+    found = linear_layers(model, [layer - 1 for layer in config.lora.layers or range(1, depth + 1)])
     targets = config.lora.targets or tuple(found)
     if missing := [target for target in targets if target not in found]:
         raise UserError(
@@ -181,10 +213,10 @@ def _to_float32(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def _unwrap(model: PreTrainedModel) -> None:
-    """Add each adapter's product to its layer, and put the layer back in its place: W + alpha / rank * B A."""
+    """Add each adapter's product to its layer, and put the layer back in its place."""
     for name, adapted in list(_adapted_layers(model)):
         layer = adapted.get_base_layer()
-        layer.weight.data += adapted.get_delta_weight(_ADAPTER)
+        layer.weight.data += adapted.get_delta_weight(adapted.active_adapters[0])
         parent, _, own_name = name.rpartition(".")
         setattr(model.get_submodule(parent), own_name, layer)
     del model.peft_config  # left there by peft; it would stand for adapters that are gone

@@ -172,7 +172,7 @@ def check_packing(llm: LanguageModel, rows: Sequence[Row]) -> None:
 
 def _lay_out(texts: Sequence[Sequence[int]], limit: int, device: torch.device | str) -> Layout:
     """Lay out token ids; at most `limit` of the tokens with which all texts begin are read once for all."""
-    shared = _num_shared(texts, limit)
+    shared = num_shared(texts, limit)
     ids, places, owner = list(texts[0][:shared]), list(range(shared)), [-1] * shared
     width = max(map(len, texts))
     index = torch.zeros(len(texts), width, dtype=torch.long)
@@ -199,6 +199,6 @@ def _lay_out_frozen(layout: Layout, frozen: FrozenStates | None) -> FrozenStates
     return replace(frozen, states=frozen.states.flatten(0, 1).index_select(0, layout.source)[None])
 
 
-def _num_shared(texts: Sequence[Sequence[int]], limit: int) -> int:
+def num_shared(texts: Sequence[Sequence[int]], limit: int) -> int:
     same = (len({text[place] for text in texts}) == 1 for place in range(limit))
     return next((place for place, is_same in enumerate(same) if not is_same), limit)

@@ -106,6 +106,11 @@ class RunFolder:
         return self.root / "checkpoint"
 
     @property
+    def subspace_dir(self) -> Path:
+        """The directions of the forget subspace, where a run has one."""
+        return self.root / "subspace"
+
+    @property
     def model_dir(self) -> Path:
         return self.root / "model"
 

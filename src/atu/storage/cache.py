@@ -35,6 +35,7 @@ ROOMS = {
     "corpora": "texts that a model wrote about a concept",
     "general": "a model's own answers on general topics",
     "references": "states of reference models",
+    "subspaces": "directions of forget subspaces",
     "windows": "embeddings of windows",
     "answers": "what reference models answer to probes",
     "observations": "what models gave to a benchmark's questions",

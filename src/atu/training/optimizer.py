@@ -17,7 +17,7 @@ def unlearn_optimizer(parameters: Iterable[Parameter], module: TrainingModule) -
     Raises:
         UserError: `adamw8bit` (AdamW with 8-bit state, arXiv 2110.02861) without the package that has it.
     """
-    name, rate, decay = module.unlearning_optimizer, module.unlearning_lr, module.unlearning_weight_decay
+    name, rate, decay = module.unlearning_optimizer, module.rate, module.unlearning_weight_decay
     if name == "adamw8bit":
         package = import_bitsandbytes("task.training_module.unlearning_optimizer=adamw8bit")
         optimizer: Optimizer = package.optim.AdamW8bit(parameters, lr=rate, weight_decay=decay)

@@ -76,7 +76,7 @@ def _unlearn(state: TrainingState, stage: StageConfig, advance: Advance) -> dict
         state.llm, task, state.materials, state.predictor, state.reference_predictor, share=state.share
     )
     first = progress.unlearn_steps - progress.step
-    rate = warmed_up(module.unlearning_lr, module.unlearning_warmup_steps)
+    rate = warmed_up(module.rate, module.unlearning_warmup_steps)
     if module.unlearning_schedule == "cosine":
         rate = cosine(rate, task.unlearning_steps)
     # Its place in the schedule, not the steps done: a run that settles has left out stages.
@@ -106,7 +106,8 @@ def _take_steps(
         reads_all: whether each moving parameter gets a gradient in every step.
     """
     progress, optimizer, kind = state.progress, state.optimizers[stage.kind], stage.kind
-    key = "training_lr" if kind == "align" else "unlearning_lr"
+    module = state.task.training_module
+    key = "training_lr" if kind == "align" else "subspace.lr" if module.moves == "subspace" else "unlearning_lr"
 
     def seeded(step: int) -> dict[str, Tensor]:
         torch.manual_seed(_step_seed(state.seed, progress.stage, step, state.share.rank))
@@ -123,7 +124,7 @@ def _take_steps(
         in_parallel([p for group in optimizer.param_groups for p in group["params"]], seeded, reads_all=reads_all),
         steps=stage.steps,
         rate=rate,
-        clip=state.task.training_module.clip_grad_norm,
+        clip=module.clip_grad_norm,
         not_finite=lambda number: (
             f"The {kind} loss is not finite at step {number} of stage {progress.stage + 1}. The last checkpoint is "
             f"kept. Lower task.training_module.{key} under a new name= and run again."
