@@ -215,7 +215,7 @@ class Bench:
         for b, i in enumerate(texts):
             row = self.materials.forget.rows[i]
             ids, starts = self.encoder.token_offsets(row.string[row.body_start :])
-            for t, start in enumerate(window_starts(row, starts, k)):
+            for t, start in enumerate(window_starts(row, starts, self.encoder.config.shortest_window)):
                 if start >= 0:
                     windows.append(ids[start : start + k])
                     places.append((b, t))

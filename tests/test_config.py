@@ -84,6 +84,7 @@ KING = "unlearning_target=1_Stephen_King"
 RELEASED: dict[str, object] = {
     "text_encoder.model_name": "sentence-transformers/all-mpnet-base-v2",
     "text_encoder.window_tokens": 8,
+    "text_encoder.min_window_tokens": None,  # positions behind which fewer tokens follow have no window
     "text_encoder.token_form": "bare",  # windows without special tokens, the name with them
     "text_encoder.center": False,
     "embedding_prediction_model.causal": False,  # a decoder whose memory is its own input

@@ -26,8 +26,16 @@ def encoder(tiny_encoder: Path) -> TextEncoder:
     return load(tiny_encoder)
 
 
-def load(folder: Path, batch_size: int = 256, window_tokens: int = 3) -> TextEncoder:
-    config = EncoderConfig(name="tiny", model_name=str(folder), batch_size=batch_size, window_tokens=window_tokens)
+def load(
+    folder: Path, batch_size: int = 256, window_tokens: int = 3, min_window_tokens: int | None = None
+) -> TextEncoder:
+    config = EncoderConfig(
+        name="tiny",
+        model_name=str(folder),
+        batch_size=batch_size,
+        window_tokens=window_tokens,
+        min_window_tokens=min_window_tokens,
+    )
     return load_encoder(config, device="cpu")
 
 
@@ -127,6 +135,29 @@ def test_each_distinct_window_is_embedded_once(encoder: TextEncoder) -> None:
     assert [places.tolist() for places in windows.index] == [[0, 1, 2, -1], [0, 1, -1, -1]]
     ids, _ = encoder.token_offsets("river is a")
     torch.testing.assert_close(windows.embeddings[1], encoder.embed_ids([ids], form="sentence")[0])
+
+
+def test_windows_end_with_their_text_down_to_the_shortest(tiny_encoder: Path) -> None:
+    # Tokens end at 0, 3, 9, 12 and 21, so what follows each has 5, 4, 3, 2 and no tokens of "the river is a castle".
+    row = Row(ids=(1, 2, 3, 4, 5), ends=(0, 3, 9, 12, 21), string="the river is a castle", body_start=0, subject="x")
+    full = embed_windows(load(tiny_encoder), [row])
+    assert full.index[0].tolist() == [0, 1, 2, -1, -1]
+    encoder = load(tiny_encoder, min_window_tokens=2)
+    shorter = embed_windows(encoder, [row])
+    assert shorter.index[0].tolist() == [0, 1, 2, 3, -1]
+    torch.testing.assert_close(shorter.embeddings[:3], full.embeddings)
+    ids, _ = encoder.token_offsets("a castle")
+    torch.testing.assert_close(shorter.embeddings[3], encoder.embed_ids([ids], form="sentence")[0])
+
+
+def test_the_end_of_a_question_has_the_window_of_its_short_answer(tiny_encoder: Path) -> None:
+    # Two tokens of the prompt, two of the answer "a castle", and the end of the turn, behind which nothing is.
+    row = Row(ids=(1, 2, 3, 4, 5), ends=(4, 7, 8, 15, 16), string="Q: x\nA:a castle", body_start=7, subject="x")
+    encoder = load(tiny_encoder, min_window_tokens=1)
+    windows = embed_windows(encoder, [row])
+    assert windows.index[0].tolist() == [-1, 0, 1, -1, -1]
+    ids, _ = encoder.token_offsets("a castle")
+    torch.testing.assert_close(windows.embeddings[0], encoder.embed_ids([ids], form="sentence")[0])
 
 
 def test_windows_longer_than_every_text(tiny_encoder: Path) -> None:

@@ -16,24 +16,24 @@ STARTS = [0, 3, 6, 9]
 
 
 def test_a_window_begins_after_the_token_just_read() -> None:
-    assert window_starts(ROW, STARTS, k=1) == [1, 2, 3, -1]
+    assert window_starts(ROW, STARTS, shortest=1) == [1, 2, 3, -1]
 
 
-def test_only_full_windows_count() -> None:
-    assert window_starts(ROW, STARTS, k=2) == [1, 2, -1, -1]
-    assert window_starts(ROW, STARTS, k=5) == [-1, -1, -1, -1]
+def test_a_shorter_window_than_asked_for_does_not_count() -> None:
+    assert window_starts(ROW, STARTS, shortest=2) == [1, 2, -1, -1]
+    assert window_starts(ROW, STARTS, shortest=5) == [-1, -1, -1, -1]
 
 
 def test_a_token_that_ends_inside_an_encoder_token_takes_the_next_one() -> None:
     # LLM tokens "T|o b|e ..." : the first ends inside "To", the second inside "be"
     row = Row(ids=(1, 2), ends=(1, 4), string="To be or not", body_start=0, subject="x")
-    assert window_starts(row, STARTS, k=1) == [1, 2]
+    assert window_starts(row, STARTS, shortest=1) == [1, 2]
 
 
 def test_in_a_chat_row_windows_begin_at_the_last_prompt_token() -> None:
     # prompt "Q: x\nA:" has 7 characters; its tokens end at 4 and 7, the answer's at 9 and 12
     row = Row(ids=(1, 2, 3, 4), ends=(4, 7, 9, 12), string="Q: x\nA:To be", body_start=7, subject="x")
-    assert window_starts(row, [0, 3], k=1) == [-1, 0, 1, -1]
+    assert window_starts(row, [0, 3], shortest=1) == [-1, 0, 1, -1]
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 100])

@@ -24,6 +24,8 @@ JSONL = ["data=jsonl", "data.corpus.retain_path=two.jsonl"]
 OWN = ["data=own", "unlearning_target=Zorblatt"]
 TWO = ["data.corpus.source=jsonl", "data.corpus.forget_path=two.jsonl", "data.corpus.retain_path=two.jsonl"]
 ENCODER = ["text_encoder.model_name=./encoder", "text_encoder.packages=[]"]
+FULL = ["text_encoder.min_window_tokens=null"]
+TEN = ["text_encoder.window_tokens=10", "text_encoder.min_window_tokens=10"]
 CORES = os.cpu_count() or 1
 HOOK = "task.training_module.pretrained_model_hook_layer=4"
 LORA = ["pre_trained_llm.adapter=lora", "pre_trained_llm.lora.layers=[1,4]"]
@@ -106,12 +108,13 @@ CASES: dict[str, tuple[list[str], str]] = {
         "data.probes_path: the file none.jsonl does not exist.",
     ),
     "texts shorter than a window": (
-        ["train", *OWN, *TWO, *ENCODER, "data.probes_path=questions.jsonl", "text_encoder.window_tokens=30"],
+        ["train", *OWN, *TWO, *ENCODER, *FULL, "data.probes_path=questions.jsonl", "text_encoder.window_tokens=30"],
         "text_encoder.window_tokens=30 is longer than every text of the corpus: lower it or give longer texts.",
     ),
     "texts of one side shorter than a window": (
-        ["train", *OWN, *TWO, *ENCODER, "data.probes_path=questions.jsonl", "text_encoder.window_tokens=10"],
-        "text_encoder.window_tokens=10 is longer than every forget text of the corpus: lower it or give longer texts.",
+        ["train", *OWN, *TWO, *ENCODER, *TEN, "data.probes_path=questions.jsonl"],
+        "text_encoder.min_window_tokens=10 is longer than every forget text of the corpus: lower it or give longer "
+        "texts.",
     ),
     "a text encoder": (
         ["train", "text_encoder.model_name=/no/encoder", "text_encoder.packages=[]"],

@@ -123,6 +123,11 @@ ALIGN = "{type: training, steps: 1}"
             id="k",
         ),
         pytest.param(
+            "text_encoder.min_window_tokens=9",
+            "text_encoder: min_window_tokens must lie in [1, window_tokens = 3], not 9; null takes full windows alone.",
+            id="a shortest window longer than a window",
+        ),
+        pytest.param(
             "pre_trained_llm.dtype=bfloat16",
             "pre_trained_llm.dtype=bfloat16: updates as small as unlearning's are lost when they are added to 16-bit "
             "weights. Set dtype=float32 or pre_trained_llm.adapter=lora; if it is what you want to see, "

@@ -57,9 +57,9 @@ def test_a_hook_layer_out_of_range(command: Command, layer: str) -> None:
 @pytest.mark.parametrize(("k", "side"), [(60, "every text"), (14, "every retain text")])
 def test_windows_longer_than_every_text(command: Command, k: int, side: str) -> None:
     # In encoder tokens the longest forget text has 17 and the longest retain text 9.
-    outcome = command(f"text_encoder.window_tokens={k}")
+    outcome = command(f"text_encoder.window_tokens={k}", f"text_encoder.min_window_tokens={k}")
     outcome.assert_refused(
-        f"text_encoder.window_tokens={k} is longer than {side} of the corpus: lower it or give longer texts."
+        f"text_encoder.min_window_tokens={k} is longer than {side} of the corpus: lower it or give longer texts."
     )
     outcome.assert_nothing_written()
 

@@ -24,6 +24,9 @@ class EncoderConfig:
     """Where the files lie inside PyPI packages, for machines without a hub."""
     window_tokens: int = 8
     """k: encoder tokens in one target window (paper: 8)."""
+    min_window_tokens: int | None = None
+    """Fewest encoder tokens of a window that ends with its text; None takes windows of k tokens alone, as the paper
+    does, so that a question with a shorter answer has none."""
     token_form: TokenForm = "sentence"
     """`sentence` puts the encoder's special tokens around windows and targets alike; `bare` leaves them
     out of the windows only, as the released code does."""
@@ -34,6 +37,24 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         check_sizes(self, {"window_tokens": 10**6, "batch_size": 10**6})
+        if self.min_window_tokens is not None and not 1 <= self.min_window_tokens <= self.window_tokens:
+            raise UserError(
+                f"min_window_tokens must lie in [1, window_tokens = {self.window_tokens}], not "
+                f"{self.min_window_tokens}; null takes full windows alone."
+            )
+
+    @property
+    def shortest_window(self) -> int:
+        """Fewest encoder tokens that a window holds."""
+        return self.window_tokens if self.min_window_tokens is None else self.min_window_tokens
+
+    def too_long(self, texts: str) -> str:
+        """The message where none of some texts of the corpus holds a window."""
+        key = "window_tokens" if self.min_window_tokens is None else "min_window_tokens"
+        return (
+            f"text_encoder.{key}={self.shortest_window} is longer than {texts} of the corpus: lower it or give longer "
+            "texts."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Windows: for each position of an LLM row, the embedding of the next k encoder tokens.
 
 LLM and encoder cut a text differently, so a window begins at the first encoder token that starts at or after
-the character at which the LLM token ends (as in the released code). Each distinct window is embedded once.
+the character at which the LLM token ends (as in the released code). Near the end of a text a window holds what is left
+of it, so that the end of a question has the window of its answer, however short. Each distinct window is embedded once.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _AT_ONCE = 16384
 class Windows:
     """Embeddings of all distinct windows of some rows, and which one each position has.
 
-    `index[r][t]` is the row of `embeddings` for position t of row r, or -1 where fewer than k tokens follow.
+    `index[r][t]` is the row of `embeddings` for position t of row r, or -1 where too few tokens follow.
     """
 
     embeddings: Float[Tensor, "windows d_enc"]
@@ -70,18 +71,18 @@ class Windows:
         return (total / counts.sum()).float()
 
 
-def window_starts(row: Row, token_starts: Sequence[int], k: int) -> list[int]:
+def window_starts(row: Row, token_starts: Sequence[int], shortest: int) -> list[int]:
     """For each LLM position the encoder token at which its window begins, or -1.
 
     Args:
         row: the LLM's view of the text.
         token_starts: character of the row's *body* at which each encoder token begins.
-        k: encoder tokens in a window.
+        shortest: fewest encoder tokens that a window may hold.
     """
     starts = []
     for end in row.ends:
         begin = bisect_left(token_starts, end - row.body_start)
-        has_window = end >= row.body_start and begin + k <= len(token_starts)
+        has_window = end >= row.body_start and begin + shortest <= len(token_starts)
         starts.append(begin if has_window else -1)
     return starts
 
@@ -105,13 +106,11 @@ def embed_windows(
         ids, token_starts = encoder.token_offsets(row.string[row.body_start :])
         places = [
             ids_of_window.setdefault(tuple(ids[s : s + k]), len(ids_of_window)) if s >= 0 else -1
-            for s in window_starts(row, token_starts, k)
+            for s in window_starts(row, token_starts, config.shortest_window)
         ]
         index.append(torch.tensor(places, dtype=torch.long))
     if not ids_of_window:
-        raise UserError(
-            f"text_encoder.window_tokens={k} is longer than every text of the corpus: lower it or give longer texts."
-        )
+        raise UserError(config.too_long("every text"))
     key = content_key(
         {
             "encoder": encoder.checksum,

@@ -174,8 +174,8 @@ def _check_texts(config: RunConfig, benchmark: Benchmark) -> None:
 
 
 def _check_windows(corpus: Corpus, config: EncoderConfig) -> None:
-    """Refuse texts none of which is as long as one window. What the language model cuts off is not seen here."""
-    folder, k = local_encoder(config), config.window_tokens
+    """Refuse texts none of which is as long as a window. What the language model cuts off is not seen here."""
+    folder = local_encoder(config)
     if folder is None or not (folder / "tokenizer.json").is_file():
         return
     try:
@@ -186,7 +186,7 @@ def _check_windows(corpus: Corpus, config: EncoderConfig) -> None:
     tokenizer.no_padding()
 
     def is_long(text: Text) -> bool:
-        return len(tokenizer.encode(text.text, add_special_tokens=False).tokens) >= k
+        return len(tokenizer.encode(text.text, add_special_tokens=False).tokens) >= config.shortest_window
 
     sides = {
         "forget": corpus.forget,
@@ -197,7 +197,4 @@ def _check_windows(corpus: Corpus, config: EncoderConfig) -> None:
     short = [side for side, texts in sides.items() if not any(map(is_long, texts))]
     if short:
         which = "" if len(short) == len(sides) else f"{short[0]} "
-        raise UserError(
-            f"text_encoder.window_tokens={k} is longer than every {which}text of the corpus: lower it or give longer "
-            "texts."
-        )
+        raise UserError(config.too_long(f"every {which}text"))

@@ -317,10 +317,7 @@ def _windows_of(groups: Sequence[Sequence[Row]], encoder: TextEncoder, progress:
     for group, what in zip(groups, ("forget", "retain", "held-out forget", "held-out retain"), strict=True):
         part = windows.subset(range(start, start + len(group)))
         if not any(map(part.count, range(len(group)))):
-            raise UserError(
-                f"text_encoder.window_tokens={encoder.config.window_tokens} is longer than every {what} text of the "
-                "corpus: lower it or give longer texts."
-            )
+            raise UserError(encoder.config.too_long(f"every {what} text"))
         parts.append(part)
         start += len(group)
     return parts
