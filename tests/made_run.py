@@ -116,6 +116,9 @@ def scores(forget: float, neighbor: float, utility: float, degenerate: float, ch
         "nll/forget@known": score(0.73 + 0.53 * change, 116, 0.09, math.inf),
         "nll/neighbor@known": score(0.69 + 0.03 * change, 58, 0.08, math.inf),
         "nll/utility@known": score(0.68, 103, 0.06, math.inf),
+        "p/forget@known": score(0.57 - 0.42 * change, 116, 0.06, 1.0),
+        "p/neighbor@known": score(0.58 - 0.02 * change, 58, 0.09, 1.0),
+        "p/utility@known": score(0.63, 103, 0.05, 1.0),
     }
 
 

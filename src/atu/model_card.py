@@ -40,7 +40,7 @@ class ModelCard:
                 "",
                 verdict(self.before, self.after).en,
                 "",
-                "Percent, and nats per token for `nll`; in brackets the 95% bootstrap interval.",
+                "Percent; nats per token for `nll`, 0 to 1 for `p`; in brackets the 95% bootstrap interval.",
                 "",
                 "| score | before | after |",
                 "| --- | --- | --- |",
@@ -62,6 +62,6 @@ class ModelCard:
 def _cell(name: str, score: Score | None) -> str:
     if score is None:
         return ""
-    digits = 2 if name.startswith("nll") else 1  # nats need more digits than percent
+    digits = {"nll": 2, "p": 3}.get(name.partition("/")[0], 1)  # they need more digits than percent
     value, low, high = (f"{number:.{digits}f}" for number in (score.value, score.low, score.high))
     return f"{value} ({low} to {high}, n {score.n})"

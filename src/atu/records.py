@@ -9,6 +9,8 @@ from typing import Any, Literal, NamedTuple
 ProbeKind = Literal["generate", "choose", "likelihood"]
 Scoring = Literal["released", "corrected"]
 StageKind = Literal["before", "align", "unlearn"]
+KNOWN_VALUES = ("nll", "p")
+"""Values of an answer that say how likely the right answer is that the reference gave; each is a family of scores."""
 UNFINISHED = "unfinished_thinking"
 """Value of an answer that is a thought without an end; its score is that of the thought, and no mean has it."""
 
@@ -88,7 +90,8 @@ class Answer:
     known_before: bool | None = None
     """Whether the reference answered this probe rightly; None where there is nothing to compare with."""
     values: Mapping[str, float] = field(default_factory=dict)
-    """Further numbers of the row, such as `nll` (nats per token of the answer given before)."""
+    """Further numbers of the row, such as `nll` (nats per token of the right answer given before) and `p` (0..1, the
+    probability of the words that made it right)."""
 
     @classmethod
     def to(

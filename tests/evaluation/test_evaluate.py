@@ -129,6 +129,7 @@ def test_known_is_what_the_reference_model_knew(tiny_llm: LanguageModel, referen
     after = evaluate(tiny_llm, PROBES, reference=before, config=CONFIG)
     assert {a.probe_id: bool(a.known_before) for a in after} == known
     assert {a.probe_id: "nll" in a.values for a in after} == known
+    assert {a.probe_id: "p" in a.values for a in after} == known
     prompt = tiny_llm.render("Who wrote Hamlet?")
     tokens = len(tiny_llm.encode(prompt + text)) - len(tiny_llm.encode(prompt))
     assert after[1].values["nll"] == pytest.approx(-plain_logprob(tiny_llm, prompt, text) / tokens, abs=1e-4)
@@ -159,6 +160,7 @@ def test_before_itself_is_measured_on_its_own_answers(tiny_llm: LanguageModel) -
     [again] = evaluate(tiny_llm, [probe], reference=[own], config=CONFIG)
     assert own.known_before is again.known_before is True
     assert own.values["nll"] == again.values["nll"]
+    assert own.values["p"] == again.values["p"]
 
 
 def test_a_changed_model_keeps_the_known_set(tiny_llm: LanguageModel, reference_answers: list[Answer]) -> None:
@@ -252,7 +254,7 @@ def test_the_cache_of_answers_serves_both_with_and_without_a_before(
     assert found["first"] == found["again"]
     own, alone = found["first"]
     assert (own.known_before, alone.known_before) == (True, None)
-    assert own.values.keys() - alone.values.keys() == {"nll"}
+    assert own.values.keys() - alone.values.keys() == {"nll", "p"}
     assert [alone] == evaluate(llm, [probe], reference=None, config=CONFIG)
 
 

@@ -23,8 +23,8 @@ def row(number: int, group: str, score: float, **fields: object) -> Answer:
 
 
 ANSWERS = [
-    row(0, "forget/fb", 1.0, known_before=True, values={"nll": 0.5}),
-    row(1, "forget/fb", 0.0, known_before=True, values={"nll": 1.5}, degenerate=True),
+    row(0, "forget/fb", 1.0, known_before=True, values={"nll": 0.5, "p": 0.75}),
+    row(1, "forget/fb", 0.0, known_before=True, values={"nll": 1.5, "p": 0.25}, degenerate=True),
     row(2, "forget/fb", 0.0),
     row(3, "forget/qa", 1.0, degenerate=True),
     row(4, "neighbor/qa", 1.0, known_before=True, values={"nll": 0.25}),
@@ -54,6 +54,7 @@ def test_values_by_hand() -> None:
             "degenerate/neighbor": (0.0, 2),
             "nll/forget@known": (1.0, 2),
             "nll/neighbor@known": (0.25, 1),
+            "p/forget@known": (0.5, 2),  # 0..1; the neighbor's answer, of an older run, has none
         }
     )
 

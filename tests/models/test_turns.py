@@ -19,7 +19,6 @@ from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.evaluation.evaluate import _written, decode_answer, evaluate
 from atu.evaluation.generate import Generation, Prompt, generate
-from atu.evaluation.known import completion_of
 from atu.models.chat_template import ChatSettings, render_chat
 from atu.models.config import ModelConfig
 from atu.models.hook import final_hidden_states, logits_from_hidden
@@ -111,7 +110,7 @@ def test_trained_scored_and_written_are_the_same_tokens(name: str, question: str
     assert list(row.ids[: row.first_scored]) == prompt
     # What the trained model writes is scored as the tokens that it was trained on.
     said = decode_answer(llm, prompt, written_ids(row))
-    scored = completion_of(llm, llm.head(question), said)
+    scored = llm.encode_behind(llm.head(question), said)
     assert (list(scored.prompt), scored.ids) == (prompt, written_ids(row))
     # And so is the answer as a choice among others.
     closing = len(llm.form.closing)
@@ -128,7 +127,7 @@ def test_an_answer_that_begins_with_a_prefix_has_the_tokens_of_the_whole(name: s
     prompt = llm.encode(llm.render(probe.prompt, probe.answer_prefix))
     assert list(row.ids[: len(prompt)]) == prompt
     assert list(corrected.request(llm, probe).ids) == prompt
-    scored = completion_of(llm, llm.head(probe.prompt, "Answer:"), f" {ANSWER}{llm.form.closing}")
+    scored = llm.encode_behind(llm.head(probe.prompt, "Answer:"), f" {ANSWER}{llm.form.closing}")
     assert (*scored.prompt, *scored.ids) == row.ids[:-1]
 
 

@@ -105,7 +105,7 @@ def test_text_that_is_only_scored_is_neither_right_nor_wrong() -> None:
         values={"loss": 2.25},
     )
     (row,) = page_data([], [answer], [], [])["answers"]["rows"]
-    assert row[5] == ["", 0.0, None, False, None, 2.25]
+    assert row[5] == ["", 0.0, None, False, None, 2.25, None]
 
 
 def test_run_cut_off_in_the_middle_has_a_page(make_run: MakeRun) -> None:

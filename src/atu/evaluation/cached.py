@@ -11,7 +11,7 @@ from atu.evaluation.batching import Progress
 from atu.evaluation.config import EvaluationConfig
 from atu.evaluation.evaluate import evaluate
 from atu.models.language_model import LanguageModel
-from atu.records import Answer, Probe
+from atu.records import KNOWN_VALUES, Answer, Probe
 from atu.runs.rows import read_answers, to_row
 from atu.storage.cache import find_file, new_file
 from atu.storage.files import content_key, write_jsonl_atomic
@@ -36,7 +36,7 @@ def cached_answers(
 
 
 def _without_reference(answer: Answer) -> Answer:
-    values = {name: value for name, value in answer.values.items() if name != "nll"}
+    values = {name: value for name, value in answer.values.items() if name not in KNOWN_VALUES}
     return replace(answer, known_before=None, values=values)
 
 
@@ -50,6 +50,7 @@ def _compared_with_itself(
         "dtype": str(llm.model.dtype),
         "scoring": config.scoring,
         "version": __version__,
+        "values": KNOWN_VALUES,  # an entry that older code made has less
         "probes": [asdict(probe) for probe in probes],
     }
     key = content_key(parts)

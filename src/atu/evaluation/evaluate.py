@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from statistics import fmean
 
 from atu.errors import UserError
 from atu.evaluation.answering import answer_and_score
@@ -14,7 +13,7 @@ from atu.evaluation.batching import Progress, part_of
 from atu.evaluation.collapse import is_degenerate
 from atu.evaluation.config import EvaluationConfig
 from atu.evaluation.generate import Generation, Prompt
-from atu.evaluation.known import compare_known, completion_of, is_known
+from atu.evaluation.known import KnownAnswer, compare_known, is_known, known_answer, values_of
 from atu.evaluation.likelihood import Completion, completion_nll, token_logprobs
 from atu.evaluation.scorers import recall_lcs, score_generate, token_f1
 from atu.models.language_model import LanguageModel
@@ -33,12 +32,12 @@ def evaluate(
     """The model's answer to each probe, in the order of the probes.
 
     `reference`: what the model as it was said to the same probes, or that `llm` is that model itself. With None the
-    answers have neither `known_before` nor `nll`.
+    answers have neither `known_before` nor `nll` and `p`.
     A likelihood probe has no right or wrong: its `values["loss"]` (nats per token) takes the place of a score.
     `values` of the other kinds: `recall` and `f1` (best over the references, 0..1) of a written answer;
     `choice` (index) and `margin` (nats, best right choice over best wrong one) of a chosen one; `nll` (nats a
-    token) of the text that the reference gave, on rows that it answered rightly; `unfinished_thinking` (1) of a
-    text that is a thought without an end, and so no answer.
+    token) of the text that the reference gave, on rows that it answered rightly, and `p` (0..1), the probability of the
+    words that made it right; `unfinished_thinking` (1) of a text that is a thought without an end, and so no answer.
     `progress` counts probes. Raises UserError for probe ids that occur twice, for probes missing in `reference`,
     and whatever keeps a probe from being asked (see `generate`, `token_logprobs`): never a score for it.
     """
@@ -64,7 +63,7 @@ def evaluate(
         found,
         answers if earlier is None else earlier,
         can_be_known=lambda probe: probe.kind != "likelihood",
-        behind=partial(_completion, llm),
+        behind=partial(_known, llm),
         batch_size=config.batch_size,
     )
 
@@ -77,7 +76,7 @@ def _ask_generate(
     *,
     reference_answer: Callable[[Answer], Answer | None],
 ) -> list[Answer]:
-    """Written answers, those of known rows with their `nll` where the text does not change the prompt's tokens."""
+    """Written answers, those of known rows with `nll` and `p` where the text does not change the prompt's tokens."""
     prompts = [
         Prompt(
             ids=tuple(llm.encode(llm.render(probe.prompt, probe.answer_prefix))),
@@ -87,17 +86,20 @@ def _ask_generate(
     ]
     answers: dict[int, Answer] = {}
 
-    def known_answer(i: int, generation: Generation) -> Completion | None:
+    known: dict[int, KnownAnswer] = {}
+
+    def wanted(i: int, generation: Generation) -> Completion | None:
         answers[i] = _written(llm, probes[i], prompts[i], generation)
         given = reference_answer(answers[i])
         if given is None or not is_known(given):
             return None
-        completion = _completion(llm, probes[i], given.text)
+        known[i] = _known(llm, probes[i], given.text)
+        completion = known[i].completion
         return completion if completion.prompt == prompts[i].ids else None
 
-    _, logprobs = answer_and_score(llm, prompts, known_answer, batch_size=batch_size, progress=progress)
+    _, logprobs = answer_and_score(llm, prompts, wanted, batch_size=batch_size, progress=progress)
     for i, found in logprobs.items():
-        answers[i] = replace(answers[i], values={**answers[i].values, "nll": -fmean(found)})
+        answers[i] = replace(answers[i], values={**answers[i].values, **values_of(known[i], found)})
     return [answers[i] for i in range(len(probes))]
 
 
@@ -120,7 +122,9 @@ def _ask_choose(
     for probe in probes:
         if not 0 < len(set(probe.correct)) < len(probe.references) or not all(probe.references):
             raise UserError(f"Probe '{probe.id}' needs right and wrong choices, none of them empty.")
-        completions += [_completion(llm, probe, choice) for choice in probe.references]
+        for turn in (llm.turn(probe.prompt, choice, probe.answer_prefix) for choice in probe.references):
+            joined = llm.encode_behind(turn.head, turn.body)
+            completions.append(Completion(prompt=joined.prompt, ids=joined.ids))
     logprobs = iter(token_logprobs(llm, completions, batch_size=batch_size, progress=progress))
     answers = []
     for probe in probes:
@@ -149,12 +153,12 @@ def _ask_likelihood(
     ]
 
 
-def _completion(llm: LanguageModel, probe: Probe, answer: str) -> Completion:
+def _known(llm: LanguageModel, probe: Probe, answer: str) -> KnownAnswer:
     """An answer behind its probe: a choice as the chat template writes an answer, else a text as it was written."""
     if probe.kind == "choose":
         turn = llm.turn(probe.prompt, answer, probe.answer_prefix)
-        return completion_of(llm, turn.head, turn.body)
-    return completion_of(llm, llm.head(probe.prompt, probe.answer_prefix), answer)
+        return known_answer(llm, probe, turn.head, turn.body)
+    return known_answer(llm, probe, llm.head(probe.prompt, probe.answer_prefix), answer)
 
 
 def decode_answer(llm: LanguageModel, prompt: Sequence[int], new: Sequence[int]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from atu.records import UNFINISHED, Words
+from atu.records import KNOWN_VALUES, UNFINISHED, Words
 from atu.text.metric_words import KNOWN_SUFFIX, Family, MetricWords
 
 POOLED = ("forget", "neighbor")
@@ -96,6 +96,23 @@ SCORE_WORDS = MetricWords(
             ),
             is_detail=True,
         ),
+        "p": Family(
+            Words("Probability of right answers", "原正确回答的概率"),
+            "higher",
+            "",
+            Words(
+                "How probable the words are (0 to 1) that made the reference model's answer right, read behind the "
+                "question and the words before them; it moves by less than a hundredth where counts of right answers "
+                "move by points.",
+                "使原模型的回答算对的那几个词的概率（0 到 1），在问题和其前文之后读取；"
+                "答对率波动几个百分点时，它的变化不到百分之一。",
+            ),
+            Words(
+                "It holds one wording: a model that tells the same fact in other words has not forgotten it.",
+                "它只看一种说法：换一种说法仍能说出同一事实的模型并没有遗忘。",
+            ),
+            is_detail=True,
+        ),
     },
     kinds={
         "all": Words("all questions", "全部问题"),
@@ -118,6 +135,7 @@ SCORE_WORDS = MetricWords(
     },
     special={
         "nll/forget": {"direction": "higher"},
+        "p/forget": {"direction": "lower"},
     },
 )
 
@@ -132,6 +150,6 @@ def score_names(groups: Sequence[str]) -> list[str]:
         *pooled,
         *(f"{name}{KNOWN_SUFFIX}" for name in (*asked, *pooled)),
         *(f"degenerate/{side}" for side in sides),
-        *(f"nll/{side}{KNOWN_SUFFIX}" for side in sides),
+        *(f"{name}/{side}{KNOWN_SUFFIX}" for name in KNOWN_VALUES for side in sides),
         *(f"{UNFINISHED}/{side}" for side in sides),
     ]

@@ -45,17 +45,29 @@ def recall_lcs(text: str, reference: str) -> float:
     Where a script puts no space between words, letters take their place (`split_words`). 0.0 for a reference without
     words.
     """
+    wanted = len(split_words(reference))
+    return len(common_words(text, reference)) / wanted if wanted else 0.0
+
+
+def common_words(text: str, reference: str) -> list[int]:
+    """Which words of the text are its longest common subsequence with the reference, as `split_words` counts them."""
     said, wanted = split_words(text), split_words(reference)
-    if not wanted:
-        return 0.0
-    lengths = [0] * (len(wanted) + 1)
-    for word in said:
-        diagonal = 0
-        for i, other in enumerate(wanted, start=1):
-            above = lengths[i]
-            lengths[i] = diagonal + 1 if word == other else max(above, lengths[i - 1])
-            diagonal = above
-    return lengths[-1] / len(wanted)
+    # longest[i][j]: what the words from i and those of the reference from j have in common.
+    longest = [[0] * (len(wanted) + 1) for _ in range(len(said) + 1)]
+    for i in reversed(range(len(said))):
+        for j in reversed(range(len(wanted))):
+            same = said[i] == wanted[j]
+            longest[i][j] = longest[i + 1][j + 1] + 1 if same else max(longest[i + 1][j], longest[i][j + 1])
+    found, i, j = [], 0, 0
+    while longest[i][j]:
+        if said[i] == wanted[j]:
+            found.append(i)
+            i, j = i + 1, j + 1
+        elif longest[i + 1][j] == longest[i][j]:
+            i += 1
+        else:
+            j += 1
+    return found
 
 
 def token_f1(text: str, reference: str) -> float:
@@ -82,7 +94,7 @@ def settled_answer(prompt: str, references: Sequence[str], text: str) -> tuple[s
     right = {letter: option for letter, option in options.items() if _shares_words(option, references)}
     accepted = [*references, *right.values()]
     if right:
-        answer = options.get(_lone_letter(answer), answer)
+        answer = options.get(lone_letter(answer), answer)
         others = [option for letter, option in options.items() if letter not in right]
         if contains_any(answer, others):
             return "", accepted
@@ -155,7 +167,7 @@ def _shares_words(option: str, references: Sequence[str]) -> bool:
     return any(contains_any(option, [r]) or contains_any(r, [option]) for r in references)
 
 
-def _lone_letter(answer: str) -> str:
+def lone_letter(answer: str) -> str:
     """The letter of an answer that is nothing else ("B", "(B)", "The answer is B.", "答案是B。"), else ""."""
     answer = letter_marks(answer)
     match = re.fullmatch(r"\W*(?:the\s+)?(?:correct\s+)?(?:(?:answer|option)(?:\s+is)?\W*)?([a-h])\W*", answer, re.I)

@@ -8,6 +8,8 @@ Names, in percent (0..100) where nothing else is said:
 - `degenerate/forget`, `/neighbor`, `/utility`: share of written answers that are no language any more.
 - `nll/forget@known`, ...: mean nats per token of the right answer that the reference gave. Greedy answers
   flip by single rows; this moves smoothly.
+- `p/forget@known`, ...: mean probability (0..1) of the words that made that answer right, which moves by less than a
+  hundredth where greedy answers flip by several points.
 - `unfinished_thinking/forget`, ...: share of written answers that are a thought without an end, where there are any.
   Such a row is neither right nor wrong and counts for no other score.
 
@@ -23,7 +25,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from atu.evaluation.score_words import POOLED, SIDES
-from atu.records import UNFINISHED, Answer, Score
+from atu.records import KNOWN_VALUES, UNFINISHED, Answer, Score
 
 
 def summarize(answers: Sequence[Answer], *, samples: int, seed: int = 0) -> dict[str, Score]:
@@ -77,9 +79,9 @@ def _columns(answers: Sequence[Answer]) -> dict[str, list[float]]:
     written = [answer for answer in graded if _is_written(answer)]
     for side in SIDES:
         columns[f"degenerate/{side}"] = [100.0 * answer.degenerate for answer in _of(side, written)]
-        columns[f"nll/{side}@known"] = [
-            answer.values["nll"] for answer in _of(side, graded) if answer.known_before and "nll" in answer.values
-        ]
+        known = [answer for answer in _of(side, graded) if answer.known_before]
+        for name in KNOWN_VALUES:
+            columns[f"{name}/{side}@known"] = [answer.values[name] for answer in known if name in answer.values]
         unfinished = [100.0 * (UNFINISHED in answer.values) for answer in _of(side, asked) if _is_written(answer)]
         columns[f"{UNFINISHED}/{side}"] = unfinished if any(unfinished) else []
     return {name: values for name, values in columns.items() if values}

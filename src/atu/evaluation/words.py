@@ -119,9 +119,28 @@ def holds(text: str, reference: str) -> bool:
     In Korean it begins where a word begins, and of two syllables or more, other syllables may follow: particles and
     titles grow onto names (세종대왕은, 서울특별시). Spaces and middle dots inside a name play no part in these scripts.
     """
+    return _place(text, reference) is not None
+
+
+def find_words(text: str, reference: str) -> tuple[int, int] | None:
+    """Where `holds` first finds the reference: its first word of the text, and the one behind its last.
+
+    Words as `split_words` counts them; both texts are `spaced`. None where the text does not hold it.
+    """
+    place = _place(text, reference)
+    if place is None:
+        return None
+    pieces = list(_PIECE.finditer(text))
+    return sum(piece.end() <= place[0] for piece in pieces), sum(piece.start() < place[1] for piece in pieces)
+
+
+def _place(text: str, reference: str) -> tuple[int, int] | None:
+    """The first and the last character (exclusive) of the reference in the text; both are `spaced`."""
     if not is_east_asian(reference):
-        return f" {reference} " in f" {text} "
-    return _pattern(reference).search(text) is not None
+        first = f" {text} ".find(f" {reference} ")
+        return None if first < 0 else (first, first + len(reference))
+    found = _pattern(reference).search(text)
+    return None if found is None else found.span()
 
 
 @lru_cache(maxsize=4096)

@@ -171,10 +171,10 @@ def _answer_row(before: Answer | None, after: Answer | None) -> list[Any]:
 
 
 def _side(answer: Answer | None, known: bool | None) -> list[Any] | None:
-    """`[text, score, is right, is degenerate, nll, loss]`; a scored text or a free one (fluency) has no right."""
+    """`[text, score, is right, is degenerate, nll, loss, p]`; a scored text or a free one (fluency) has no right."""
     if answer is None:
         return None
-    nll, loss = (_finite(answer.values.get(name, math.nan)) for name in ("nll", "loss"))
+    nll, loss, p = (_finite(answer.values.get(name, math.nan)) for name in ("nll", "loss", "p"))
     is_right = answer.score >= KNOWN_SCORE if known is None else known
     is_scored_text = loss is not None
     return [
@@ -184,6 +184,7 @@ def _side(answer: Answer | None, known: bool | None) -> list[Any] | None:
         answer.degenerate and not is_scored_text,
         nll,
         loss,
+        p,
     ]
 
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from atu.benchmarks.comparison import number, signed
-from atu.records import Words
+from atu.records import KNOWN_VALUES, Words
 from atu.report.metrics import describe, family_label
 from atu.report.words import TEMPLATES, page_words
 from atu.runs.progress import duration
@@ -89,6 +89,7 @@ def _environment() -> Environment:
         "describe": describe,
         "family_label": family_label,
         "known_suffix": KNOWN_SUFFIX,
+        "known_values": KNOWN_VALUES,
     }
     return environment
 

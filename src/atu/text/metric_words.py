@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from atu.records import Words
+from atu.records import KNOWN_VALUES, Words
 
 T = TypeVar("T")
 Direction = Literal["lower", "higher", "none"]
@@ -102,7 +102,7 @@ class MetricWords:
             pitfall=family.pitfall,
         )
         metric = replace(metric, **self.special.get(base, {}))
-        return _of_known(metric) if known and family_name != "nll" else metric
+        return _of_known(metric) if known and family_name not in KNOWN_VALUES else metric
 
     def sort_key(self, name: str) -> tuple[int, int, str, bool]:
         """Order of names in every table: family, then kind, then a score before its `@known` form."""

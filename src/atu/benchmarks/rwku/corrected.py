@@ -28,7 +28,7 @@ from atu.benchmarks.rwku.rows import TruthfulRow
 from atu.errors import UserError
 from atu.evaluation.evaluate import decode_answer, unfinished_thinking
 from atu.evaluation.generate import until
-from atu.evaluation.known import compare_known, completion_of
+from atu.evaluation.known import compare_known, known_answer
 from atu.evaluation.scorers import settled_answer
 from atu.models.language_model import LanguageModel
 from atu.records import Answer, Probe
@@ -86,7 +86,7 @@ def compare(
         found,
         earlier,
         can_be_known=_can_be_known,
-        behind=lambda probe, text: completion_of(llm, _text(llm, probe, is_given=True), text),
+        behind=lambda probe, text: known_answer(llm, probe, _text(llm, probe, is_given=True), text),
         batch_size=batch_size,
     )
 

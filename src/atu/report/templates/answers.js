@@ -3,7 +3,7 @@ const ALL_ANSWERS = { q: "", group: "", attack: "", outcome: "", page: "1" };
 Object.assign(DEFAULTS, ALL_ANSWERS);
 const PAGE_SIZE = 25, LONG_TEXT = 420;
 const [ID, GROUP, ATTACK, PROMPT, REFERENCES, BEFORE, AFTER] = D.answers.fields.keys();
-const [TEXT, SCORE, RIGHT, DEGENERATE, NLL, LOSS] = [0, 1, 2, 3, 4, 5];
+const [TEXT, SCORE, RIGHT, DEGENERATE, NLL, LOSS, P] = [0, 1, 2, 3, 4, 5, 6];
 const OUTCOMES = D.has_after ? ["forgotten", "still", "never", "gained", "changed", "degenerate"] : ["known", "never", "degenerate"];
 
 // Lower-cased once, so that a key stroke only compares strings.
@@ -106,7 +106,8 @@ function drawSide(name, side) {
   cell.append(el("p", { class: "score" },
     side[RIGHT] === null ? null : el("span", { class: side[RIGHT] ? "right" : "wrong" }, `${word(side[RIGHT] ? "right" : "wrong")}${part}`),
     side[DEGENERATE] ? el("span", { class: "degenerate-flag" }, `⚠ ${word("degenerate")}`) : null,
-    side[NLL] === null ? null : el("span", { class: "nll" }, `NLL ${side[NLL].toFixed(2)}`)));
+    side[NLL] === null ? null : el("span", { class: "nll" }, `NLL ${side[NLL].toFixed(2)}`),
+    side[P] === null ? null : el("span", { class: "p" }, `p ${side[P].toFixed(2)}`)));
   return cell;
 }
 
