@@ -297,7 +297,7 @@ def _tokens(
 
 
 def _to_tensors(found: Mapping[str, Directions]) -> dict[str, Tensor]:
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for name, layer in found.items():
         # Copies: layers with the same input share their directions, and a file may not.
         tensors |= {f"{name}:rows": layer.rows.clone(), f"{name}:ratios": layer.ratios.clone()}
