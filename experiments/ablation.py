@@ -17,6 +17,7 @@ from typing import Any
 
 from comparison import ROOT, is_done, run_all, run_once, run_summary
 
+from atu.benchmarks.comparison import GAP
 from atu.storage.files import write_json_atomic
 
 RESULTS = ROOT / "docs" / "results" / "ablation.json"
@@ -36,6 +37,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
 """What a user would type for each; the steps stay the same."""
 SCORES = ("forget/all", "neighbor/all", "utility/gen")
 NLLS = ("nll/forget@known", "nll/neighbor@known", "nll/utility@known")
+PROBABILITIES = ("p/forget@known", "p/neighbor@known", "p/utility@known")
 
 
 @dataclass(frozen=True)
@@ -62,24 +64,25 @@ class Change:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown: a line a run, percent right and NLL of forget, neighbor and general probes."""
+    """Markdown: a line a run, percent right, NLL and p of forget, neighbor and general probes."""
     lines = [
-        "| concept | change | forget / neighbor / general | degenerate | NLL of the three |",
-        "| --- | --- | --- | --- | --- |",
+        "| concept | change | forget / neighbor / general | degenerate | NLL of the three | p of the three |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for concept in dict.fromkeys(row["concept"] for row in rows):
         members = [row for row in rows if row["concept"] == concept]
         shown = [("before", members[0]["before"]), *((row["change"], row["curve"][-1]) for row in members)]
         lines += [
             f"| {concept} | {name} | {_joined(scores, SCORES, 0)} | {scores['degenerate/forget']:.0f} "
-            f"| {_joined(scores, NLLS, 2)} |"
+            f"| {_joined(scores, NLLS, 2)} | {_joined(scores, PROBABILITIES, 3)} |"
             for name, scores in shown
         ]
     return "\n".join(lines)
 
 
 def _joined(scores: Mapping[str, float], names: Sequence[str], digits: int) -> str:
-    return " / ".join(f"{scores[name]:.{digits}f}" for name in names)
+    """The numbers, with a dash for what was not measured in a run when it was made."""
+    return " / ".join(f"{scores[name]:.{digits}f}" if name in scores else GAP for name in names)
 
 
 def main() -> None:

@@ -149,6 +149,9 @@ COLUMNS = (
     ("degenerate/forget", "degenerate"),
     ("nll/forget@known", "forget NLL"),
     ("nll/neighbor@known", "neighbor NLL"),
+    ("p/forget@known", "forget p"),
+    ("p/neighbor@known", "neighbor p"),
+    ("p/utility@known", "general p"),
 )
 
 
@@ -305,7 +308,7 @@ def _cell(members: Sequence[dict[str, Any]], key: str) -> str:
     after = [member["curve"][-1].get(key) for member in members]
     if None in before or None in after:
         return "–"
-    digits = 2 if key.startswith("nll") else 0
+    digits = {"nll": 2, "p": 3}.get(key.partition("/")[0], 0)
     spread = f" ({min(after):.{digits}f}–{max(after):.{digits}f})" if len(after) > 1 else ""
     return f"{fmean(before):.{digits}f} → {fmean(after):.{digits}f}{spread}"
 

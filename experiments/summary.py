@@ -52,10 +52,14 @@ MEASURES: dict[str, Callable[[Scores, Scores], float]] = {
     "perplexity_ratio": lambda before, after: math.exp(
         _get(after, "nll/neighbor@known") - before["nll/neighbor@known"]
     ),
+    "forget_p_left": lambda before, after: _get(after, "p/forget@known") / _get(before, "p/forget@known"),
+    "neighbor_p_kept": lambda before, after: _get(after, "p/neighbor@known") / _get(before, "p/neighbor@known"),
+    "utility_p_kept": lambda before, after: _get(after, "p/utility@known") / _get(before, "p/utility@known"),
     "degenerate_share": lambda _before, after: _get(after, "degenerate/forget") / 100,
     "minutes": lambda _before, after: _get(after, "minutes"),
 }
-"""From the scores before and at the level. Perplexity is that of the neighbors' answers that were right before."""
+"""From the scores before and at the level. Perplexity is that of the neighbors' answers that were right before, p the
+probability of the words in such answers that made them right."""
 
 
 def main() -> None:

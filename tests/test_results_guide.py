@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from scored_runs import save_comparison
 
-from atu.report.tables import COLUMNS, DEGENERATE, GENERAL
+from atu.report.tables import COLUMNS, DEGENERATE, GENERAL, LIKELIHOODS
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = ("RESULTS_GUIDE.md", "RESULTS_GUIDE.zh-CN.md")
@@ -81,6 +81,6 @@ def test_both_guides_have_the_same_commands_and_files() -> None:
 @pytest.mark.parametrize("guide", GUIDES)
 def test_the_guide_explains_every_column(guide: str) -> None:
     text = (ROOT / guide).read_text(encoding="utf-8")
-    for column in (*COLUMNS, GENERAL, DEGENERATE):
+    for column in (*COLUMNS, GENERAL, DEGENERATE, *LIKELIHOODS):
         (row,) = (line for line in text.splitlines() if line.startswith("|") and f"`{column.name}`" in line)
         assert f"| {column.metric.arrow} |" in row

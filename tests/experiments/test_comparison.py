@@ -133,12 +133,13 @@ def test_each_ablation_changes_the_default_and_takes_its_steps(comparison: Modul
 def test_the_ablations_table_has_a_line_for_each_change(comparison: ModuleType) -> None:
     ablation = importlib.import_module("ablation")
     scores = dict.fromkeys((*ablation.SCORES, *ablation.NLLS, "degenerate/forget"), 50.0)
-    rows = [
-        {"concept": "Japan", "change": name, "before": scores, "curve": [{**scores, "forget/all": after}]}
+    p = dict.fromkeys(ablation.PROBABILITIES, 0.5)
+    rows = [  # the reference of an older run has no p
+        {"concept": "Japan", "change": name, "before": scores, "curve": [{**scores, **p, "forget/all": after}]}
         for name, after in (("default", 20.0), ("no retain term", 10.0))
     ]
     assert ablation.table(rows).splitlines()[2:] == [
-        "| Japan | before | 50 / 50 / 50 | 50 | 50.00 / 50.00 / 50.00 |",
-        "| Japan | default | 20 / 50 / 50 | 50 | 50.00 / 50.00 / 50.00 |",
-        "| Japan | no retain term | 10 / 50 / 50 | 50 | 50.00 / 50.00 / 50.00 |",
+        "| Japan | before | 50 / 50 / 50 | 50 | 50.00 / 50.00 / 50.00 | – / – / – |",
+        "| Japan | default | 20 / 50 / 50 | 50 | 50.00 / 50.00 / 50.00 | 0.500 / 0.500 / 0.500 |",
+        "| Japan | no retain term | 10 / 50 / 50 | 50 | 50.00 / 50.00 / 50.00 | 0.500 / 0.500 / 0.500 |",
     ]

@@ -21,6 +21,8 @@ def point(forget: float, neighbor: float, minutes: float) -> dict[str, float]:
         "neighbor/all": neighbor,
         "utility/gen": 80 + neighbor / 10,
         "nll/neighbor@known": 1 - neighbor / 100,
+        "p/forget@known": forget / 100,
+        "p/neighbor@known": neighbor / 100,
         "degenerate/forget": 10.0,
         "minutes": minutes,
     }
@@ -43,6 +45,9 @@ def test_scores_are_read_where_the_curve_crosses_the_level(summary: ModuleType) 
     assert found["minutes"]["value"] == pytest.approx(2.0)
     assert found["utility_change"]["value"] == pytest.approx(-1.0)
     assert found["perplexity_ratio"]["value"] == pytest.approx(math.exp(0.1), abs=1e-4)
+    assert found["forget_p_left"]["value"] == pytest.approx(0.5)
+    assert found["neighbor_p_kept"]["value"] == pytest.approx(0.8)
+    assert found["utility_p_kept"]["value"] is None  # of runs that have none
     assert found["degenerate_share"]["value"] == pytest.approx(0.1)
     assert (found["concepts"], found["reached"]) == (1, 1)
     assert found["neighbor_kept"]["low"] is None  # one concept has no interval

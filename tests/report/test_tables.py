@@ -247,6 +247,25 @@ def test_paired_comparison_without_a_level_takes_a_third() -> None:
     assert (row["TARGET"], row["DIFFERENCE"], row["N_TARGETS"]) == ("(mean)", "", "0")
 
 
+def test_probabilities_stand_behind_the_others_where_a_run_has_them() -> None:
+    """A run from before p was measured has a gap; the two that have it are compared at matched forgetting."""
+
+    def curve(*values: tuple[float, float, float]) -> Curve:
+        return [{**point, "p/neighbor@known": p} for point, (*_, p) in zip(points(*(v[:2] for v in values)), values)]
+
+    ours, other = curve((80, 90, 0.6), (40, 70, 0.5)), curve((80, 90, 0.6), (20, 50, 0.4))
+    runs = [record(ours, ATU, "A"), record(other, GA, "A"), record(points((80, 90), (40, 70)), NPO, "A")]
+    rows = read(as_csv(run_table(study(runs))))
+    assert [row["P_NEIGHBOR"] for row in rows] == ["0.6", "0.5", "0.4", ""]
+    assert "P_FORGET" not in rows[0]
+    assert "P_NEIGHBOR ↑" in as_markdown(run_table(study(runs)))
+    # Half of before is two thirds of the way for GA: 0.6 - 2/3 of 0.2.
+    paired = [row for row in read(as_csv(paired_table(study(runs, parse_rule("matched:0.5"))))) if row["TARGET"] == "A"]
+    found = {(row["METHOD_A"], row["METHOD_B"]): row for row in paired if row["SCORE"] == "p/neighbor@known"}
+    assert found.keys() == {("ATU", "GA + retain KL")}
+    assert float(found["ATU", "GA + retain KL"]["DIFFERENCE"]) == pytest.approx(0.5 - (0.6 - 2 / 3 * 0.2))
+
+
 def test_paired_comparison_for_people() -> None:
     assert (
         "| ATU | GA + retain KL | Neighbor · all questions ↑ | +15.0 | +10.0 to +20.0 | 0.500 | 2 | A +20.0, B +10.0 |"

@@ -56,11 +56,21 @@ COLUMNS = (
 """Always there, in this order."""
 GENERAL = Column("UTILITY_GENERAL", "utility/gen")
 DEGENERATE = Column("DEGENERATE", "degenerate/forget")
+LIKELIHOODS = (
+    Column("P_FORGET", "p/forget@known"),
+    Column("P_NEIGHBOR", "p/neighbor@known"),
+    Column("P_UTILITY", "p/utility@known"),
+    Column("NLL_FORGET", "nll/forget@known"),
+    Column("NLL_NEIGHBOR", "nll/neighbor@known"),
+    Column("NLL_UTILITY", "nll/utility@known"),
+)
 """Behind the others, where a run has them. `utility/gen` of another benchmark than RWKU is not MMLU."""
 
 BEFORE = "before"
 """Label of the reference model."""
 PAIRED_SCORES = (NEIGHBOR, UTILITY)
+PAIRED_LIKELIHOODS = ("p/neighbor@known", "p/utility@known")
+"""Compared, too, where a run has them."""
 _ENDS = ("LOW", "HIGH", "N")
 _PAIRED_CSV = (
     "METHOD_A",
@@ -156,7 +166,9 @@ def paired_table(study: Study) -> Table:
     }
     values: list[dict[str, str | float]] = []
     shown = []
-    for (first, second), name in itertools.product(itertools.combinations(points, 2), PAIRED_SCORES):
+    found = {name for scored in points.values() for _, scores in scored for name in scores}
+    names = (*PAIRED_SCORES, *(name for name in PAIRED_LIKELIHOODS if name in found))
+    for (first, second), name in itertools.product(itertools.combinations(points, 2), names):
         metric = describe(name)
         a, b = (by_target((target, value(scores, name)) for target, scores in points[v]) for v in (first, second))
         both = pd.DataFrame({"A": a, "B": b, "DIFFERENCE": a - b}).dropna()
@@ -198,8 +210,9 @@ def _line(entry: Entry, scores: Mapping[str, Score], columns: Sequence[Column]) 
 def _columns(study: Study) -> tuple[Column, ...]:
     """The fixed columns, and those behind them that a run has a number for."""
     has_general = any(not _is_rwku(e.run) and UTILITY in e.node.scores for e in study.entries)
-    has_degenerate = any(DEGENERATE.score in e.node.scores for e in study.entries)
-    return COLUMNS + (GENERAL,) * has_general + (DEGENERATE,) * has_degenerate
+    found = {name for entry in study.entries for name in entry.node.scores}
+    others = tuple(column for column in (DEGENERATE, *LIKELIHOODS) if column.score in found)
+    return COLUMNS + (GENERAL,) * has_general + others
 
 
 def _is_rwku(run: RunRecord) -> bool:
