@@ -251,7 +251,7 @@ def test_probabilities_stand_behind_the_others_where_a_run_has_them() -> None:
     """A run from before p was measured has a gap; the two that have it are compared at matched forgetting."""
 
     def curve(*values: tuple[float, float, float]) -> Curve:
-        return [{**point, "p/neighbor@known": p} for point, (*_, p) in zip(points(*(v[:2] for v in values)), values)]
+        return [{**points((forget, neighbor))[0], "p/neighbor@known": p} for forget, neighbor, p in values]
 
     ours, other = curve((80, 90, 0.6), (40, 70, 0.5)), curve((80, 90, 0.6), (20, 50, 0.4))
     runs = [record(ours, ATU, "A"), record(other, GA, "A"), record(points((80, 90), (40, 70)), NPO, "A")]
