@@ -139,6 +139,21 @@ class StopConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScaleBackConfig:
+    """How far the change is taken back in the end: w0 + a (w - w0) with the smallest a that forgets enough."""
+
+    concept_share: float | None = None
+    """What held-out texts tell of the concept must become this share as costly to the model as it is to the reference
+    that cannot see the concept's words; None leaves the change as it is."""
+
+    def __post_init__(self) -> None:
+        if self.concept_share is not None and not self.concept_share > 0:
+            raise UserError(
+                f"concept_share must be positive, not {self.concept_share:g}; null leaves the change as it is."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskConfig:
     """One unlearning task."""
 
@@ -154,6 +169,7 @@ class TaskConfig:
     objective: Annotated[Mapping[str, Term], TERMS]
     """The terms of the unlearn loss, by name."""
     stop: StopConfig = field(default_factory=StopConfig)
+    scale_back: ScaleBackConfig = field(default_factory=ScaleBackConfig)
     stages: tuple[StageConfig, ...]
 
     def __post_init__(self) -> None:

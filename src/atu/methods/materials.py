@@ -43,7 +43,7 @@ class RowSet:
     rows: tuple[Row, ...]
     states: ReferenceStates
     blind: ReferenceStates | None = None
-    """The same with the concept's words hidden from the model; only for forget rows that need it."""
+    """The same with the concept's words hidden from the model; only for forget and held-out rows that need it."""
     windows: Windows | None = None
     named: tuple[tuple[int, ...], ...] = ()
     """Of each row the positions that hold a name or number; only for forget rows that need them."""
@@ -137,6 +137,7 @@ def kept_states(task: TaskConfig) -> dict[str, KeptStates]:
             frozen=has_frozen and (aligns or Need.RETAIN in needs),
         ),
         "held_out": KeptStates(final=True, hook=aligns, frozen=has_frozen),
+        "held_out_blind": KeptStates(final=task.scale_back.concept_share is not None),
         "instead": KeptStates(frozen=has_frozen and Need.INSTEAD in needs),
     }
 
@@ -166,21 +167,30 @@ def prepare_materials(
     kept = kept_states(task)
     references = _how_to_read(llm, rows, task.needs, hook_layer, trained_layers, progress, autocast)
     read = references.of
-    blind = None
-    if Need.BLIND & task.needs:
-        places = [concept_positions(row, words) for row in rows.forget]
-        blind = read(rows.forget, kept["blind"], "concept hidden", places)
+
+    def read_blind(rows: Sequence[Row], keep: KeptStates, what: str) -> ReferenceStates | None:
+        if not (keep.final or keep.hook):
+            return None
+        return read(rows, keep, what, [concept_positions(row, words) for row in rows])
+
     instead = {}
     for term, answer in rows.instead.items():
         keep = replace(kept["instead"], final=Need.REFERENCE_INSTEAD in term.needs)
         instead[term] = RowSet(answer, read(answer, keep, "answers in their place"))
     named, telling = _marks(rows, words, target, task.needs)
     return Materials(
-        forget=RowSet(rows.forget, read(rows.forget, kept["forget"], "forget texts"), blind, windows[0], named),
+        forget=RowSet(
+            rows.forget,
+            read(rows.forget, kept["forget"], "forget texts"),
+            read_blind(rows.forget, kept["blind"], "concept hidden"),
+            windows[0],
+            named,
+        ),
         retain=RowSet(rows.retain, read(rows.retain, kept["retain"], "retain texts"), None, windows[1]),
         held_out_forget=RowSet(
             rows.held_out_forget,
             read(rows.held_out_forget, kept["held_out"], "held-out forget texts"),
+            read_blind(rows.held_out_forget, kept["held_out_blind"], "held-out, concept hidden"),
             windows=windows[2],
             telling=telling,
         ),

@@ -91,20 +91,34 @@ def held_out_signals(llm: LanguageModel, materials: Materials) -> dict[str, floa
         something of the concept (left out where none does); `signal/retain_kl`: KL from the reference on retain
         texts, nats per token.
     """
-    rises = []
-    for reading in _readings(llm, materials, materials.held_out_forget):
-        tells = marked(reading.batch, reading.rows.telling)[reading.batch.is_scored]
-        now = token_nll(logits_from_hidden(llm.model, reading.states[tells]), reading.labels[tells])
-        rises.append(now - token_nll(reading.reference_logits(tells), reading.labels[tells]))
     kls, counts = [], []
     for reading in _readings(llm, materials, materials.held_out_retain):
         counts.append(len(reading.labels))
         kls.append(kl_to_reference(reading.logits, reading.reference_logits()) * counts[-1])
     signals = {"signal/retain_kl": float(torch.stack(kls).sum() / sum(counts))}
-    all_rises = torch.cat(rises)
-    if len(all_rises):
-        signals["signal/concept_nll_rise"] = float(all_rises.mean())
+    rise = concept_nll_rise(llm, materials)
+    if rise is not None:
+        signals["signal/concept_nll_rise"] = rise
     return signals
+
+
+@torch.no_grad()
+def concept_nll_rise(llm: LanguageModel, materials: Materials, *, of_blind: bool = False) -> float | None:
+    """Nats per token that what held-out texts tell of the concept costs more than in the reference.
+
+    None where they tell nothing.
+
+    Args:
+        of_blind: what it costs the reference that cannot see the concept's words, not the model as it is now.
+    """
+    rises = []
+    for reading in _readings(llm, materials, materials.held_out_forget):
+        tells = marked(reading.batch, reading.rows.telling)[reading.batch.is_scored]
+        labels = reading.labels[tells]
+        logits = reading.blind_logits()[tells] if of_blind else logits_from_hidden(llm.model, reading.states[tells])
+        rises.append(token_nll(logits, labels) - token_nll(reading.reference_logits(tells), labels))
+    found = torch.cat(rises)
+    return float(found.mean()) if len(found) else None
 
 
 def _readings(llm: LanguageModel, materials: Materials, rows: RowSet) -> Iterator[Reading]:

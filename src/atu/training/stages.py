@@ -11,11 +11,12 @@ from torch import Tensor
 from atu.methods.align import align_data, align_losses, best_constant, check_gain, judge_predictor
 from atu.methods.config import StageConfig
 from atu.methods.terms import Need
-from atu.methods.unlearning import Unlearning, held_out_signals
+from atu.methods.unlearning import Unlearning, concept_nll_rise, held_out_signals
 from atu.models.rows import batch_indices
 from atu.processes import peers
 from atu.training.loop import Step, train
 from atu.training.parallel import Losses, in_parallel
+from atu.training.scale_back import set_scale, smallest_scale
 from atu.training.schedules import Rate, cosine, warmed_up
 from atu.training.sharding import reshard, unshard
 from atu.training.state import TrainingState
@@ -94,7 +95,30 @@ def _unlearn(state: TrainingState, stage: StageConfig, advance: Advance) -> dict
     model.eval()
     unshard(model)
     with state.autocast():
-        return held_out_signals(state.llm, state.materials)
+        scaled = _scale_back(state) if progress.stage == task.last_unlearning_stage else {}
+        return held_out_signals(state.llm, state.materials) | scaled
+
+
+def _scale_back(state: TrainingState) -> dict[str, float]:
+    """Keep as much of the change as the held-out texts about the concept need to be forgotten; says how much."""
+    share = state.task.scale_back.concept_share
+    if share is None:
+        return {}
+    of_blind = concept_nll_rise(state.llm, state.materials, of_blind=True)
+    if of_blind is None:
+        return {}
+    trained = {name: parameter.detach().clone() for name, parameter in state.trained.items()}
+
+    def rise(scale: float) -> float:
+        set_scale(state.trained, state.reference, trained, scale)
+        state.read_again()
+        found = peers.from_main(lambda: concept_nll_rise(state.llm, state.materials))
+        assert found is not None
+        return found
+
+    scale = smallest_scale(rise, share * of_blind)
+    rise(scale)
+    return {"signal/scale": scale, "signal/blind_nll_rise": of_blind}
 
 
 def _take_steps(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import AdamW, Optimizer
 
@@ -61,6 +62,8 @@ class TrainingState:
     """The LLM's moving parameters by name; frozen ones stay the reference model's."""
     share: Share = field(init=False)
     """What this process takes of each batch."""
+    reference: dict[str, Tensor] = field(init=False)
+    """What `trained` was before the first step, where the change is to be scaled back: weights, or B of adapters."""
 
     def __post_init__(self) -> None:
         module = self.task.training_module
@@ -77,6 +80,9 @@ class TrainingState:
             moving = dict(self.llm.model.named_parameters())
             self.trained = {name: moving[name] for name in self.trained}
             unshard(self.llm.model)
+        scales = self.task.scale_back.concept_share is not None
+        kept = {name: p for name, p in self.trained.items() if scales and ".lora_A." not in name}
+        self.reference = {name: parameter.detach().clone() for name, parameter in kept.items()}
         self.optimizers["unlearn"] = unlearn_optimizer(self.trained.values(), module)
         if self.predictor is not None:
             self.optimizers["align"] = AdamW(
@@ -109,9 +115,13 @@ class TrainingState:
             return False
         with fitting(self.folder):
             self._restore(checkpoint)
-        reshard(self.llm.model)  # the whole weights that each process has are those from before
-        unshard(self.llm.model)
+        self.read_again()
         return True
+
+    def read_again(self) -> None:
+        """After `trained` was written to: the whole weights that each process has are those from before."""
+        reshard(self.llm.model)
+        unshard(self.llm.model)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         check_parts(checkpoint, [*self.predictors, *(_optimizer_file(kind) for kind in self.optimizers)])
