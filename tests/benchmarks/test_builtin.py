@@ -30,6 +30,8 @@ BENCHMARK = BuiltinBenchmark()
 TARGETS = BENCHMARK.targets()
 PROBES = {folder: BENCHMARK.probes(folder) for folder in TARGETS}
 CONCEPTS = {folder: read_concept(_data_files()[folder]) for folder in TARGETS}
+LARGER = ("Diabetes", "World_War_II")
+"""Written later, with about twice as many probes."""
 ATTACKS = {"rephrase", "reverse", "in-context", "prefix", "role play"}
 
 # Ids that SmolLM2-135M-Instruct answered rightly in float32, with batches of 32 and of 1: six a concept, over all
@@ -42,7 +44,7 @@ def in_family(folder: str, family: str) -> list[Probe]:
 
 
 def test_there_are_concepts_of_different_kinds() -> None:
-    assert TARGETS == ["Ancient_Egypt", "Human_Heart", "Japan", "William_Shakespeare"]
+    assert TARGETS == ["Ancient_Egypt", "Diabetes", "Human_Heart", "Japan", "William_Shakespeare", "World_War_II"]
     assert len({concept.kind for concept in CONCEPTS.values()}) == len(TARGETS)
 
 
@@ -51,8 +53,8 @@ def test_every_group_is_asked_and_none_takes_long(folder: str) -> None:
     groups = Counter(probe.group for probe in PROBES[folder])
     assert set(groups) == {"forget/fb", "forget/qa", "forget/aa", "neighbor/fb", "neighbor/qa", "utility/gen"}
     assert min(groups.values()) >= 12
-    assert 60 <= len(in_family(folder, "forget/")) <= 75
-    assert 60 <= len(in_family(folder, "neighbor/")) <= 70
+    assert len(in_family(folder, "forget/")) == (150 if folder in LARGER else 74)
+    assert 60 <= len(in_family(folder, "neighbor/")) <= 140
     assert 110 <= groups["utility/gen"] <= 131
 
 
@@ -215,6 +217,6 @@ def test_the_embedded_model_knows_what_was_measured(smollm2: LanguageModel) -> N
 
     wanted = {f"builtin/{folder}/{row}" for folder in TARGETS for row in KNOWN_ROWS}
     probes = [probe for folder in TARGETS for probe in in_family(folder, "") if probe.id in wanted]
-    assert len(probes) == 24
+    assert len(probes) == 36
     answers = evaluate(smollm2, probes, reference=None, config=EvaluationConfig())
     assert [(answer.probe_id, answer.text) for answer in answers if answer.score < 0.5] == []

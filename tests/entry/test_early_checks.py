@@ -19,7 +19,7 @@ from atu.runs.opening import open_run
 
 ROOT = Path(__file__).resolve().parents[2]
 EMBEDDED = "smollm2-135m-instruct"
-BUILTIN = "Ancient_Egypt, Human_Heart, Japan, William_Shakespeare"
+BUILTIN = "Ancient_Egypt, Diabetes, Human_Heart, Japan, William_Shakespeare, World_War_II"
 JSONL = ["data=jsonl", "data.corpus.retain_path=two.jsonl"]
 OWN = ["data=own", "unlearning_target=Zorblatt"]
 TWO = ["data.corpus.source=jsonl", "data.corpus.forget_path=two.jsonl", "data.corpus.retain_path=two.jsonl"]
