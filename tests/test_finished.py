@@ -88,6 +88,7 @@ def test_a_run_s_model_compared_with_the_run_gets_the_record_of_its_last_stage_b
     scores, rows = evaluated(out)
     assert {"forget/all@known", "nll/forget@known"} <= scores.keys()
     assert any("nll" in row["values"] for row in rows)
+    assert all(("nll" in row["values"]) == ("p" in row["values"]) for row in rows)
     assert any(row["known_before"] for row in rows)
     identity = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
     assert identity["before"]["run"] == str(finished.root)

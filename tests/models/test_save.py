@@ -35,6 +35,7 @@ CARD = ModelCard(
     before={
         "forget/all": Score(value=87.04, n=61, low=78, high=95),
         "nll/forget@known": Score(value=0.7, n=30, low=0.5, high=0.9),
+        "p/forget@known": Score(value=0.5731, n=30, low=0.5, high=0.65),
     },
     after={"forget/all": Score(value=23.0, n=61, low=13, high=34)},
 )
@@ -212,6 +213,7 @@ def test_the_card_tells_what_was_forgotten_how_and_with_what_effect() -> None:
     assert "| forget/all | 87.0 (78.0 to 95.0, n 61) | 23.0 (13.0 to 34.0, n 61) |" in text
     assert "Forgotten: forgetting 87 → 23% (26% left)." in text
     assert "| nll/forget@known | 0.70 (0.50 to 0.90, n 30) |  |" in text
+    assert "| p/forget@known | 0.573 (0.500 to 0.650, n 30) |  |" in text
     assert "config hash: `abc123`" in text
     assert f"sha256 `{'f' * 64}`" in text
     assert f"torch {torch.__version__.split('+')[0]}" in text
