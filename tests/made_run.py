@@ -145,7 +145,10 @@ def answers(count: int, *, is_after: bool) -> list[Answer]:
                 attack=attack,
                 references=tuple(references),
                 known_before=any(reference.lower() in before.lower() for reference in references),
-                values={"nll": 0.4 + 0.11 * (index % 7) + (0.6 if is_after and family == "forget" else 0.0)},
+                values={
+                    "nll": 0.4 + 0.11 * (index % 7) + (0.6 if is_after and family == "forget" else 0.0),
+                    "p": 0.2 if is_after and family == "forget" else 0.6,
+                },
             )
         )
     return found

@@ -32,6 +32,8 @@ def test_draws_charts_and_the_first_page_of_answers(make_run: MakeRun, open_page
     assert dom.classes.count("by-family") == 2 * (2 + 4) + 4
     assert "69 of 69 answers" in dom.text
     assert "Page 1 of 3" in dom.text
+    assert "NLL 0.40p 0.60" in dom.text  # of the first answer, before
+    assert "NLL 1.00p 0.20" in dom.text  # and after
 
 
 def test_state_in_the_fragment_sets_language_search_and_filters(make_run: MakeRun, open_page: OpenPage) -> None:
