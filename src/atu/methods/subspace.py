@@ -7,30 +7,31 @@ learnt acts where an input lies in these directions, and retain texts hardly do.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from scipy.linalg import eigh
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from atu.errors import UserError
 from atu.methods.config import MAX_DIRECTIONS, SubspaceConfig
-from atu.methods.materials import Materials, RowSet
-from atu.models.adapters import linear_layers
+from atu.methods.materials import Materials
+from atu.methods.moments import Moments, second_moments
+from atu.models.adapters import layer_sizes, linear_layers
 from atu.models.language_model import LanguageModel
-from atu.models.packing import num_shared, read_batch
-from atu.models.rows import collate
+from atu.models.packing import num_shared
 from atu.storage.cache import find_file, new_file
 from atu.storage.digests import check_folder, write_digests
 from atu.storage.files import PARTIAL_SUFFIX, content_key, disk_errors, publish_folder
 
-_BATCH_SIZE = 16
+_MOST_BYTES = 4 * 2**30
+"""Of second moments that are held at a time. Blocks for which there is no room wait for another reading of the rows."""
 _SUFFIX = ".safetensors"
 
 Advance = Callable[[int, int], None]
@@ -54,28 +55,36 @@ def forget_directions(
 ) -> tuple[Float[Tensor, "k d"], Float[Tensor, " k"]]:
     """The directions a with the largest ratios a C_f a / a (C_r + ridge m I) a, m the mean of C_r's diagonal.
 
-    They are the top generalised eigenvectors of the two matrices of second moments, and the ratios their eigenvalues:
-    with L L^T = C_r + ridge m I, a = L^-T u for the eigenvectors u of L^-1 C_f L^-T. Each is scaled to a C_f a = 1.
-    As in linear discriminant analysis (Fisher 1936), of moments about 0.
+    They are the top generalised eigenvectors of the two matrices of second moments, and the ratios their eigenvalues.
+    Each is scaled to a C_f a = 1. As in linear discriminant analysis (Fisher 1936), of moments about 0.
 
     Args:
-        forget: C_f = E[x x^T] over forget tokens.
+        forget: C_f = E[x x^T] over forget tokens. The lower triangle alone is read.
         retain: C_r, the same over retain tokens.
 
     Returns:
-        `count` directions or fewer, those of a ratio above 0, the largest first; and the ratios.
+        `count` directions or fewer, the largest ratio first; none of those along which C_f is zero but for rounding.
+
+    Raises:
+        UserError: `ridge` is lost in the rounding of C_r.
     """
-    c_f, c_r = forget.double(), retain.double()
-    eye = torch.eye(len(c_r), dtype=c_r.dtype, device=c_r.device)
-    lower = torch.linalg.cholesky(c_r + ridge * c_r.diagonal().mean() * eye)
-    half = torch.linalg.solve_triangular(lower, c_f, upper=False)
-    whitened = torch.linalg.solve_triangular(lower, half.mT, upper=False)
-    ratios, vectors = torch.linalg.eigh((whitened + whitened.mT) / 2)
-    ratios, vectors = ratios.flip(0)[:count], vectors.flip(1)[:, :count]
-    is_used = ratios > 0
-    ratios, vectors = ratios[is_used], vectors[:, is_used]
-    rows = torch.linalg.solve_triangular(lower.mT, vectors, upper=True).mT
-    rows = rows / (rows @ c_f * rows).sum(dim=1, keepdim=True).sqrt()
+    c_f, c_r = (moment.double().cpu().numpy() for moment in (forget, retain))
+    # A layer to which retain texts give nothing but zeros has infinite ratios.
+    mean = max(float(c_r.diagonal().mean()), torch.finfo(torch.float32).tiny)
+    width = len(c_r)
+    top = (max(0, width - count), width - 1)
+    try:
+        found = eigh(c_f, c_r + ridge * mean * np.eye(width), subset_by_index=top)
+    except np.linalg.LinAlgError:
+        raise UserError(
+            f"task.training_module.subspace.ridge={ridge:g} is lost in rounding: the retain texts' second moments "
+            "cannot be inverted. Set a larger one, such as 0.01."
+        ) from None
+    ratios, vectors = (torch.from_numpy(values).flip(-1) for values in found)
+    is_used = ratios > ratios[0].clamp(min=0) * width * torch.finfo(torch.float32).eps
+    ratios, rows = ratios[is_used], vectors.mT[is_used]
+    # They come with a (C_r + ridge m I) a = 1.
+    rows = rows / ratios.sqrt().unsqueeze(1)
     # An eigenvector's sign is anybody's; fixed, so that a file is the same wherever it is made.
     signs = rows.gather(1, rows.abs().argmax(dim=1, keepdim=True)).sign()
     return (rows * signs).float(), ratios.float()
@@ -95,7 +104,7 @@ def chosen_directions(
     ranks = {name: min(max_rank, int((layer.ratios >= min_ratio).sum())) for name, layer in found.items()}
     chosen = {name: found[name].scale * found[name].rows[:rank] for name, rank in ranks.items() if rank}
     if not chosen:
-        highest = max(float(layer.ratios[0]) for layer in found.values() if len(layer.ratios))
+        highest = max((float(layer.ratios[0]) for layer in found.values() if len(layer.ratios)), default=0.0)
         raise UserError(
             f"task.training_module.subspace.min_ratio={min_ratio:g}: no layer has an input direction that the texts "
             f"about the concept use so many times more than the others; the highest ratio is {highest:.1f}. Lower it, "
@@ -107,9 +116,10 @@ def chosen_directions(
 def find_directions(
     llm: LanguageModel, materials: Materials, config: SubspaceConfig, *, progress: Callable[[str], Advance | None]
 ) -> dict[str, Directions]:
-    """The directions of each linear layer of the blocks that move, from one pass over forget and retain rows.
+    """The directions of each linear layer of the blocks that move, from a reading of the forget and retain rows.
 
-    Found again in the cache for the same weights, rows and settings. Under autocast the inputs are those of autocast.
+    Where the moments of all blocks would take too much memory, the rows are read once for each group of blocks. Found
+    again in the cache for the same weights, rows and settings. Under autocast the inputs are those of autocast.
     A layer that does not read tokens one by one, such as an expert that is given some of them, is left out.
 
     Args:
@@ -133,7 +143,8 @@ def find_directions(
     key = content_key(parts)
     path = find_file("subspaces", key, _SUFFIX) if llm.provenance.get("sha256") else None
     if path is not None:
-        return _from_tensors(load_file(path))
+        kept = _from_tensors(load_file(path))
+        return {name: kept[name] for name in names if name in kept}  # a file has them by the alphabet
     found = _compute(llm, materials, names, config.ridge, progress)
     if llm.provenance.get("sha256"):
         with new_file("subspaces", key, _SUFFIX) as new:
@@ -187,19 +198,25 @@ def _compute(
     ridge: float,
     progress: Callable[[str], Advance | None],
 ) -> dict[str, Directions]:
-    rows = [*materials.forget.rows, *materials.retain.rows]
-    beginning = num_shared([row.ids for row in rows], min(row.first_scored for row in rows))
-    forget, retain = (
-        _read(llm, group, names, beginning, materials.can_pack, progress(f"second moments: {what}"))
-        for group, what in ((materials.forget, "forget texts"), (materials.retain, "retain texts"))
-    )
-    found: dict[str, Directions] = {}
-    for group, moment in forget.inputs.items():
-        if group not in retain.inputs:
-            continue
-        vectors, ratios = forget_directions(moment, retain.inputs[group], ridge=ridge, count=MAX_DIRECTIONS)
-        for name in group:
-            found[name] = Directions(vectors.cpu(), ratios.cpu(), forget.scale(name))
+    groups = _groups(llm.model, materials.trained_layers, names)
+    every_row = [*materials.forget.rows, *materials.retain.rows]
+    beginning = num_shared([row.ids for row in every_row], min(row.first_scored for row in every_row))
+    bar, done = progress("second moments"), 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if bar is not None:
+            bar(done, len(groups) * len(every_row))
+
+    def of_group(last: int, group: Sequence[str]) -> dict[str, Directions]:
+        forget, retain = (
+            second_moments(llm, rows, group, beginning=beginning, packed=materials.can_pack, last=last, advance=advance)
+            for rows in (materials.forget, materials.retain)
+        )
+        return _directions(forget, retain, ridge)
+
+    found = {name: layer for last, group in groups for name, layer in of_group(last, group).items()}
     if not found:
         raise UserError(
             f"task.training_module.moves=subspace: no linear layer of '{llm.label}' reads a text token by token. Set "
@@ -208,92 +225,34 @@ def _compute(
     return {name: found[name] for name in names if name in found}
 
 
-@dataclass
-class _Sums:
-    """What is summed up over the tokens of some rows."""
-
-    inputs: dict[tuple[str, ...], Tensor] = field(default_factory=dict)
-    """Of layers that read the same inputs, E[x x^T], [d_in, d_in], float32."""
-    outputs: dict[str, float] = field(default_factory=dict)
-    """Mean square of each layer's outputs."""
-
-    def scale(self, name: str) -> float:
-        return float(self.outputs[name] ** 0.5)
-
-
-@torch.no_grad()
-def _read(
-    llm: LanguageModel, rows: RowSet, names: Sequence[str], beginning: int, packed: bool, advance: Advance | None
-) -> _Sums:
-    """Second moments over the tokens of all rows behind their common beginning."""
-    sums, total = _Sums(), 0
-    for start in range(0, len(rows.rows), _BATCH_SIZE):
-        indices = range(start, min(start + _BATCH_SIZE, len(rows.rows)))
-        batch = collate(rows.rows, indices, pad_id=llm.pad_id, device=llm.device)
-        counts = batch.is_token & (torch.arange(batch.ids.shape[1], device=llm.device) >= beginning)
-        with _recorded(llm.model, names) as seen:
-            _, in_batch_shape = read_batch(llm, batch, packed=packed, frozen=rows.states.padded_frozen(batch))
-        total += int(counts.sum())
-        with torch.autocast(llm.device.type, enabled=False):
-            _add(sums, seen, partial(_tokens, in_batch_shape=in_batch_shape, counts=counts))
-        if advance is not None:
-            advance(indices.stop, len(rows.rows))
-    return _Sums(
-        {group: moment / total for group, moment in sums.inputs.items()},
-        {name: square / total for name, square in sums.outputs.items()},
-    )
+def _groups(model: PreTrainedModel, blocks: range, names: Sequence[str]) -> list[tuple[int, list[str]]]:
+    """Layers whose moments there is room for at a time: the number of blocks to run for them, and their names."""
+    groups: list[tuple[int, list[str]]] = []
+    held = 0
+    for index in blocks:
+        layers = [name for layer in linear_layers(model, [index]).values() for name in layer if name in set(names)]
+        # Of both kinds of rows, as if no two layers had the same input.
+        needed = sum(2 * 4 * layer_sizes(model.get_submodule(name))[0] ** 2 for name in layers)
+        if not groups or held + needed > _MOST_BYTES:
+            groups.append((index + 1, []))
+            held = 0
+        groups[-1] = (index + 1, groups[-1][1] + layers)
+        held += needed
+    return groups
 
 
-def _add(
-    sums: _Sums, seen: Mapping[str, tuple[Tensor, Tensor]], tokens: Callable[[Tensor], Float[Tensor, "n d"] | None]
-) -> None:
-    """Add what the layers saw in one pass."""
-    for group, (states, outputs) in _by_input(seen).items():
-        if (x := tokens(states)) is None:
-            continue
-        moment = sums.inputs.get(group)
-        sums.inputs[group] = x.mT @ x if moment is None else moment.addmm_(x.mT, x)
-        for name, output in zip(group, outputs, strict=True):
-            y = tokens(output)
-            assert y is not None
-            sums.outputs[name] = sums.outputs.get(name, 0.0) + float(y.square().mean(dim=1).sum())
-
-
-@contextmanager
-def _recorded(model: PreTrainedModel, names: Sequence[str]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-    """Input and output of each layer in the pass inside the context."""
-    seen: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def recorder(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def record(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            seen[name] = (inputs[0], output)
-
-        return record
-
-    handles = [model.get_submodule(name).register_forward_hook(recorder(name)) for name in names]
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _by_input(seen: Mapping[str, tuple[Tensor, Tensor]]) -> dict[tuple[str, ...], tuple[Tensor, list[Tensor]]]:
-    """Layers that were given the very same tensor, with it and their outputs: queries, keys and values, for one."""
-    groups: dict[int, list[str]] = {}
-    for name, (states, _) in seen.items():
-        groups.setdefault(id(states), []).append(name)
-    return {tuple(group): (seen[group[0]][0], [seen[name][1] for name in group]) for group in groups.values()}
-
-
-def _tokens(
-    states: Tensor, in_batch_shape: Callable[[Tensor], Tensor], counts: Bool[Tensor, "batch pos"]
-) -> Float[Tensor, "n d"] | None:
-    """States of the tokens that count, float32; None where they are not laid out as tokens are."""
-    if states.dim() != 3:
-        return None
-    shaped = in_batch_shape(states)
-    return shaped[counts].float() if shaped.shape[:2] == counts.shape else None
+def _directions(forget: Moments, retain: Moments, ridge: float) -> dict[str, Directions]:
+    """Of each layer of which both are known."""
+    found = {
+        reader: forget_directions(moment, retain.inputs[reader], ridge=ridge, count=MAX_DIRECTIONS)
+        for reader, moment in forget.inputs.items()
+        if reader in retain.inputs
+    }
+    return {
+        name: Directions(*found[reader], forget.outputs[name] ** 0.5)
+        for name, reader in forget.readers.items()
+        if reader in found
+    }
 
 
 def _to_tensors(found: Mapping[str, Directions]) -> dict[str, Tensor]:

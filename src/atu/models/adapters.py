@@ -100,6 +100,14 @@ def linear_layers(model: PreTrainedModel, blocks: Iterable[int]) -> dict[str, li
     return found
 
 
+def layer_sizes(layer: nn.Module) -> tuple[int, int]:
+    """Width of what goes into a linear layer, and of what comes out. Quantised weights have another shape."""
+    if isinstance(layer, nn.Linear):
+        return layer.in_features, layer.out_features
+    assert isinstance(layer, Conv1D)
+    return layer.nx, layer.nf
+
+
 @dataclass(frozen=True, kw_only=True)
 class MergeReport:
     """How the plain model differs from the adapted one: largest absolute differences of a logit."""
@@ -168,21 +176,13 @@ def _target_names(model: PreTrainedModel, config: ModelConfig) -> list[str]:
             f"have {', '.join(sorted(found))}."
         )
     names = [name for target in targets for name in found[target]]
-    widest = max(max(_sizes(model.get_submodule(name))) for name in names)
+    widest = max(max(layer_sizes(model.get_submodule(name))) for name in names)
     if config.lora.rank > widest:
         raise UserError(
             f"pre_trained_llm.lora.rank={config.lora.rank} is more than any layer of '{config.name}' has; the widest "
             f"has {widest}."
         )
     return names
-
-
-def _sizes(layer: nn.Module) -> tuple[int, int]:
-    """Width of what goes into a linear layer, and of what comes out. Quantised weights have another shape."""
-    if isinstance(layer, nn.Linear):
-        return layer.in_features, layer.out_features
-    assert isinstance(layer, Conv1D)
-    return layer.nx, layer.nf
 
 
 def _adapted_layers(model: PreTrainedModel) -> Iterator[tuple[str, Any]]:
