@@ -78,6 +78,7 @@ EXPERIMENTS: dict[str, dict[str, list[str]]] = {
 }
 
 KING = "unlearning_target=1_Stephen_King"
+SUBSPACE = "task.training_module.moves=subspace"
 
 
 # What the code of the paper (ExplainableML/align-then-unlearn at 670be43) runs with, read off its config and modules.
@@ -569,6 +570,17 @@ def test_flags_may_stand_between_overrides() -> None:
             "trains the adapters alone",
         ),
         (["task.training_module.train_embeddings=true"], "set first_trained_layer=0 with it"),
+        ([SUBSPACE, "pre_trained_llm.adapter=lora"], "trains adapters of its own, and pre_trained_llm.adapter=lora"),
+        ([SUBSPACE, "task=unlearning_atu_released"], "train_embeddings moves weights, but moves=subspace leaves them"),
+        ([SUBSPACE, "task.training_module.subspace.max_rank=17"], "max_rank must be at most 16"),
+        ([SUBSPACE, "task.training_module.subspace.min_ratio=0"], "min_ratio must be positive"),
+        ([SUBSPACE, "task.training_module.subspace.ridge=-1"], "ridge must be positive"),
+        ([SUBSPACE, "task.training_module.subspace.targets=[]"], "targets is empty"),
+        (
+            ["task.training_module.moves=weights", "task.training_module.subspace.max_rank=2"],
+            "set moves=subspace with it",
+        ),
+        ([SUBSPACE, "training.sharding=fsdp2", "pre_trained_llm.dtype=bfloat16"], "fsdp2 needs pre_trained_llm.dtype"),
     ],
 )
 def test_a_wrong_value_is_refused_by_one_line(overrides: list[str], part: str) -> None:
@@ -582,6 +594,11 @@ def test_a_model_folder_without_weights_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match="no weights"):
         composed(f"pre_trained_llm={tmp_path}")
+
+
+@pytest.mark.parametrize("base", ["pre_trained_llm.dtype=bfloat16", "pre_trained_llm.quantization=nf4"])
+def test_weights_that_stand_still_under_a_subspace_may_be_rounded(base: str) -> None:
+    assert composed(SUBSPACE, base).task.training_module.moves == "subspace"
 
 
 def test_a_missing_value_is_named() -> None:

@@ -155,7 +155,8 @@ class RunConfig:
         if llm.dtype != "float32" and not self.training.allow_16bit_weights:
             raise UserError(
                 f"pre_trained_llm.dtype={llm.dtype}: updates as small as unlearning's are lost when they are added to "
-                "16-bit weights. Set dtype=float32 or pre_trained_llm.adapter=lora; if it is what you want to see, "
+                "16-bit weights. Set dtype=float32, or train adapters (pre_trained_llm.adapter=lora or "
+                "task.training_module.moves=subspace); if it is what you want to see, "
                 "training.allow_16bit_weights=true."
             )
 

@@ -23,8 +23,12 @@ from torch.distributed.tensor import DTensor
 from workplace import Workplace
 
 from atu.errors import UserError
-from atu.models.adapters import add_adapter
+from atu.methods.config import SubspaceConfig
+from atu.methods.materials import Materials
+from atu.methods.subspace import chosen_directions, find_directions
+from atu.models.adapters import add_adapter, add_subspace
 from atu.models.config import LoraConfig, ModelConfig
+from atu.models.language_model import LanguageModel
 from atu.processes import peers
 from atu.run import run
 from atu.training.config import TrainingConfig
@@ -43,6 +47,7 @@ OBJECTIVES: dict[str, tuple[float, dict[str, Any]]] = {
     "simnpo": (1e-2, {"simnpo": {"beta": 0.1}, "retain_kl": {}}),
     "dpo": (1e-3, {"dpo": {}, "retain_kl": {}}),
     "refusal": (1e-3, {"refusal": {}, "retain_kl": {}}),
+    "subspace": (1e-2, {"npo": {}, "retain_kl": {}}),
 }
 """Learning rate (of plain gradient descent, so that weights show the size of gradients) and terms."""
 STAGES = "task.stages=[{type: training, steps: 8}, {type: unlearning, steps: 8}]"
@@ -53,6 +58,12 @@ RUN = (STAGES, "embedding_prediction_model.dropout=0", "training.checkpoint_seco
 def weights(state: TrainingState) -> dict[str, torch.Tensor]:
     """A copy of all weights as they are now."""
     return {name: parameter.detach().clone() for name, parameter in state.llm.model.named_parameters()}
+
+
+def directions(llm: LanguageModel, made: Materials) -> dict[str, torch.Tensor]:
+    """The main process's, as a run has them."""
+    found = partial(find_directions, llm, made, SubspaceConfig(), progress=lambda _what: None)
+    return peers.from_main(lambda: chosen_directions(found(), min_ratio=2.0, max_rank=1))
 
 
 def train(model: Path, encoder: Path, out: Path, sharding: Literal["none", "fsdp2"] = "none") -> None:
@@ -70,11 +81,16 @@ def train(model: Path, encoder: Path, out: Path, sharding: Literal["none", "fsdp
             add_adapter(
                 llm.model, ModelConfig(name="t", model_name="t", adapter="lora", lora=LoraConfig(rank=4)), seed=0
             )
+        if name == "subspace":
+            config = task({**module, "moves": "subspace", "subspace": SubspaceConfig(lr=rate)}, **objective)
+        made = materials(llm, encoder, config)
+        if name == "subspace":
+            add_subspace(llm.model, directions(llm, made))
         fit = predictor(dropout=0.0) if config.aligns else None
         state = TrainingState(
             llm=llm,
             task=config,
-            materials=materials(llm, encoder, config),
+            materials=made,
             predictor=fit,
             reference_predictor=None,
             config=TrainingConfig(sharding=sharding, activation_checkpointing=name == "ga"),

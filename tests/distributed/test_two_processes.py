@@ -19,7 +19,7 @@ NATS = 6.0
 MOVED = 1e-2
 """What weights may differ by, in parts of the way that they went: Adam divides a gradient by its own size, so that
 rounding shows where it is small."""
-OBJECTIVES = ("push", "redirect + masked", "hook alone", "rmu", "ga", "npo", "simnpo", "dpo", "refusal")
+OBJECTIVES = ("push", "redirect + masked", "hook alone", "rmu", "ga", "npo", "simnpo", "dpo", "refusal", "subspace")
 
 
 def rows_of(path: Path) -> list[tuple[int, str, float]]:

@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from killed_once import killed_once
 from safetensors.torch import load_file
 from workplace import Workplace
 
 from atu.run import run
 
 LORA = ("pre_trained_llm.adapter=lora", "pre_trained_llm.lora.rank=4")
-
-
-def killed_once(workplace: Workplace, *overrides: str) -> tuple[Path, Path]:
-    """Folders of a run that was never killed, and of the same run killed once in its unlearn stage."""
-    script = Path(__file__).with_name("killed_runs.py")
-    ours = [part for part in workplace.overrides(*overrides, "training.checkpoint_seconds=0") if part != "name=tiny"]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(script.parents[1]), os.environ.get("PYTHONPATH", "")]),
-    }
-    command = [sys.executable, str(script), "2", "1", *ours]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert len(json.loads(done.stdout.splitlines()[-1])["kills"]) == 1
-    return workplace.root / "runs" / "whole", workplace.root / "runs" / "killed"
 
 
 def test_a_killed_run_goes_on_to_the_same_adapters_and_the_same_export(workplace: Workplace) -> None:

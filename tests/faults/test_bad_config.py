@@ -130,14 +130,14 @@ ALIGN = "{type: training, steps: 1}"
         pytest.param(
             "pre_trained_llm.dtype=bfloat16",
             "pre_trained_llm.dtype=bfloat16: updates as small as unlearning's are lost when they are added to 16-bit "
-            "weights. Set dtype=float32 or pre_trained_llm.adapter=lora; if it is what you want to see, "
-            "training.allow_16bit_weights=true.",
+            "weights. Set dtype=float32, or train adapters (pre_trained_llm.adapter=lora or "
+            "task.training_module.moves=subspace); if it is what you want to see, training.allow_16bit_weights=true.",
             id="bfloat16 weights",
         ),
         pytest.param(
             "pre_trained_llm.quantization=nf4",
             "pre_trained_llm.quantization=nf4: quantised weights cannot be trained. Train adapters on top of them "
-            "(pre_trained_llm.adapter=lora), or set quantization=none.",
+            "(pre_trained_llm.adapter=lora or task.training_module.moves=subspace), or set quantization=none.",
             id="quantised weights",
         ),
         pytest.param(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from atu.errors import UserError
-from atu.models.adapters import adapter_parameters, add_adapter, merge_adapter
+from atu.models.adapters import adapter_parameters, add_adapter, add_subspace, layer_sizes, linear_layers, merge_adapter
 from atu.models.config import LoraConfig, ModelConfig
 from atu.models.hook import forward_to_hook
 from atu.models.language_model import LanguageModel, wrap
@@ -171,3 +171,81 @@ def test_layers_that_are_stored_transposed(tiny_folder: Path) -> None:
     assert not [
         module for module in merged.model.modules() if isinstance(module, nn.ModuleDict) and "default" in module
     ]
+
+
+def with_subspace(llm: LanguageModel, ranks: dict[str, int]) -> dict[str, Tensor]:
+    """Put random directions into the named layers, and give them back."""
+    generator = torch.Generator().manual_seed(1)
+    directions = {
+        name: 0.1 * torch.randn(rank, layer_sizes(llm.model.get_submodule(name))[0], generator=generator)
+        for name, rank in ranks.items()
+    }
+    add_subspace(llm.model, directions)
+    return directions
+
+
+def test_a_subspace_begins_as_nothing_and_trains_b_alone(tiny_llm: LanguageModel, tiny_folder: Path) -> None:
+    state = torch.get_rng_state()
+    llm = own_llm(tiny_folder)
+    llm.model.bfloat16()
+    expected = logits(llm)
+    directions = with_subspace(llm, {"model.layers.0.self_attn.q_proj": 1, "model.layers.2.mlp.down_proj": 3})
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(logits(llm), expected)
+    trained = adapter_parameters(llm.model)
+    assert {name: tuple(p.shape) for name, p in trained.items()} == {
+        "model.layers.0.self_attn.q_proj.lora_B.subspace.weight": (64, 1),
+        "model.layers.2.mlp.down_proj.lora_B.subspace.weight": (64, 3),
+    }
+    assert {p.dtype for p in trained.values()} == {torch.float32}
+    for name, rows in directions.items():
+        fixed = llm.model.get_submodule(name).lora_A["subspace"].weight
+        assert torch.equal(fixed, rows)
+        assert not fixed.requires_grad
+
+
+def test_no_directions_change_nothing(tiny_folder: Path) -> None:
+    llm = own_llm(tiny_folder)
+    add_subspace(llm.model, {})
+    assert not adapter_parameters(llm.model)
+    assert not hasattr(llm.model, "peft_config")
+
+
+def test_merging_a_subspace_adds_b_a_to_the_named_layers_alone(tiny_llm: LanguageModel, tiny_folder: Path) -> None:
+    llm = own_llm(tiny_folder)
+    directions = with_subspace(llm, {"model.layers.1.mlp.up_proj": 2, "model.layers.2.self_attn.k_proj": 1})
+    disturb(llm)
+    trained = {name.partition(".lora_B")[0]: p.detach() for name, p in adapter_parameters(llm.model).items()}
+    adapted_logits = logits(llm)
+    merged, _ = merge_adapter(llm, [llm.render(prompt) for prompt in PROMPTS])
+    before, after = tiny_llm.model.state_dict(), merged.model.state_dict()
+    assert after.keys() == before.keys()
+    assert {key for key in before if not torch.equal(after[key], before[key])} == {
+        f"{name}.weight" for name in directions
+    }
+    for name, rows in directions.items():
+        torch.testing.assert_close(after[f"{name}.weight"], before[f"{name}.weight"] + trained[name] @ rows)
+    assert_same_but_for_rounding(logits(merged), adapted_logits)
+    assert not adapter_parameters(merged.model)
+
+
+def test_layers_of_many_blocks_and_of_transposed_weights_get_their_own_directions(tiny_folder: Path) -> None:
+    """peft takes names for patterns, and cuts long lists of them short: block 1 is not block 11."""
+    config = GPT2Config(
+        vocab_size=400, n_positions=128, n_embd=32, n_layer=12, n_head=4, initializer_range=0.2, bos_token_id=1,
+        eos_token_id=2, pad_token_id=2,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = GPT2LMHeadModel(config).eval()
+    llm = wrap(model, PreTrainedTokenizerFast.from_pretrained(tiny_folder), label="gpt2")
+    every = [name for names in linear_layers(model, range(12)).values() for name in names]
+    ranks = {name: 1 + number % 3 for number, name in enumerate(every) if number % 7}
+    directions = with_subspace(llm, ranks)
+    assert adapted(llm) == set(ranks)
+    for name, rows in directions.items():
+        assert torch.equal(model.get_submodule(name).lora_A["subspace"].weight, rows), name
+    disturb(llm)
+    expected = logits(llm)
+    merged, _ = merge_adapter(llm, [llm.render(prompt) for prompt in PROMPTS])
+    assert_same_but_for_rounding(logits(merged), expected)

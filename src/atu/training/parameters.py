@@ -57,7 +57,8 @@ def check_reach(llm: LanguageModel, hook_layer: int) -> None:
     if not forward_to_hook(llm.model, ids, torch.ones_like(ids), hook_layer).requires_grad:
         raise UserError(
             f"All adapters lie above the hook layer ({hook_layer}), below which the whole loss is: nothing would be "
-            "trained. Name lower blocks in pre_trained_llm.lora.layers."
+            "trained. Name lower blocks in pre_trained_llm.lora.layers, or lower "
+            "task.training_module.subspace.min_ratio."
         )
 
 
