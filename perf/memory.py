@@ -25,7 +25,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from atu.methods.config import TrainingModule
 from atu.methods.losses import kl_to_reference
-from atu.models.adapters import adapter_parameters, add_adapter
+from atu.models.adapters import adapter_parameters, add_adapter, add_subspace, layer_sizes, linear_layers
 from atu.models.config import LoraConfig, ModelConfig
 from atu.models.hook import final_hidden_states, logits_from_hidden
 from atu.models.quantization import quantization_config
@@ -59,6 +59,10 @@ WAYS = {
     "LoRA 16 on int8": replace(GPU, rank=16, weights="int8"),
     "LoRA 16 on nf4": replace(GPU, rank=16, weights="nf4"),
     "LoRA 16 on nf4, checkpointing": replace(GPU, rank=16, weights="nf4", checkpointing=True),
+    "subspace on float32": replace(GPU, rank=1, subspace=True),
+    "subspace on bfloat16": replace(GPU, rank=1, subspace=True, weights="bfloat16"),
+    "subspace on bfloat16, checkpointing": replace(GPU, rank=1, subspace=True, weights="bfloat16", checkpointing=True),
+    "subspace on nf4, checkpointing": replace(GPU, rank=1, subspace=True, weights="nf4", checkpointing=True),
 }
 
 SMALL = Shape(vocab=2000, width=256, inner=704, blocks=6, heads=4, kv_heads=2, head_width=64, tied=False)
@@ -79,6 +83,12 @@ MEASURED = {
     "LoRA on nf4": Setup(rank=8, weights="nf4"),
     "LoRA on nf4, autocast": Setup(rank=8, autocast=True, weights="nf4"),
     "LoRA on int8": Setup(rank=8, weights="int8"),
+    "subspace": Setup(rank=1, subspace=True),
+    "subspace, checkpointing": Setup(rank=1, subspace=True, checkpointing=True),
+    "subspace, autocast": Setup(rank=1, subspace=True, autocast=True),
+    "subspace on bfloat16, autocast": Setup(rank=1, subspace=True, autocast=True, weights="bfloat16"),
+    "subspace on nf4": Setup(rank=1, subspace=True, weights="nf4"),
+    "subspace on int8": Setup(rank=1, subspace=True, weights="int8"),
 }
 
 
@@ -210,9 +220,14 @@ def _build(shape: Shape, setup: Setup, device: str) -> PreTrainedModel:
             model = LlamaForCausalLM.from_pretrained(
                 folder, dtype=torch.float32, quantization_config=quantization, device_map={"": device}
             )
-    if setup.rank is not None:
+    if setup.subspace:
+        names = [name for layers in linear_layers(model, range(shape.blocks)).values() for name in layers]
+        width = {name: layer_sizes(model.get_submodule(name))[0] for name in names}
+        add_subspace(model, {name: torch.ones(setup.rank or 1, width[name]) for name in names})
+    elif setup.rank is not None:
         lora = LoraConfig(rank=setup.rank)
         add_adapter(model, ModelConfig(name="small", model_name="small", adapter="lora", lora=lora), seed=0)
+    if setup.rank is not None:
         model.requires_grad_(False)
         for parameter in adapter_parameters(model).values():
             parameter.requires_grad_(True)

@@ -68,6 +68,8 @@ class Setup:
     weights: Weights = "float32"
     rank: int | None = None
     """Of the adapters; None = full fine-tuning."""
+    subspace: bool = False
+    """Whether their inner matrix stays, as in the forget subspace, so that no layer keeps its input."""
     optimizer: Literal["adamw", "adamw8bit", "sgd"] = "adamw"
     autocast: bool = False
     """Whether products are made in bfloat16."""
@@ -110,7 +112,7 @@ def estimate(shape: Shape, setup: Setup, batch: BatchSize) -> Memory:
     weights = (
         shape.in_blocks * _WEIGHT_BYTES[setup.weights]
         + (shape.parameters - shape.in_blocks + shape.in_head) * other
-        + (4.0 * trained if setup.rank is not None else 0.0)
+        + 4.0 * in_adapters(shape, setup)
     )
     bytes_of_trained = 4.0 if setup.rank is not None else other
     gradients = bytes_of_trained * trained
@@ -131,7 +133,23 @@ def trained_parameters(shape: Shape, setup: Setup) -> int:
     """How many numbers move."""
     if setup.rank is None:
         return shape.in_blocks + shape.in_norms
-    return shape.blocks * setup.rank * sum(inputs + outputs for inputs, outputs in shape.layers)
+    if setup.subspace:
+        return shape.blocks * setup.rank * sum(outputs for _, outputs in shape.layers)
+    return in_adapters(shape, setup)
+
+
+def in_adapters(shape: Shape, setup: Setup) -> int:
+    """Numbers of both matrices of all adapters."""
+    return shape.blocks * (setup.rank or 0) * sum(inputs + outputs for inputs, outputs in shape.layers)
+
+
+def moment_bytes(shape: Shape) -> tuple[int, int]:
+    """Of the second moments of a block, of forget and of retain texts: without its widest layer, `down`, and with it.
+
+    q, k and v read the same, and so do gate and up.
+    """
+    narrow = 2 * shape.width**2 + (shape.heads * shape.head_width) ** 2
+    return 2 * 4 * narrow, 2 * 4 * (narrow + shape.inner**2)
 
 
 def block_bytes(shape: Shape, setup: Setup) -> float:
@@ -139,13 +157,18 @@ def block_bytes(shape: Shape, setup: Setup) -> float:
 
     float32: both norms keep their input, and what they made of it where their weight moves or an adapter reads it; the
     attention keeps q, k, v and its output, the MLP gate, up, their product and its input. Under autocast each linear
-    layer keeps its own bfloat16 copy of its input, and all that follows it is bfloat16.
+    layer keeps its own bfloat16 copy of its input, and all that follows it is bfloat16. In a subspace no layer's
+    input is kept, neither what the norms made nor the MLP's product; int8 layers keep them all the same.
     """
     d, f = shape.width, shape.inner
     inside = 2 * (shape.heads + shape.kv_heads) * shape.head_width + 4 * f
     statistics = 4 * (shape.heads + 2)  # log-sum-exp of the attention, scales of the norms
     is_full = setup.rank is None
     ranks = 0 if setup.rank is None else 7 * setup.rank
+    if setup.subspace and setup.weights != "int8":
+        inside -= f
+        made = 2 if setup.autocast else 4
+        return 4 * 2 * d + made * (inside + ranks) + statistics
     if not setup.autocast:
         return 4 * ((6 if is_full else 4) * d + inside + ranks) + statistics
     # Quantised layers answer in the dtype of the residual stream, so gate, up and their product are float32.

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from memory_model import BatchSize, Setup, Shape, block_bytes, estimate, trained_parameters
+from memory_model import BatchSize, Setup, Shape, block_bytes, estimate, moment_bytes, trained_parameters
 
 ROOT = Path(__file__).resolve().parents[2]
 # Llama 3.2 1B: 1,235,814,400 weights according to its model card's files.
@@ -43,6 +43,22 @@ def test_what_a_block_keeps_of_a_token() -> None:
     assert block_bytes(TINY, Setup()) == 4 * 136 + 4 * 4
 
 
+def test_a_subspace_trains_outputs_alone_and_keeps_no_inputs() -> None:
+    setup = Setup(rank=3, subspace=True)
+    # rank * outputs: q 8, k and v 4 each, o 8, gate and up 16 each, down 8
+    assert trained_parameters(TINY, setup) == 2 * 3 * (8 + 4 + 4 + 8 + 16 + 16 + 8)
+    memory = estimate(TINY, setup, NOTHING)
+    assert memory.weights == estimate(TINY, Setup(rank=3), NOTHING).weights
+    assert memory.gradients == 4 * 384
+    # The norms' inputs, q, k, v and the attention's output, gate before and after its function and up; A x of 7 layers.
+    assert block_bytes(TINY, Setup(rank=1, subspace=True)) == 4 * (2 * 8 + 24 + 3 * 16 + 7) + 4 * 4
+
+
+def test_second_moments_of_a_block() -> None:
+    # Of what q, k and v, o, and gate and up read, 8 numbers each, and of down's 16; of forget and of retain texts.
+    assert moment_bytes(TINY) == (2 * 4 * 3 * 64, 2 * 4 * (3 * 64 + 256))
+
+
 def test_activations_grow_with_the_tokens_and_checkpointing_keeps_a_row_a_block() -> None:
     def activations(tokens: int, *, checkpointing: bool) -> float:
         batch = BatchSize(forget_tokens=tokens, retain_tokens=0, forget_scored=0, retain_scored=0)
@@ -62,6 +78,6 @@ def test_the_peak_is_that_of_a_measured_step_within_a_tenth() -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     rows = json.loads(done.stdout.splitlines()[-1])
-    assert len(rows) == 26  # two shapes, thirteen ways to train
+    assert len(rows) == 38  # two shapes, nineteen ways to train
     ratios = {row["name"]: row["expected"] / row["measured"] for row in rows}
     assert {name: ratio for name, ratio in ratios.items() if not 0.9 <= ratio <= 1.1} == {}
