@@ -30,8 +30,10 @@ from atu.methods.layers import resolve_hook_layer
 from atu.methods.losses import alignment_loss
 from atu.methods.materials import Materials, RowSet
 from atu.methods.references import reference_states
+from atu.methods.subspace import chosen_directions, find_directions
 from atu.methods.terms.push import Push, push_loss
 from atu.methods.unlearning import Unlearning
+from atu.models.adapters import add_subspace
 from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
 from atu.models.rows import Batch, batch_indices, collate
@@ -144,7 +146,15 @@ class Bench:
         return Pair(*(whole_step(losses, self._sgd(layers=None)) for losses in (ours, reference)))
 
     def default_step(self) -> Pair:
-        """An unlearn step of the config's task: as it is done, or padded and from the tokens on."""
+        """An unlearn step of the config's task: as it is done, or padded and from the tokens on.
+
+        Where a forget subspace is what moves, it moves in both, and the LLM keeps its adapters from then on.
+        """
+        module = self.config.task.training_module
+        if module.moves == "subspace":
+            found = find_directions(self.llm, self.materials, module.subspace, progress=lambda what: None)
+            least, most = module.subspace.min_ratio, module.subspace.max_rank
+            add_subspace(self.llm.model, chosen_directions(found, min_ratio=least, max_rank=most))
         predictor = self.predictor().requires_grad_(False).eval()
         stage = next(stage for stage in self.config.task.stages if stage.type == "unlearning")
         works = []

@@ -47,6 +47,13 @@ def test_measures_each_row_twice(workplace: Workplace, tmp_path: Path, monkeypat
     assert schedule["ours"] > 6 * rows["align step"]["ours"] + 4 * rows["unlearn step, default task"]["ours"]
 
 
+def test_a_step_in_the_forget_subspace(workplace: Workplace, tmp_path: Path) -> None:
+    subspace = ("task.training_module.moves=subspace", "task.training_module.subspace.min_ratio=2")
+    only = ("--repeats", "1", "--only", "default task", "--out", str(tmp_path / "latest.json"))
+    done = bench(*only, *workplace.overrides(*subspace))
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_wrong_key_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     script = ROOT / "perf" / "bench.py"
     monkeypatch.setattr(sys, "argv", [str(script), "thread=1"])
