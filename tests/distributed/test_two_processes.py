@@ -109,6 +109,15 @@ def test_a_whole_run_is_that_of_one_process(outcomes: Outcomes, tiny_folder: Pat
     assert config[0] == config[1]
 
 
+def test_a_divided_model_ends_in_the_same_subspace(outcomes: Outcomes, tiny_folder: Path) -> None:
+    assert outcomes.codes["subspace 1"] == [0]
+    assert outcomes.codes["subspace 2"] == [0, 0]
+    one, two = outcomes.run("subspace-1"), outcomes.run("subspace-2")
+    assert_same_state(one, two, tiny_folder)
+    directions = "subspace/directions.safetensors"
+    assert distance(one / directions, two / directions) == 0
+
+
 def test_shared_probes_get_the_answers_of_one_process_in_its_order(outcomes: Outcomes) -> None:
     one, two = (answers_of(outcomes.run(name), "00-before") for name in ("run-1", "run-2"))
     assert len(one) > 100
