@@ -16,11 +16,11 @@ from torch import Tensor
 
 from atu.errors import UserError
 from atu.methods.config import StageConfig, TaskConfig, TrainingModule
-from atu.models.adapters import add_adapter
+from atu.models.adapters import add_adapter, add_subspace
 from atu.models.config import LoraConfig, ModelConfig
 from atu.models.language_model import LanguageModel
 from atu.training.config import TrainingConfig
-from atu.training.parameters import trainable_parameters
+from atu.training.parameters import check_reach, trainable_parameters
 from atu.training.stages import run_stage
 from atu.training.state import TrainingState
 
@@ -132,6 +132,19 @@ def test_token_embeddings_and_a_head_stay_unless_asked_for(tiny_folder: Path) ->
     everything = len(list(llm.model.parameters()))
     assert len(trainable_parameters(llm, train_embeddings=TrainingModule().train_embeddings)) == everything - 2
     assert len(trainable_parameters(llm, train_embeddings=True)) == everything
+
+
+def test_a_subspace_above_the_hook_layer_is_refused(tiny_folder: Path) -> None:
+    llm = own_llm(tiny_folder)
+    add_subspace(llm.model, {"model.layers.2.mlp.up_proj": torch.ones(1, 64)})
+    trainable_parameters(llm, train_embeddings=False)
+    check_reach(llm, 3)
+    with pytest.raises(UserError) as caught:
+        check_reach(llm, 2)
+    assert str(caught.value) == (
+        "All adapters lie above the hook layer (2), below which the whole loss is: nothing would be trained. Name lower "
+        "blocks in pre_trained_llm.lora.layers, or lower task.training_module.subspace.min_ratio."
+    )
 
 
 def test_frozen_blocks_do_not_move_and_the_others_do(build: Build) -> None:
