@@ -142,8 +142,8 @@ def test_a_subspace_above_the_hook_layer_is_refused(tiny_folder: Path) -> None:
     with pytest.raises(UserError) as caught:
         check_reach(llm, 2)
     assert str(caught.value) == (
-        "All adapters lie above the hook layer (2), below which the whole loss is: nothing would be trained. Name lower "
-        "blocks in pre_trained_llm.lora.layers, or lower task.training_module.subspace.min_ratio."
+        "All adapters lie above the hook layer (2), below which the whole loss is: nothing would be trained. Name "
+        "lower blocks in pre_trained_llm.lora.layers, or lower task.training_module.subspace.min_ratio."
     )
 
 
