@@ -50,7 +50,7 @@ def test_a_killed_run_goes_on_in_the_same_subspace_to_the_same_export(workplace:
     assert_in_the_subspace(workplace, whole)
     # Of the optimiser and of the model a checkpoint has B and nothing else.
     assert all(".lora_B.subspace." in key for key in load_file(whole / "checkpoint" / "llm.safetensors"))
-    assert "dapters were merged into the weights. On " in (whole / "model" / "README.md").read_text()
+    assert "Adapters were merged into the weights. On " in (whole / "model" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("method", ["ga", "npo", "simnpo", "dpo", "rmu"])

@@ -25,9 +25,9 @@ def test_a_killed_run_goes_on_to_the_same_adapters_and_the_same_export(workplace
     # The lowest of the three blocks is frozen, with its adapters.
     assert moved == {name for name in before if name.endswith("_proj.weight") and ".layers.0." not in name}
     card = (whole / "model" / "README.md").read_text()
-    assert "LoRA adapters were merged into the weights. On " in card
+    assert "Adapters were merged into the weights. On " in card
     assert "Cast to bfloat16 the merged model differs by up to " in card
-    assert "LoRA adapters were merged into the weights. On " in (whole / "log.txt").read_text()
+    assert "Adapters were merged into the weights. On " in (whole / "log.txt").read_text()
 
 
 def test_scores_before_are_those_of_the_model_without_adapters(workplace: Workplace) -> None:
