@@ -18,7 +18,7 @@ from atu.embedding.predictor import build_predictor
 from atu.judge import Judge
 from atu.methods.config import StageConfig
 from atu.methods.materials import Materials
-from atu.methods.subspace import chosen_directions, find_directions, kept_directions
+from atu.methods.subspace import chosen_directions, describe_choice, find_directions, kept_directions
 from atu.methods.terms import Need
 from atu.model_card import ModelCard
 from atu.models.adapters import adapter_parameters, add_adapter, add_subspace, merge_adapter
@@ -107,7 +107,7 @@ def _forget_subspace(
     compute: Compute,
     progress: RunProgress,
 ) -> dict[str, Tensor]:
-    """The directions to train, by layer; none where weights move. The manifest says how many, and how distinct."""
+    """The directions to train, by layer; none where weights move. The log says how many, and how distinct."""
     module = config.task.training_module
     if module.moves == "weights":
         return {}
@@ -116,7 +116,9 @@ def _forget_subspace(
     def find() -> dict[str, Tensor]:
         with progress.steps() as report, compute.autocast():
             found = find_directions(llm, materials, subspace, progress=report)
-        return chosen_directions(found, min_ratio=subspace.min_ratio, max_rank=subspace.max_rank)
+        chosen = chosen_directions(found, min_ratio=subspace.min_ratio, max_rank=subspace.max_rank)
+        logger.info(describe_choice(found, chosen))
+        return chosen
 
     resumes = any(path.exists() for path in (folder.checkpoint_dir, previous_of(folder.checkpoint_dir)))
     return peers.from_main(lambda: kept_directions(folder.subspace_dir, find, resumes=resumes))

@@ -67,6 +67,10 @@ def test_every_method_moves_the_same_layers_along_the_same_directions(workplace:
     directions = load_file(folder.subspace_dir / "directions.safetensors")
     changes = moved(workplace, folder.model_dir)
     assert changes.keys() <= {f"{name}.weight" for name in directions}
+    assert (
+        f"forget subspace: {len(directions)} directions in {len(directions)} of 4 layers"
+        in (folder.root / "log.txt").read_text()
+    )
     if method != "rmu":  # whose loss sees nothing above the hook layer
         assert_in_the_subspace(workplace, folder.root)
 

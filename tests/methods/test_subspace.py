@@ -31,7 +31,14 @@ from atu.methods import subspace
 from atu.methods.config import SubspaceConfig
 from atu.methods.materials import Materials, RowSet
 from atu.methods.moments import Moments, add_products, second_moments
-from atu.methods.subspace import Directions, chosen_directions, find_directions, forget_directions, kept_directions
+from atu.methods.subspace import (
+    Directions,
+    chosen_directions,
+    describe_choice,
+    find_directions,
+    forget_directions,
+    kept_directions,
+)
 from atu.models.adapters import add_subspace, linear_layers
 from atu.models.hook import transformer_blocks
 from atu.models.language_model import LanguageModel, wrap
@@ -138,6 +145,13 @@ def test_layers_and_ranks_are_chosen_by_the_ratio() -> None:
     assert {name: len(rows) for name, rows in chosen_directions(found, min_ratio=25, max_rank=1).items()} == {
         "two": 1, "one": 1,
     }  # fmt: skip
+
+
+def test_the_log_says_how_many_and_how_distinct() -> None:
+    found = {"two": layer(90, 25, 24), "one": layer(30, 3), "none": layer(24.9)}
+    assert describe_choice(found, chosen_directions(found, min_ratio=25, max_rank=3)) == (
+        "forget subspace: 3 directions in 2 of 3 layers, of ratios 25.0 to 90.0"
+    )
 
 
 def test_no_layer_with_such_a_ratio_is_one_line() -> None:

@@ -113,6 +113,15 @@ def chosen_directions(
     return chosen
 
 
+def describe_choice(found: Mapping[str, Directions], chosen: Mapping[str, Tensor]) -> str:
+    """What was chosen, for the log."""
+    ratios = torch.cat([found[name].ratios[: len(rows)] for name, rows in chosen.items()])
+    return (
+        f"forget subspace: {len(ratios)} directions in {len(chosen)} of {len(found)} layers, of ratios "
+        f"{float(ratios.min()):.1f} to {float(ratios.max()):.1f}"
+    )
+
+
 def find_directions(
     llm: LanguageModel, materials: Materials, config: SubspaceConfig, *, progress: Callable[[str], Advance | None]
 ) -> dict[str, Directions]:
