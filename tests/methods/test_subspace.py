@@ -434,6 +434,18 @@ def test_a_model_without_any_layer_that_reads_tokens_is_one_line(tiny_llm: Langu
     )
 
 
+def test_a_model_that_overflows_is_one_line(tiny_folder: Path, tiny_encoder: Path) -> None:
+    llm = own_llm(tiny_folder)
+    made = materials(llm, tiny_encoder, TASK)
+    llm.model.model.layers[1].mlp.up_proj.weight.data.fill_(float("inf"))
+    with pytest.raises(UserError) as caught:
+        directions(llm, made)
+    assert str(caught.value) == (
+        "'tiny' computes NaN or infinity on the training texts: the type that it is loaded in may be too narrow for it "
+        "(pre_trained_llm.dtype)."
+    )
+
+
 def test_a_run_keeps_what_it_began_with(tmp_path: Path) -> None:
     folder = tmp_path / "run" / "subspace"
     first = kept_directions(folder, lambda: {"a": torch.eye(2)}, resumes=False)

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from atu.errors import UserError
 from atu.methods.materials import RowSet
 from atu.models.hook import final_hidden_states
 from atu.models.language_model import LanguageModel
@@ -58,6 +59,9 @@ def second_moments(
         beginning: number of tokens with which every row begins; they do not count.
         packed: read several rows as one, where the model can (`can_pack`).
         last: number of blocks that are run.
+
+    Raises:
+        UserError: a layer is given NaN or infinity.
     """
     sums, total = _Sums(), 0
     for start in range(0, len(rows.rows), _BATCH_SIZE):
@@ -74,6 +78,11 @@ def second_moments(
             with _recorded(llm.model, names, sums, batch.ids.shape, counts.flatten().nonzero()[:, 0]):
                 final_hidden_states(llm.model, batch.ids, batch.is_token, frozen=frozen, last=last)
         advance(len(indices))
+    if not all(moment.isfinite().all() for moment in sums.inputs.values()):
+        raise UserError(
+            f"'{llm.label}' computes NaN or infinity on the training texts: the type that it is loaded in may be too "
+            "narrow for it (pre_trained_llm.dtype)."
+        )
     # Experts may be given all tokens of some batch.
     whole = {name for name, count in sums.num_tokens.items() if count == total}
     return Moments(
