@@ -55,6 +55,13 @@ def test_tasks_of_the_same_terms_are_told_apart_by_their_names(own_tasks: Path) 
     ]
 
 
+def test_of_two_tasks_with_the_same_first_term_one_looks_as_the_term_does(own_tasks: Path) -> None:
+    (own_tasks / "mine.yaml").write_text("name: mine\nobjective: {npo: {weight: 2.0}, retain_kl: {}}\n")
+    npo, mine = (method_style(name) for name in ("unlearning_npo", "mine"))
+    assert (npo.color, npo.marker) == TERMS["npo"].look
+    assert (mine.color, mine.marker) != (npo.color, npo.marker)
+
+
 def test_an_unknown_method_never_looks_like_a_known_one() -> None:
     known = [term.look for term in TERMS.values() if term.look is not None]  # a term without one gets an automatic one
     for name in ("elm", "simnpo2", "", "unlearning_ATU"):

@@ -56,7 +56,14 @@ def _known() -> dict[str, MethodStyle]:
     for name, style in found.items():
         if uses[style.label] > 1:
             found[name] = replace(style, label=Words(*(f"{words} ({name})" for words in style.label)))
-    return dict(sorted(found.items(), key=lambda item: f"method:{item[0]}" not in page_words()))
+    order = sorted(found, key=lambda name: (f"method:{name}" not in page_words(), not name.startswith("unlearning_")))
+    taken: set[tuple[str, str]] = set()
+    for name in order:
+        style = found[name]
+        if (style.color, style.marker) in taken:  # another method has the same first term
+            found[name] = style = replace(style, **_look(name)._asdict())
+        taken.add((style.color, style.marker))
+    return {name: found[name] for name in order}
 
 
 def _task_style(path: Path) -> MethodStyle:
