@@ -65,6 +65,29 @@ def concept_positions(row: Row, words: Sequence[str]) -> tuple[int, ...]:
     return _positions(row, [*spans, *_unspaced_spans(row.string, words)])
 
 
+def name_words(words: Sequence[str], name: str) -> tuple[str, ...]:
+    """The words of the concept's name, and those of the concept that begin with one of them: Japan, and Japanese.
+
+    Args:
+        words: as `find_concept_words` found them.
+    """
+    own = [*_WORD.findall(name), *(part for part in _UNSPACED_PART.findall(name) if len(part) > 1)]
+    begins = tuple(part.casefold() for part in own)
+    return tuple(dict.fromkeys([*own, *(word for word in words if begins and word.casefold().startswith(begins))]))
+
+
+def repeats_from(row: Row, names: Sequence[str]) -> int:
+    """The first position behind the first time that a row says one of the names, in its prompt or its text.
+
+    As many as the row has tokens where it never does.
+    """
+    said = concept_positions(row, names)
+    if not said:
+        return len(row.ids)
+    places = set(said)
+    return next(place for place in range(said[0] + 1, len(row.ids) + 1) if place not in places)
+
+
 def small_words(rows: Iterable[Row]) -> frozenset[str]:
     """Words that some text writes without a capital: they are no names."""
     return frozenset(word for row in rows for word in _words(row) if word[0].islower())

@@ -114,6 +114,13 @@ class Reading:
         """True at the tokens of a name or number (`Need.NAMES`)."""
         return marked(self.batch, self.rows.named)[self.batch.is_scored]
 
+    @property
+    def may_repeat(self) -> Bool[Tensor, " n"]:
+        """True at the tokens before which the text has said the concept's name (`Need.REPEATS`)."""
+        first = torch.tensor([self.rows.repeats[i] for i in self.batch.indices], device=self.batch.ids.device)
+        places = torch.arange(self.batch.ids.shape[1], device=self.batch.ids.device)
+        return (places >= first[:, None])[self.batch.is_scored]
+
     @torch.no_grad()
     def reference_logits(self, counts: Counts = slice(None)) -> Float[Tensor, "_ vocab"]:
         """Logits of the reference at those scored tokens that count; not kept, since they are large."""

@@ -18,7 +18,9 @@ from atu.methods.concept_tokens import (
     concept_positions,
     concept_tokens,
     find_concept_words,
+    name_words,
     named_positions,
+    repeats_from,
     small_words,
     telling_positions,
 )
@@ -43,10 +45,13 @@ class RowSet:
     rows: tuple[Row, ...]
     states: ReferenceStates
     blind: ReferenceStates | None = None
-    """The same with the concept's words hidden from the model; only for forget and held-out rows that need it."""
+    """The same with the concept's words hidden from the model; only for forget rows that need it."""
     windows: Windows | None = None
     named: tuple[tuple[int, ...], ...] = ()
     """Of each row the positions that hold a name or number; only for forget rows that need them."""
+    repeats: tuple[int, ...] = ()
+    """Of each row the position from which on the concept's name would be said again; only for forget rows that need
+    it."""
     telling: tuple[tuple[int, ...], ...] = ()
     """Of each row the positions that tell something of the concept, by which the stop rule judges: of its name alone
     where the texts tell nothing else. Only for held-out forget rows."""
@@ -88,6 +93,8 @@ class Materials:
     """Of the terms that compare with the concept: where it lies in the encoder's space."""
     instead: Mapping[Term, RowSet] = field(default_factory=dict)
     """Of the terms that put answers in place of the rows of `forget`: these answers, in the order of the rows."""
+    name_ids: tuple[int, ...] = ()
+    """Those of `concept_ids` that say its name."""
     can_pack: bool = False
     """Whether the model reads several texts in one row as if each stood alone."""
 
@@ -137,7 +144,6 @@ def kept_states(task: TaskConfig) -> dict[str, KeptStates]:
             frozen=has_frozen and (aligns or Need.RETAIN in needs),
         ),
         "held_out": KeptStates(final=True, hook=aligns, frozen=has_frozen),
-        "held_out_blind": KeptStates(final=task.scale_back.concept_share is not None),
         "instead": KeptStates(frozen=has_frozen and Need.INSTEAD in needs),
     }
 
@@ -167,30 +173,30 @@ def prepare_materials(
     kept = kept_states(task)
     references = _how_to_read(llm, rows, task.needs, hook_layer, trained_layers, progress, autocast)
     read = references.of
-
-    def read_blind(rows: Sequence[Row], keep: KeptStates, what: str) -> ReferenceStates | None:
-        if not (keep.final or keep.hook):
-            return None
-        return read(rows, keep, what, [concept_positions(row, words) for row in rows])
-
+    blind = None
+    if Need.BLIND & task.needs:
+        places = [concept_positions(row, words) for row in rows.forget]
+        blind = read(rows.forget, kept["blind"], "concept hidden", places)
     instead = {}
     for term, answer in rows.instead.items():
         keep = replace(kept["instead"], final=Need.REFERENCE_INSTEAD in term.needs)
         instead[term] = RowSet(answer, read(answer, keep, "answers in their place"))
+    names = name_words(words, target.name)
+    repeats = tuple(repeats_from(row, names) for row in rows.forget) if Need.REPEATS in task.needs else ()
     named, telling = _marks(rows, words, target, task.needs)
     return Materials(
         forget=RowSet(
             rows.forget,
             read(rows.forget, kept["forget"], "forget texts"),
-            read_blind(rows.forget, kept["blind"], "concept hidden"),
+            blind,
             windows[0],
             named,
+            repeats,
         ),
         retain=RowSet(rows.retain, read(rows.retain, kept["retain"], "retain texts"), None, windows[1]),
         held_out_forget=RowSet(
             rows.held_out_forget,
             read(rows.held_out_forget, kept["held_out"], "held-out forget texts"),
-            read_blind(rows.held_out_forget, kept["held_out_blind"], "held-out, concept hidden"),
             windows=windows[2],
             telling=telling,
         ),
@@ -201,6 +207,7 @@ def prepare_materials(
         ),
         concept_words=words,
         concept_ids=concept_ids,
+        name_ids=tuple(sorted({*concept_tokens(names, llm.tokenizer)} & {*concept_ids})),
         head=original_head(llm),
         hook_layer=hook_layer,
         trained_layers=trained_layers,

@@ -56,6 +56,8 @@ class Need(enum.Flag):
     """At least one token that says a word of the concept alone (`inputs.materials.concept_ids`)."""
     NAMES = enum.auto()
     """Where the forget texts hold names and numbers: `inputs.forget.is_name`."""
+    REPEATS = enum.auto()
+    """Where the forget texts have said the concept's name before: `inputs.forget.may_repeat`."""
     FILLED_TEXTS = enum.auto()
     """Texts filled up to `max_input_length` with end tokens that are read as text; for a term that stands alone."""
 

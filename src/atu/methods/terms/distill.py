@@ -27,6 +27,10 @@ class Distill(Term):
     hide_names: bool = False
     """Whether the teacher may not say a name or number of a forget text in its place either."""
 
+    repeat_name: bool = False
+    """Whether the teacher may say the concept's name where the text has said it before. There it is copied, not known;
+    a teacher that must not even copy it can't repeat a question, and falls into loops."""
+
     look = Look("#0072B2", "^")
     sentence = Words(
         "On forget texts the model learns to say what it would say did it know nothing of the concept.",
@@ -50,6 +54,8 @@ class Distill(Term):
     def needs(self) -> Need:
         needs = Need.LOGITS | Need.REFERENCE_LOGITS
         needs |= Need.BLIND_LOGITS if self.teacher == "bounded" else Need.CONCEPT_TOKENS
+        if self.repeat_name:
+            needs |= Need.REPEATS
         return needs | Need.NAMES if self.hide_names else needs
 
     def loss(self, inputs: Inputs) -> Float[torch.Tensor, ""]:
@@ -61,12 +67,19 @@ class Distill(Term):
     def _teacher_logits(self, inputs: Inputs) -> Float[torch.Tensor, "n vocab"]:
         forget = inputs.forget
         logits = forget.reference_logits()
+        if self.repeat_name:  # likelihoods of two teachers are put together below
+            logits = functional.log_softmax(logits.float(), dim=-1)
+        reference = logits
         if self.teacher == "bounded":
             logits = bounded_logits(logits, forget.blind_logits(), self.margin)
         if self.hide_names:
             logits = exclude_labels(logits, forget.labels, forget.is_name)
         concept_ids = torch.tensor(inputs.materials.concept_ids, dtype=torch.long, device=logits.device)
-        return exclude_tokens(logits, concept_ids)
+        logits = exclude_tokens(logits, concept_ids)
+        if not self.repeat_name:
+            return logits
+        name_ids = torch.tensor(inputs.materials.name_ids, dtype=torch.long, device=logits.device)
+        return with_repeats(logits, reference, name_ids, forget.may_repeat)
 
 
 def bounded_logits(
@@ -90,6 +103,24 @@ def exclude_tokens(
 ) -> Float[torch.Tensor, "n vocab"]:
     """Logits of the distribution without some tokens: their share goes to all others in proportion."""
     return logits.index_fill(-1, token_ids, float("-inf"))
+
+
+def with_repeats(
+    logits: Float[torch.Tensor, "n vocab"],
+    reference: Float[torch.Tensor, "n vocab"],
+    token_ids: Int[torch.Tensor, " k"],
+    where: Bool[torch.Tensor, " n"],
+) -> Float[torch.Tensor, "n vocab"]:
+    """Log-probabilities, up to a sum, of a teacher to whom some tokens are as likely as to the reference at `where`.
+
+    Args:
+        logits: log-probabilities of the teacher, up to a sum: `bounded_logits` without the concept's tokens, say.
+        reference: log-probabilities of the reference.
+
+    Source: ours.
+    """
+    repeated = torch.where(where[:, None], reference[:, token_ids], logits[:, token_ids])
+    return logits.index_copy(-1, token_ids, repeated)
 
 
 def exclude_labels(
