@@ -47,11 +47,12 @@ def keep_manifest(
             **files_checksum(config.data.corpus),
         },
     )
-    began = folder.read_manifest().get("checksums", {})
+    earlier = folder.read_manifest()
+    began = earlier.get("checksums", {})
     changed = [name for name, checksum in began.items() if checksum != value["checksums"].get(name)]
     if changed and (folder.stage_labels() or folder.checkpoint_dir.exists()):
         raise UserError(
             f"The files of the {changed[0]} have changed since the run {folder.root} began. Choose another `name=`, "
             "or delete the folder to start anew."
         )
-    folder.write_manifest(value)
+    folder.write_manifest(earlier | value)  # with what an earlier start has added

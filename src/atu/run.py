@@ -107,7 +107,7 @@ def _forget_subspace(
     compute: Compute,
     progress: RunProgress,
 ) -> dict[str, Tensor]:
-    """The directions to train, by layer; none where weights move. The log says how many, and how distinct."""
+    """The directions to train, by layer; none where weights move. The manifest says how many, the log how distinct."""
     module = config.task.training_module
     if module.moves == "weights":
         return {}
@@ -121,7 +121,10 @@ def _forget_subspace(
         return chosen
 
     resumes = any(path.exists() for path in (folder.checkpoint_dir, previous_of(folder.checkpoint_dir)))
-    return peers.from_main(lambda: kept_directions(folder.subspace_dir, find, resumes=resumes))
+    chosen = peers.from_main(lambda: kept_directions(folder.subspace_dir, find, resumes=resumes))
+    if peers.is_main():
+        folder.add_to_manifest(subspace_ranks={name: len(rows) for name, rows in chosen.items()})
+    return chosen
 
 
 def _training_state(
@@ -196,6 +199,8 @@ def _train(
                 judge.record(state.llm, result, before)
             elif peers.is_main():
                 judge.folder.write_stage(result, [])
+            if peers.is_main() and "signal/scale" in result.signals:
+                judge.folder.add_to_manifest(scale=result.signals["signal/scale"])
             tracker.catch_up()
         if stage.kind == "unlearn":
             finished = peers.from_main(partial(judge.folder.read_stage, label))

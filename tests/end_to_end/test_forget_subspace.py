@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,10 @@ def test_a_killed_run_goes_on_in_the_same_subspace_to_the_same_export(workplace:
     assert_in_the_subspace(workplace, whole)
     # Of the optimiser and of the model a checkpoint has B and nothing else.
     assert all(".lora_B.subspace." in key for key in load_file(whole / "checkpoint" / "llm.safetensors"))
+    ranks = json.loads((killed / "manifest.json").read_text())["subspace_ranks"]
+    assert ranks == {
+        name: len(rows) for name, rows in load_file(killed / "subspace" / "directions.safetensors").items()
+    }
     assert "Adapters were merged into the weights. On " in (whole / "model" / "README.md").read_text()
 
 
@@ -127,3 +132,11 @@ def test_a_run_that_lost_its_subspace_says_what_to_do(workplace: Workplace, monk
 def test_too_high_a_ratio_ends_the_run_in_one_line(workplace: Workplace) -> None:
     with pytest.raises(UserError, match=r"^task\.training_module\.subspace\.min_ratio=1e\+06: no layer has an input"):
         run(workplace.config(*SUBSPACE[:1], *SHORT, "task.training_module.subspace.min_ratio=1e6"))
+
+
+def test_the_scale_of_the_change_stands_in_the_manifest(workplace: Workplace) -> None:
+    half = ("task.scale={concept_left: 0.9, largest: 4.0}", "task.training_module.subspace={min_ratio: 2, lr: 5e-2}")
+    folder = run(workplace.config("task=unlearning_ga", SUBSPACE[0], *half, *SHORT[:1], "name=scaled"))
+    scale = folder.read_manifest()["scale"]
+    assert 0 < scale <= 4
+    assert folder.read_stages()[-1].signals["signal/scale"] == scale

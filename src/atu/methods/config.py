@@ -45,7 +45,7 @@ class StageConfig:
 class SubspaceConfig:
     """The forget subspace: in each layer the input directions that the concept's texts use and retain texts do not."""
 
-    lr: float = 8e-3
+    lr: float = 1e-2
     """Learning rate. Steps are in units of the size that the layer's output has on forget texts."""
     min_ratio: float = 25.0
     """How many times more the forget texts must use a direction than the retain texts do. Layers without such a
@@ -111,8 +111,6 @@ class TrainingModule:
         for key in ("training_lr", "unlearning_lr", "clip_grad_norm"):
             if not getattr(self, key) > 0:
                 raise UserError(f"{key} must be positive.")
-        if self.moves == "weights" and self.subspace != SubspaceConfig():
-            raise UserError("subspace is set, but weights are what moves: set moves=subspace with it.")
         if self.train_embeddings and self.moves == "subspace":
             raise UserError(
                 "train_embeddings moves weights, but moves=subspace leaves them: set one of them otherwise."
@@ -139,18 +137,20 @@ class StopConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScaleBackConfig:
-    """How far the change is taken back in the end: w0 + a (w - w0) with the smallest a that forgets enough."""
+class ScaleConfig:
+    """How much of the change is kept in the end: w0 + a (w - w0) with the smallest a that forgets enough."""
 
-    concept_share: float | None = None
-    """What held-out texts tell of the concept must become this share as costly to the model as it is to the reference
-    that cannot see the concept's words; None leaves the change as it is."""
+    concept_left: float | None = None
+    """What held-out texts tell of the concept must be at most this share as likely to the model as to the reference;
+    None leaves the change as it is."""
+    largest: float = 1.0
+    """Largest a; above 1 the model goes further than training went, in its direction."""
 
     def __post_init__(self) -> None:
-        if self.concept_share is not None and not self.concept_share > 0:
-            raise UserError(
-                f"concept_share must be positive, not {self.concept_share:g}; null leaves the change as it is."
-            )
+        for key in ("concept_left", "largest"):
+            value = getattr(self, key)
+            if value is not None and not value > 0:
+                raise UserError(f"{key} must be positive, not {value:g}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +169,7 @@ class TaskConfig:
     objective: Annotated[Mapping[str, Term], TERMS]
     """The terms of the unlearn loss, by name."""
     stop: StopConfig = field(default_factory=StopConfig)
-    scale_back: ScaleBackConfig = field(default_factory=ScaleBackConfig)
+    scale: ScaleConfig = field(default_factory=ScaleConfig)
     stages: tuple[StageConfig, ...]
 
     def __post_init__(self) -> None:

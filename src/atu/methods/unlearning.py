@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from atu.embedding.predictor import Predictor
@@ -96,29 +97,32 @@ def held_out_signals(llm: LanguageModel, materials: Materials) -> dict[str, floa
         counts.append(len(reading.labels))
         kls.append(kl_to_reference(reading.logits, reading.reference_logits()) * counts[-1])
     signals = {"signal/retain_kl": float(torch.stack(kls).sum() / sum(counts))}
-    rise = concept_nll_rise(llm, materials)
-    if rise is not None:
-        signals["signal/concept_nll_rise"] = rise
+    now, before = _concept_nll(llm, materials)
+    if len(now):
+        signals["signal/concept_nll_rise"] = float((now - before).mean())
     return signals
 
 
 @torch.no_grad()
-def concept_nll_rise(llm: LanguageModel, materials: Materials, *, of_blind: bool = False) -> float | None:
-    """Nats per token that what held-out texts tell of the concept costs more than in the reference.
+def concept_left(llm: LanguageModel, materials: Materials) -> float | None:
+    """How likely what held-out texts tell of the concept is to the model, as a share of what it is to the reference.
 
-    None where they tell nothing.
-
-    Args:
-        of_blind: what it costs the reference that cannot see the concept's words, not the model as it is now.
+    The mean probability of these tokens, given the text before them, over the same of the reference. None where the
+    texts tell nothing.
     """
-    rises = []
+    now, before = _concept_nll(llm, materials)
+    return float((-now).exp().mean() / (-before).exp().mean()) if len(now) else None
+
+
+def _concept_nll(llm: LanguageModel, materials: Materials) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """NLL of the tokens of held-out texts that tell something of the concept, nats: in the model, in the reference."""
+    now, before = [], []
     for reading in _readings(llm, materials, materials.held_out_forget):
         tells = marked(reading.batch, reading.rows.telling)[reading.batch.is_scored]
         labels = reading.labels[tells]
-        logits = reading.blind_logits()[tells] if of_blind else logits_from_hidden(llm.model, reading.states[tells])
-        rises.append(token_nll(logits, labels) - token_nll(reading.reference_logits(tells), labels))
-    found = torch.cat(rises)
-    return float(found.mean()) if len(found) else None
+        now.append(token_nll(logits_from_hidden(llm.model, reading.states[tells]), labels))
+        before.append(token_nll(reading.reference_logits(tells), labels))
+    return torch.cat(now), torch.cat(before)
 
 
 def _readings(llm: LanguageModel, materials: Materials, rows: RowSet) -> Iterator[Reading]:

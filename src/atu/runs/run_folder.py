@@ -306,6 +306,10 @@ class RunFolder:
         """Keep what `manifest` gave."""
         write_sealed_json(self.manifest_path, value)
 
+    def add_to_manifest(self, **values: Any) -> None:
+        """Keep in the manifest what a run chooses by itself; a value of an earlier start is replaced."""
+        self.write_manifest(self.read_manifest() | values)
+
     def read_manifest(self) -> dict[str, Any]:
         """What `write_manifest` kept; empty when the run did not come so far.
 

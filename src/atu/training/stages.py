@@ -11,12 +11,12 @@ from torch import Tensor
 from atu.methods.align import align_data, align_losses, best_constant, check_gain, judge_predictor
 from atu.methods.config import StageConfig
 from atu.methods.terms import Need
-from atu.methods.unlearning import Unlearning, concept_nll_rise, held_out_signals
+from atu.methods.unlearning import Unlearning, concept_left, held_out_signals
 from atu.models.rows import batch_indices
 from atu.processes import peers
 from atu.training.loop import Step, train
 from atu.training.parallel import Losses, in_parallel
-from atu.training.scale_back import set_scale, smallest_scale
+from atu.training.scale import set_scale, smallest_scale
 from atu.training.schedules import Rate, cosine, warmed_up
 from atu.training.sharding import reshard, unshard
 from atu.training.state import TrainingState
@@ -94,31 +94,30 @@ def _unlearn(state: TrainingState, stage: StageConfig, advance: Advance) -> dict
     )
     model.eval()
     unshard(model)
+    scaled = _scale(state) if progress.stage == task.last_unlearning_stage else {}
     with state.autocast():
-        scaled = _scale_back(state) if progress.stage == task.last_unlearning_stage else {}
         return held_out_signals(state.llm, state.materials) | scaled
 
 
-def _scale_back(state: TrainingState) -> dict[str, float]:
-    """Keep as much of the change as the held-out texts about the concept need to be forgotten; says how much."""
-    share = state.task.scale_back.concept_share
-    if share is None:
-        return {}
-    of_blind = concept_nll_rise(state.llm, state.materials, of_blind=True)
-    if of_blind is None:
+def _scale(state: TrainingState) -> dict[str, float]:
+    """Keep as much of the change as it takes to forget what held-out texts tell of the concept; says how much."""
+    goal = state.task.scale.concept_left
+    if goal is None or not any(state.materials.held_out_forget.telling):
         return {}
     trained = {name: parameter.detach().clone() for name, parameter in state.trained.items()}
 
-    def rise(scale: float) -> float:
+    def reaches(scale: float) -> bool:
         set_scale(state.trained, state.reference, trained, scale)
         state.read_again()
-        found = peers.from_main(lambda: concept_nll_rise(state.llm, state.materials))
-        assert found is not None
-        return found
+        with state.autocast():  # entered anew: inside of one the first scale's weights would be read again
+            left = peers.from_main(lambda: concept_left(state.llm, state.materials))
+        assert left is not None
+        return left <= goal
 
-    scale = smallest_scale(rise, share * of_blind)
-    rise(scale)
-    return {"signal/scale": scale, "signal/blind_nll_rise": of_blind}
+    scale = smallest_scale(reaches, largest=state.task.scale.largest)
+    set_scale(state.trained, state.reference, trained, scale)
+    state.read_again()
+    return {"signal/scale": scale}
 
 
 def _take_steps(

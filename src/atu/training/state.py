@@ -80,7 +80,7 @@ class TrainingState:
             moving = dict(self.llm.model.named_parameters())
             self.trained = {name: moving[name] for name in self.trained}
             unshard(self.llm.model)
-        scales = self.task.scale_back.concept_share is not None
+        scales = self.task.scale.concept_left is not None
         kept = {name: p for name, p in self.trained.items() if scales and ".lora_A." not in name}
         self.reference = {name: parameter.detach().clone() for name, parameter in kept.items()}
         self.optimizers["unlearn"] = unlearn_optimizer(self.trained.values(), module)

@@ -1,4 +1,4 @@
-"""Scaling back: of what training changed only so much is kept as forgetting needs, w0 + a (w - w0).
+"""The scale of what training changed, w0 + a (w - w0): as little of it as forgetting needs.
 
 Source of the idea: task arithmetic (Ilharco et al. 2023, arXiv 2212.04089), which scales the difference of two models.
 """
@@ -15,17 +15,18 @@ _PRECISION = 0.02
 """Of the scale."""
 
 
-def smallest_scale(rise: Callable[[float], float], goal: float) -> float:
-    """The smallest scale in 0..1, to `_PRECISION`, at which a rise that grows with it reaches the goal; 1 where none.
+def smallest_scale(reaches: Callable[[float], bool], *, largest: float) -> float:
+    """The smallest scale in 0..largest, to `_PRECISION`, that reaches a goal which larger ones reach too.
 
-    By bisection: some six calls of `rise`, the last of them not always at the scale that is given back.
+    `largest` where none does. By bisection: some eight calls of `reaches`, the last of them not always with the scale
+    that is given back.
     """
-    if rise(1.0) <= goal:
-        return 1.0
-    low, high = 0.0, 1.0
+    if not reaches(largest):
+        return largest
+    low, high = 0.0, largest
     while high - low > _PRECISION:
         middle = (low + high) / 2
-        low, high = (low, middle) if rise(middle) >= goal else (middle, high)
+        low, high = (low, middle) if reaches(middle) else (middle, high)
     return high
 
 
