@@ -24,15 +24,25 @@ RESULTS = ROOT / "docs" / "results" / "ablation.json"
 CONCEPTS = ("William_Shakespeare", "Japan")
 CHANGES: dict[str, tuple[str, ...]] = {
     "default": (),
-    "token term alone": ("~task.objective.redirect", "task.stages=[{type: unlearning, steps: 16}]"),
-    "embedding term alone": ("~task.objective.distill",),
-    "push, not redirection": ("~task.objective.redirect", "+task.objective.push={}"),
-    "one align stage": ("task.stages=[{type: training, steps: 150}, {type: unlearning, steps: 16}]",),
-    "no contrastive part": ("task.contrastive_weight=0",),
-    "masked teacher": ("task.objective.distill.teacher=masked", "task.objective.distill.margin=0"),
-    "names hidden too": ("task.objective.distill.hide_names=true",),
+    "weights, no subspace": ("task.training_module.moves=weights",),
+    "4 directions": ("task.training_module.subspace.max_rank=4",),
+    "ratio 10": ("task.training_module.subspace.min_ratio=10",),
+    "ratio 50": ("task.training_module.subspace.min_ratio=50",),
+    "lambda 0.1": ("task.training_module.subspace.ridge=0.1",),
+    "lambda 0.001": ("task.training_module.subspace.ridge=0.001",),
+    "no down projections": ("task.training_module.subspace.targets=[q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj]",),
+    "hook layer 24": ("task.training_module.pretrained_model_hook_layer=24",),
+    "full windows alone": ("text_encoder.min_window_tokens=null",),
+    "threshold of the 95th percentile": ("task.objective.push.threshold_percentile=95",),
+    "aligned again half-way": (
+        "task.stages=[{type: training, steps: 150}, {type: unlearning, steps: 6}, {type: training, steps: 40}, "
+        "{type: unlearning, steps: 6}]",
+    ),
+    "not scaled": ("task.scale.concept_left=null",),
+    "redirection, not push": ("~task.objective.push", "+task.objective.redirect.weight=6"),
+    "no refusals": ("~task.objective.refusal",),
     "no retain term": ("~task.objective.retain_kl",),
-    "all blocks trained": ("task.training_module.first_trained_layer=0",),
+    "all blocks looked at": ("task.training_module.first_trained_layer=0",),
 }
 """What a user would type for each; the steps stay the same."""
 SCORES = ("forget/all", "neighbor/all", "utility/gen")

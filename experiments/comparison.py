@@ -3,6 +3,7 @@
     python experiments/comparison.py --jobs 2                    # the built-in concepts
     python experiments/comparison.py --testbed celebs --jobs 2   # people of RWKU, on the model that was taught them
     python experiments/comparison.py --testbed celebs-general --seeds 0   # the same, with general texts retained too
+    python experiments/comparison.py --methods unlearning_ga-subspace --concepts Japan   # moved as ours
 
 Each run is an ordinary one in runs/<testbed>; a killed one goes on. The numbers (no model output) go to
 docs/results/<testbed>.json, and the table to standard output. A run whose row stands there with the same config is not
@@ -50,7 +51,7 @@ class Testbed:
     name: str
     concepts: tuple[str, ...]
     methods: Mapping[str, tuple[str, ...]]
-    """What each method is given beside its yaml."""
+    """What each method is given beside its yaml. A name may end in `SUBSPACE_SUFFIX`."""
     overrides: tuple[str, ...] = ()
     """What all are given."""
 
@@ -74,16 +75,26 @@ _LOWER_HALF = ("task.training_module.first_trained_layer=0", "task.training_modu
 _STEPS = "{type: unlearning, steps: 8}, {type: unlearning, steps: 8}"
 _LONGER = f"task.stages=[{_STEPS}, {_STEPS}]"
 _LONGER_WITH_ALIGN = f"task.stages=[{{type: training, steps: 150}}, {_STEPS}, {{type: training, steps: 40}}, {_STEPS}]"
+SUBSPACE_SUFFIX = "-subspace"
+_IN_SUBSPACE = (
+    "task.training_module.moves=subspace",
+    "task.training_module.retain_batch_size=16",
+    "task.scale={concept_left: 0.66, largest: 1.3}",
+    "task.stages=[{type: unlearning, steps: 12}]",
+)
+"""What ours has besides its terms: where it moves, how much of the change is kept, batch and steps."""
 # The yaml's values were chosen on William_Shakespeare, seed 0 (docs/experiments.md has the grid).
 BUILTIN = Testbed(
     "builtin",
-    ("William_Shakespeare", "Japan", "Ancient_Egypt", "Human_Heart"),
+    ("William_Shakespeare", "Japan", "Ancient_Egypt", "Human_Heart", "World_War_II", "Diabetes"),
     methods={
         "unlearning_atu": (),
         "unlearning_ga": (),
         "unlearning_npo": (),
         "unlearning_atu_released": _RELEASED,
+        "unlearning_distill": (),
         **dict.fromkeys(_OTHERS, ()),
+        **{f"unlearning_{name}{SUBSPACE_SUFFIX}": _IN_SUBSPACE for name in ("ga", "npo", "simnpo", "dpo", "rmu")},
     },
 )
 
@@ -141,7 +152,7 @@ CELEBS_GENERAL = Testbed(
 )
 TESTBEDS = {testbed.name: testbed for testbed in (BUILTIN, CELEBS, CELEBS_GENERAL)}
 METHODS = tuple(BUILTIN.methods)
-MAIN_METHODS = tuple(method for method in METHODS if method not in _OTHERS)
+MAIN_METHODS = ("unlearning_atu", "unlearning_ga", "unlearning_npo", "unlearning_atu_released")
 COLUMNS = (
     ("forget/all", "forget"),
     ("neighbor/all", "neighbor"),
@@ -178,7 +189,7 @@ class Job:
     def overrides(self) -> list[str]:
         """What a user would type behind `python launch_training.py`."""
         given = self.testbed.methods[self.method]
-        task = [] if given == _RELEASED else [f"task={self.method}"]
+        task = [] if given == _RELEASED else [f"task={self.method.removesuffix(SUBSPACE_SUFFIX)}"]
         return [
             *task,
             *given,
@@ -354,6 +365,8 @@ def main() -> None:
     options = parser.parse_args()
     testbed = TESTBEDS[options.testbed]
     concepts = options.concepts or list(testbed.concepts)
+    if strange := set(options.methods) - set(testbed.methods):
+        parser.error(f"{testbed.name} has no {', '.join(sorted(strange))}")
     if unknown := set(concepts) - set(testbed.concepts):
         parser.error(f"{testbed.name} has no {', '.join(sorted(unknown))}; it has {', '.join(testbed.concepts)}")
     if testbed is not BUILTIN and (failure := teach(TAUGHT_MODEL)):

@@ -117,7 +117,7 @@ def test_help_shows_every_key_with_the_value_that_a_run_would_have(choice: tuple
 
 def test_atu_train_has_the_same_help(tmp_path: Path) -> None:
     shown = call("-m", "atu", "train", "--help", cwd=tmp_path).stdout
-    assert "hide_names: false" in shown
+    assert "threshold_percentile: 50" in shown
     assert shown == launch("-h", cwd=tmp_path).stdout
 
 

@@ -20,7 +20,7 @@ from atu.errors import UserError
 from atu.methods.terms import TERMS
 from atu.methods.terms.npo import Npo
 from atu.methods.terms.push import Push
-from atu.methods.terms.redirect import Redirect
+from atu.methods.terms.refusal import Refusal
 from atu.methods.terms.retain_kl import RetainKl
 from atu.models.config import LoraConfig
 from atu.storage.config_dir import config_dir
@@ -78,6 +78,7 @@ EXPERIMENTS: dict[str, dict[str, list[str]]] = {
 }
 
 KING = "unlearning_target=1_Stephen_King"
+WEIGHTS = "task.training_module.moves=weights"
 SUBSPACE = "task.training_module.moves=subspace"
 
 
@@ -214,9 +215,10 @@ def test_a_yaml_lists_every_option_of_its_terms_so_that_each_can_be_set(choice: 
 
 
 def test_terms_are_set_added_and_deleted() -> None:
-    config = composed("task.objective.retain_kl.weight=16", "~task.objective.distill", "+task.objective.npo.weight=0.5")
+    distill = ("task=unlearning_distill", "~task.objective.distill")
+    config = composed(*distill, "task.objective.retain_kl.weight=16", "+task.objective.npo.weight=0.5")
     assert config.task.objective == {
-        "redirect": Redirect(),
+        "refusal": Refusal(weight=0.3),
         "retain_kl": RetainKl(weight=16.0),
         "npo": Npo(weight=0.5),
     }
@@ -427,16 +429,18 @@ def test_the_model_may_be_a_hub_id_also_under_an_experiment() -> None:
 def test_16_bit_and_quantised_weights_are_for_adapters_or_for_those_who_ask() -> None:
     adapted = composed(
         "pre_trained_llm.adapter=lora", "pre_trained_llm.lora={rank: 8, targets: [q_proj, v_proj], layers: [1, 2]}",
-        "pre_trained_llm.dtype=bfloat16", "pre_trained_llm.quantization=nf4",
+        "pre_trained_llm.dtype=bfloat16", "pre_trained_llm.quantization=nf4", "task.training_module.moves=weights",
     ).pre_trained_llm  # fmt: skip
     assert adapted.lora == LoraConfig(rank=8, alpha=32, targets=("q_proj", "v_proj"), layers=(1, 2))
-    asked = composed("pre_trained_llm.dtype=bfloat16", "training.allow_16bit_weights=true")
+    asked = composed(
+        "pre_trained_llm.dtype=bfloat16", "training.allow_16bit_weights=true", "task.training_module.moves=weights"
+    )
     assert asked.pre_trained_llm.dtype == "bfloat16"
 
 
 def test_a_key_of_the_model_counts_before_and_after_the_models_name() -> None:
     for overrides in itertools.permutations(("pre_trained_llm=some/model", "pre_trained_llm.adapter=lora")):
-        model = composed(*overrides).pre_trained_llm
+        model = composed(*overrides, "task.training_module.moves=weights").pre_trained_llm
         assert (model.model_name, model.adapter, model.lora) == ("some/model", "lora", LoraConfig())
 
 
@@ -493,6 +497,7 @@ def test_flags_may_stand_between_overrides() -> None:
             [
                 "training.sharding=fsdp2",
                 "task.training_module.train_embeddings=true",
+                WEIGHTS,
                 "task.training_module.first_trained_layer=0",
             ],
             "needs task.training_module.train_embeddings=false",
@@ -558,9 +563,9 @@ def test_flags_may_stand_between_overrides() -> None:
         (["data=rwku-positive", KING, "data.tasks=[mmmlu]"], "'mmmlu' is not one of forget, neighbor, mmlu"),
         (["evaluation.scoring=both"], "is for data=rwku-positive: 'builtin' has corrected scores alone"),
         (["data=rwku-positive", KING, "evaluation.scoring=released"], "Set it to corrected or both"),
-        (["pre_trained_llm.dtype=bfloat16"], "training.allow_16bit_weights=true"),
-        (["pre_trained_llm.dtype=float16"], "lost when they are added to 16-bit weights"),
-        (["pre_trained_llm.quantization=nf4"], "quantised weights cannot be trained"),
+        (["pre_trained_llm.dtype=bfloat16", WEIGHTS], "training.allow_16bit_weights=true"),
+        (["pre_trained_llm.dtype=float16", WEIGHTS], "lost when they are added to 16-bit weights"),
+        (["pre_trained_llm.quantization=nf4", WEIGHTS], "quantised weights cannot be trained"),
         (["pre_trained_llm.quantization=int4"], "'int4' is not one of none, int8, nf4"),
         (["pre_trained_llm.lora.rank=8"], "set adapter=lora too"),
         (["pre_trained_llm.adapter=lora", "pre_trained_llm.lora.rank=0"], "rank must be at least 1"),
@@ -569,17 +574,13 @@ def test_flags_may_stand_between_overrides() -> None:
             ["pre_trained_llm.adapter=lora", "task=unlearning_atu_released"],
             "trains the adapters alone",
         ),
-        (["task.training_module.train_embeddings=true"], "set first_trained_layer=0 with it"),
+        (["task.training_module.train_embeddings=true", WEIGHTS], "set first_trained_layer=0 with it"),
         ([SUBSPACE, "pre_trained_llm.adapter=lora"], "trains adapters of its own, and pre_trained_llm.adapter=lora"),
         ([SUBSPACE, "task=unlearning_atu_released"], "train_embeddings moves weights, but moves=subspace leaves them"),
         ([SUBSPACE, "task.training_module.subspace.max_rank=17"], "max_rank must be at most 16"),
         ([SUBSPACE, "task.training_module.subspace.min_ratio=0"], "min_ratio must be positive"),
         ([SUBSPACE, "task.training_module.subspace.ridge=-1"], "ridge must be positive"),
         ([SUBSPACE, "task.training_module.subspace.targets=[]"], "targets is empty"),
-        (
-            ["task.training_module.moves=weights", "task.training_module.subspace.max_rank=2"],
-            "set moves=subspace with it",
-        ),
         ([SUBSPACE, "training.sharding=fsdp2", "pre_trained_llm.dtype=bfloat16"], "fsdp2 needs pre_trained_llm.dtype"),
     ],
 )

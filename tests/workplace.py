@@ -48,6 +48,7 @@ class Workplace:
             "text_encoder.window_tokens=3",
             "embedding_prediction_model.hidden_dim=32",
             "embedding_prediction_model.num_heads=4",
+            "task.training_module.moves=weights",
             "task.first_stage_steps=6",
             "task.min_predictor_gain=null",
             "task.training_module.unlearning_lr=1e-3",

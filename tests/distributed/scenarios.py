@@ -54,7 +54,7 @@ STAGES = "task.stages=[{type: training, steps: 8}, {type: unlearning, steps: 8}]
 # In bf16 a batch in two parts differs from the whole by more than the tests allow.
 SUBSPACE = (
     "task.training_module.moves=subspace", "task.training_module.subspace.min_ratio=2", "skip_initial_eval=true",
-    "~task.objective.redirect", "task.stages=[{type: unlearning, steps: 2}]",
+    "task=unlearning_distill", "task.stages=[{type: unlearning, steps: 2}]",
 )  # fmt: skip
 RUN = (STAGES, "embedding_prediction_model.dropout=0", "training.checkpoint_seconds=0", "training.precision=fp32")
 

@@ -37,8 +37,7 @@ def test_a_run_leaves_everything_the_user_was_promised(workplace: Workplace) -> 
     names_logged = {row["name"] for row in map(json.loads, folder.metrics_path.read_text().splitlines())}
     assert {
         "train/loss",
-        "train/redirect",
-        "train/distill",
+        "train/push",
         "train/retain_kl",
         "align/held_out_cosine",
     } <= names_logged

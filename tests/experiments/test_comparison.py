@@ -42,14 +42,17 @@ def finished_run(folder: Path, *overrides: str) -> None:
 def test_every_job_is_a_run_that_can_be_started(comparison: ModuleType) -> None:
     names = set()
     for testbed in comparison.TESTBEDS.values():
-        for method in comparison.METHODS:
+        for method in testbed.methods:
             for concept in testbed.concepts:
                 job = comparison.Job(testbed, method, concept, 1)
                 config = compose_run(job.overrides)
-                assert (config.task.name, config.unlearning_target, config.seed) == (method, concept, 1)
+                task = method.removesuffix(comparison.SUBSPACE_SUFFIX)
+                assert (config.task.name, config.unlearning_target, config.seed) == (task, concept, 1)
+                if task != method:
+                    assert config.task.training_module.moves == "subspace"
                 assert Path(config.runs_dir, config.name) == job.folder.relative_to(comparison.ROOT)
                 names.add(job.folder)
-    assert len(names) == 11 * (4 + 2 * 13)
+    assert len(names) == 17 * 6 + 11 * 2 * 13
 
 
 def test_all_methods_retain_what_ours_retains(comparison: ModuleType) -> None:
@@ -125,9 +128,8 @@ def test_each_ablation_changes_the_default_and_takes_its_steps(comparison: Modul
     assert len({config_hash(config) for config in configs.values()}) == len(configs)
     for config in configs.values():
         assert config.task.unlearning_steps == configs["default"].task.unlearning_steps
-    alone = configs["token term alone"].task
-    assert not alone.aligns
-    assert list(configs["embedding term alone"].task.terms) == ["redirect", "retain_kl"]
+    assert configs["weights, no subspace"].task.training_module.moves == "weights"
+    assert list(configs["redirection, not push"].task.terms) == ["redirect", "refusal", "retain_kl"]
 
 
 def test_the_ablations_table_has_a_line_for_each_change(comparison: ModuleType) -> None:

@@ -49,19 +49,19 @@ ALIGN = "{type: training, steps: 1}"
             id="no unlearning stage",
         ),
         pytest.param(
-            "task.objective.distill.teacher=masked",
+            "+task.objective.distill.margin=1",
             "task.objective.distill: margin=1 has no effect with teacher=masked: set teacher=bounded.",
             id="margin without effect",
         ),
         pytest.param(
             "+task.objective.distill.steering=2",
             "Unknown key 'task.objective.distill.steering'. Known in task.objective.distill: hide_names, margin, "
-            "teacher, weight.",
+            "repeat_name, teacher, weight.",
             id="option of another term",
         ),
         pytest.param(
             "task.objective.rmu.steering=2",
-            "The objective has no term 'rmu' (it has redirect, distill, retain_kl): write "
+            "The objective has no term 'rmu' (it has push, refusal, retain_kl): write "
             "+task.objective.rmu.steering=... to add it.",
             id="term that the task does not have",
         ),
@@ -71,9 +71,9 @@ ALIGN = "{type: training, steps: 1}"
             id="term",
         ),
         pytest.param(
-            "task.objective.distill.margn=1",
-            "Unknown key 'task.objective.distill.margn'. Known in task.objective.distill: hide_names, margin, teacher, "
-            "weight.",
+            "task.objective.push.targett=name",
+            "Unknown key 'task.objective.push.targett'. Known in task.objective.push: positions, target, "
+            "threshold_percentile, weight.",
             id="option of a term",
         ),
         pytest.param(
@@ -93,7 +93,7 @@ ALIGN = "{type: training, steps: 1}"
         ),
         pytest.param(
             f"task.stages=[{{type: unlearning, steps: 1}}, {ALIGN}]",
-            "task: objective.redirect needs a trained predictor: stages must begin with a training stage of at "
+            "task: objective.push needs a trained predictor: stages must begin with a training stage of at "
             "least one step.",
             id="unlearning before aligning",
         ),
