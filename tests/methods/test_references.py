@@ -178,8 +178,8 @@ def reference_bytes(task: TaskConfig, hidden_size: int, num_tokens: Mapping[str,
 @pytest.mark.parametrize(
     ("overrides", "gigabytes"),
     [
-        ([], 25.6),
-        (["~task.objective.redirect", "task.stages=[{type: unlearning, steps: 8}]"], 16.5),
+        ([], 20.1),
+        (["task=unlearning_distill"], 16.5),
         (["task=unlearning_npo"], 14.6),
         (["task=unlearning_ga"], 12.8),
         (["task=unlearning_atu_released"], 7.3),
