@@ -1,6 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON_BIN := .venv/bin/python
 OTHER_METHODS := $(addprefix unlearning_,simnpo dpo refusal undial masked enpo rmu)
+IN_SUBSPACE := unlearning_distill $(addsuffix -subspace,$(addprefix unlearning_,ga npo simnpo dpo rmu))
 NEXT_BEST := $(addprefix unlearning_,dpo refusal masked)
 
 # Where it is set, every start compiles torch and transformers again: 18 s instead of 7, dozens of times in the tests.
@@ -40,6 +41,7 @@ bench: setup ## How fast the parts are against the released way (minutes; the ta
 
 experiments: setup ## All tables of docs/: methods, ablations, attacks, the taught testbed (days; resumes where it was stopped).
 	$(PYTHON_BIN) experiments/comparison.py --jobs 2
+	$(PYTHON_BIN) experiments/comparison.py --jobs 2 --methods $(IN_SUBSPACE)
 	$(PYTHON_BIN) experiments/comparison.py --testbed celebs --jobs 2
 	$(PYTHON_BIN) experiments/comparison.py --testbed celebs-general --jobs 2 --seeds 0 --methods unlearning_atu unlearning_npo
 	$(PYTHON_BIN) experiments/comparison.py --jobs 2 --concepts William_Shakespeare --methods $(OTHER_METHODS)

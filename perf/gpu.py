@@ -176,9 +176,21 @@ def _measure_way(
     return seconds, torch.cuda.max_memory_allocated() / GIB if is_cuda else None
 
 
+STEP = (
+    "task=unlearning_distill",
+    "task.training_module.moves=weights",
+    "task.training_module.retain_batch_size=12",
+    "task.objective.distill.repeat_name=false",
+    "~task.objective.refusal",
+    "+task.objective.redirect.weight=1",
+    "task.stages=[{type: training, steps: 1}, {type: unlearning, steps: 1}]",
+)
+"""The step that is measured: logits and hook states, with the gradients of all weights of the upper half."""
+
+
 def build_step(shape: Shape, device: torch.device, way: Way) -> Work:
     """A whole step of training that gives its loss, each time with the next texts."""
-    config = compose_run([])
+    config = compose_run(STEP)
     module = config.task.training_module
     module = replace(
         module,
@@ -216,7 +228,7 @@ def random_model(shape: Shape, device: torch.device) -> LanguageModel:
 
 
 def random_materials(llm: LanguageModel, task: TaskConfig) -> Materials:
-    """Random texts behind one beginning, with the references that the default objective reads."""
+    """Random texts behind one beginning, with the references that the objective of `STEP` reads."""
     text = llm.model.config.get_text_config()
     depth, vocab = text.num_hidden_layers, text.vocab_size
     layers = resolve_layers(task, depth)

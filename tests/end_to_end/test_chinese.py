@@ -136,8 +136,10 @@ def chinese(workplace: Workplace, taught: Path) -> list[str]:
         f"pre_trained_llm={taught}",
         f"text_encoder.model_name={root / 'encoder'}",
         "data.description=一位小说家",
+        "task.training_module.retain_batch_size=12",
+        "task.scale.concept_left=null",
         "task.training_module.unlearning_lr=5e-3",
-        "task.stages=[{type: training, steps: 6}, {type: unlearning, steps: 24}]",
+        "task.stages=[{type: unlearning, steps: 24}]",
     ]
 
 
@@ -151,7 +153,13 @@ def prepared(config: RunConfig) -> tuple[LanguageModel, Materials]:
 def test_a_writer_is_forgotten_in_chinese(chinese: list[str]) -> None:
     from atu.entry.compose import compose_run
 
-    config = compose_run(chinese)
+    plain = (
+        "task=unlearning_distill",
+        "task.objective.distill.repeat_name=false",
+        "~task.objective.refusal",
+        "task.objective.retain_kl.weight=4",
+    )
+    config = compose_run([*chinese, *plain])
     llm, materials = prepared(config)
     assert {"沈墨白", "青溪", "霜河记"} <= set(materials.concept_words)
     assert not {"小说", "一年", "学生"} & set(materials.concept_words)

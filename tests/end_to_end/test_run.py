@@ -32,7 +32,7 @@ def test_a_run_leaves_everything_the_user_was_promised(workplace: Workplace) -> 
     ]  # fmt: skip
     last = folder.read_stages()[-1]
     assert {"forget/all", "neighbor/all", "utility/gen"} <= set(last.scores)
-    assert set(last.signals) == {"signal/concept_nll_rise", "signal/retain_kl"}
+    assert set(last.signals) == {"signal/concept_nll_rise", "signal/retain_kl", "signal/scale"}
     assert json.loads(folder.status_path.read_text())["state"] == "done"
     names_logged = {row["name"] for row in map(json.loads, folder.metrics_path.read_text().splitlines())}
     assert {

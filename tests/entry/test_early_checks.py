@@ -28,6 +28,7 @@ FULL = ["text_encoder.min_window_tokens=null"]
 TEN = ["text_encoder.window_tokens=10", "text_encoder.min_window_tokens=10"]
 CORES = os.cpu_count() or 1
 HOOK = "task.training_module.pretrained_model_hook_layer=4"
+WEIGHTS = "task.training_module.moves=weights"
 LORA = ["pre_trained_llm.adapter=lora", "pre_trained_llm.lora.layers=[1,4]"]
 KING = ["data=rwku-positive", "data.data_dir=rwku", "unlearning_target=1_Stephen_King"]
 BY_RWKU = ["--benchmark", "rwku", "--data", "rwku", "--target", "1_Stephen_King"]
@@ -132,7 +133,7 @@ CASES: dict[str, tuple[list[str], str]] = {
         "a fraction of its depth between 0 and 1, such as 0.8.",
     ),
     "a layer of adapters": (
-        ["train", "pre_trained_llm=./model", "pre_trained_llm.name=tiny", *LORA],
+        ["train", "pre_trained_llm=./model", "pre_trained_llm.name=tiny", *LORA, WEIGHTS],
         "pre_trained_llm.lora.layers: 'tiny' has no block 4; it has 1 to 3.",
     ),
     "a folder that another run has": (

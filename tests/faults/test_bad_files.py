@@ -86,7 +86,7 @@ def test_a_corpus_of_one_text(command: Command, tmp_path: Path) -> None:
 
 def test_a_corpus_in_which_no_word_stands_for_the_concept(command: Command, tmp_path: Path) -> None:
     shutil.copy(tmp_path / "retain.jsonl", tmp_path / "forget.jsonl")
-    outcome = command()
+    outcome = command("task=unlearning_distill", "task.stages=[{type: unlearning, steps: 1}]")
     outcome.assert_refused(
         "No word is frequent in the texts about 'Zorblatt' and rare in the others, so there is nothing to hide: give "
         "more texts, above all texts that name the concept and texts that do not."
