@@ -226,6 +226,12 @@ def test_terms_are_set_added_and_deleted() -> None:
     assert list(without_options.task.terms) == ["npo", "retain_kl"]
 
 
+def test_what_was_taught_is_forgotten_without_what_the_default_has() -> None:
+    task = composed("experiment=taught", KING).task
+    assert list(task.terms) == ["distill", "npo", "retain_kl"]
+    assert (task.training_module.moves, task.scale.concept_left, task.aligns) == ("weights", None, False)
+
+
 def test_every_experiment_is_known_here() -> None:
     assert set(options("experiment")) == {*EXPERIMENTS, "paper-scale", "embedded-released", "taught"}
 
