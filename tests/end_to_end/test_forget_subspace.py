@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from killed_once import killed_once
+from killed_once import interrupt_before_stage, killed_once
 from safetensors.torch import load_file
 from torch import Tensor
 from workplace import Workplace
 
 from atu.errors import UserError
 from atu.run import run
-from atu.training.stages import run_stage
-from atu.training.state import TrainingState
 
 # The tiny texts are too few for the ratios of real ones.
 SUBSPACE = ("task.training_module.moves=subspace", "task.training_module.subspace={min_ratio: 2, lr: 2e-2}")
@@ -104,15 +101,7 @@ def test_a_subspace_on_a_quantised_base_ends_as_a_plain_model(workplace: Workpla
 def test_a_run_that_lost_its_subspace_says_what_to_do(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     config = workplace.config(*SUBSPACE, *SHORT)
 
-    def interrupted(state: TrainingState, *arguments: Any) -> None:
-        if state.progress.stage == 1:
-            raise KeyboardInterrupt
-        run_stage(state, *arguments)
-
-    with monkeypatch.context() as patched:
-        patched.setattr("atu.run.run_stage", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            run(config)
+    interrupt_before_stage(config, 1, monkeypatch)
     folder = Path(config.runs_dir) / config.name
     kept = shutil.copytree(folder / "subspace", workplace.root / "kept")
     file = folder / "subspace" / "directions.safetensors"

@@ -17,13 +17,12 @@ from typing import Any
 import pytest
 import torch
 from child_process import start, wait
+from killed_once import interrupt_before_stage
 from safetensors.torch import load_file
 from workplace import Workplace
 
 from atu.config import RunConfig
 from atu.launch import run_and_report as run
-from atu.training.stages import run_stage
-from atu.training.state import TrainingState
 
 MIN_KILLS = 12
 
@@ -102,15 +101,7 @@ def test_killed_at_each_rename_from_a_stage_to_the_end_a_run_loses_nothing(
     expected = contents(folder.root)
     shutil.rmtree(folder.root)
 
-    def interrupted(state: TrainingState, *arguments: Any) -> None:
-        if state.progress.stage == 1:
-            raise KeyboardInterrupt
-        run_stage(state, *arguments)
-
-    with monkeypatch.context() as patched:
-        patched.setattr("atu.run.run_stage", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            run(config)
+    interrupt_before_stage(config, 1, monkeypatch)
     kept = shutil.copytree(folder.root, workplace.root / "kept")
     points = []
     while True:

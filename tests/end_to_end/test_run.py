@@ -6,18 +6,16 @@ import json
 import shutil
 import subprocess
 import sys
-from typing import Any
 
 import pytest
 import torch
+from killed_once import interrupt_before_stage
 from safetensors.torch import load_file
 from workplace import Workplace
 
 from atu.errors import UserError
 from atu.launch import run_and_report as run
 from atu.storage.config_dir import config_dir
-from atu.training.stages import run_stage
-from atu.training.state import TrainingState
 
 
 def test_a_run_leaves_everything_the_user_was_promised(workplace: Workplace) -> None:
@@ -127,15 +125,7 @@ def test_a_run_that_settles_has_its_last_stage_before_it_stops(
     rates = [row["value"] / 1e-3 for row in rows if row["name"] == "train/lr"]
     assert rates == pytest.approx([1.0, 0.933013, 0.25, 0.066987], rel=1e-4)
 
-    def killed(state: TrainingState, *arguments: Any) -> None:
-        if state.progress.stage == 4:
-            raise KeyboardInterrupt
-        run_stage(state, *arguments)
-
-    with monkeypatch.context() as patched:
-        patched.setattr("atu.run.run_stage", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run(workplace.config(*settling, "name=killed"))
+    interrupt_before_stage(workplace.config(*settling, "name=killed"), 4, monkeypatch)
     again = run(workplace.config(*settling, "name=killed"))
     assert again.read_stages()[-1].label == "05-unlearn"
     weights = [load_file(root / "model.safetensors") for root in (folder.model_dir, again.model_dir)]

@@ -88,6 +88,11 @@ def adapter_parameters(model: PreTrainedModel) -> dict[str, Parameter]:
     }
 
 
+def without_inner_matrices(parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
+    """All but A of adapters W + B A: by what is left alone the change of the weights can be scaled."""
+    return {name: parameter for name, parameter in parameters.items() if ".lora_A." not in name}
+
+
 def linear_layers(model: PreTrainedModel, blocks: Iterable[int]) -> dict[str, list[str]]:
     """Full names of the linear layers of some blocks (0 = the first), by the last part of their name."""
     chosen = {block for index, block in enumerate(transformer_blocks(model)) if index in set(blocks)}

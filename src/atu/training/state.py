@@ -15,6 +15,7 @@ from atu.methods.config import StageKind, TaskConfig
 from atu.methods.materials import Materials
 from atu.methods.shares import Share
 from atu.methods.terms import Need
+from atu.models.adapters import without_inner_matrices
 from atu.models.language_model import LanguageModel
 from atu.models.precision import Autocast
 from atu.processes import peers
@@ -80,8 +81,7 @@ class TrainingState:
             moving = dict(self.llm.model.named_parameters())
             self.trained = {name: moving[name] for name in self.trained}
             unshard(self.llm.model)
-        scales = self.task.scale.concept_left is not None
-        kept = {name: p for name, p in self.trained.items() if scales and ".lora_A." not in name}
+        kept = {} if self.task.scale.concept_left is None else without_inner_matrices(self.trained)
         self.reference = {name: parameter.detach().clone() for name, parameter in kept.items()}
         self.optimizers["unlearn"] = unlearn_optimizer(self.trained.values(), module)
         if self.predictor is not None:
