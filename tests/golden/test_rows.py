@@ -16,9 +16,9 @@ from transformers import PreTrainedTokenizerBase
 from atu.benchmarks.rwku import released_scorers as released
 from atu.benchmarks.rwku.files import TRUTHFUL
 from atu.benchmarks.rwku.fluency import text_fluency
-from atu.benchmarks.rwku.membership import zlib_bytes
 from atu.benchmarks.rwku.prompts import TASKS, build_probes, join_answer_prefix
 from atu.benchmarks.rwku.reader import RwkuData
+from atu.evaluation.membership import zlib_bytes
 from atu.records import Probe
 from atu.storage.user_files import read_jsonl
 

@@ -2,18 +2,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
 
-from atu.benchmarks.rwku.membership import (
-    SHARES,
-    corrected_membership,
-    membership_auc,
-    released_membership,
-    zlib_bytes,
-)
+from atu.benchmarks.rwku.membership import SHARES, corrected_membership, released_membership
 from atu.evaluation.likelihood import TokenStatistics
+from atu.evaluation.membership import zlib_bytes
 
 FIVE = TokenStatistics(logprobs=(-1.0, -5.0, -2.0, -3.0, -4.0), means=(-2.0,) * 5, spreads=(0.5, 2.0, 1.0, 1.0, 1.0))
 
@@ -60,31 +53,3 @@ def test_a_text_of_one_token_has_no_score() -> None:
 def test_released_skips_a_broken_text() -> None:
     broken = TokenStatistics(logprobs=(math.nan, -1.0), means=(-1.0, -1.0), spreads=(1.0, 1.0))
     assert released_membership("broken", broken) is None
-
-
-def test_auc_by_hand() -> None:
-    # Pairs (forget, retain): (1, 0) won, (1, 2) lost, (2, 0) won, (2, 2) tied: 2.5 of 4.
-    score = membership_auc([1.0, 2.0], [0.0, 2.0], samples=200)
-    assert (score.value, score.n) == (62.5, 4)
-    assert score.low <= 62.5 <= score.high
-
-
-def test_auc_interval_is_the_bootstrap_within_each_set() -> None:
-    """The same resamples through scikit-learn, one at a time."""
-    rng = np.random.default_rng(5)
-    forget, retain = rng.normal(0.4, 1, 30).round(1), rng.normal(0, 1, 20).round(1)
-    score = membership_auc(forget.tolist(), retain.tolist(), samples=400, seed=7)
-    draw = np.random.default_rng(7)
-    rows = draw.multinomial(30, np.full(30, 1 / 30), size=400)
-    columns = draw.multinomial(20, np.full(20, 1 / 20), size=400)
-    labels = [1] * 30 + [0] * 20
-    aucs = [
-        100 * roc_auc_score(labels, [*forget, *retain], sample_weight=[*row, *column])
-        for row, column in zip(rows, columns, strict=True)
-    ]
-    assert (score.low, score.high) == pytest.approx(tuple(np.quantile(aucs, (0.025, 0.975))))
-
-
-def test_auc_says_when_the_model_tells_the_sets_apart() -> None:
-    assert membership_auc([-9.0, -8.0], [-2.0, -1.0], samples=50).value == 0.0
-    assert membership_auc([-3.0, -3.0], [-3.0, -3.0], samples=50).value == 50.0

@@ -11,9 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from atu.benchmarks.rwku.membership import ATTACKS, REPORTED_SHARE, membership_auc
+from atu.benchmarks.rwku.membership import ATTACKS, REPORTED_SHARE
 from atu.benchmarks.rwku.prompts import ADVERSARIAL, FACTUALITY, REASONING, TRUTHFULNESS
 from atu.benchmarks.rwku.released_scorers import FORGET_WEIGHTS, NEIGHBOR_WEIGHTS
+from atu.evaluation.membership import membership_auc
 from atu.evaluation.scores import bootstrap_mean, bootstrap_weighted_mean, summarize
 from atu.records import UNFINISHED, Answer, Score
 
@@ -101,7 +102,7 @@ def _fixed(rows: Sequence[Answer], samples: int) -> dict[str, Score]:
 def _membership_aucs(rows: Sequence[Answer], samples: int) -> dict[str, Score]:
     scores = {}
     for attack in ATTACKS:
-        sign = -1 if attack == "loss" else 1  # the value is a cross-entropy
+        sign = 1 if attack == "loss" else -1  # the others are signed the other way
         forget, retain = ([sign * v for v in _column(rows, group, _VALUE_OF[attack])] for group in _MEMBERSHIP)
         if forget and retain:
             scores[f"mia/auc_{attack}"] = membership_auc(forget, retain, samples=samples)
