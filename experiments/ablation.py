@@ -38,7 +38,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
         "task.stages=[{type: training, steps: 150}, {type: unlearning, steps: 6}, {type: training, steps: 40}, "
         "{type: unlearning, steps: 6}]",
     ),
-    "not scaled": ("task.scale.concept_left=null",),
+    "not scaled": ("task.scale={concept_left: null, retain_kl: null}",),
     "redirection, not push": ("~task.objective.push", "+task.objective.redirect.weight=6"),
     "no refusals": ("~task.objective.refusal",),
     "no retain term": ("~task.objective.retain_kl",),

@@ -79,7 +79,7 @@ SUBSPACE_SUFFIX = "-subspace"
 _IN_SUBSPACE = (
     "task.training_module.moves=subspace",
     "task.training_module.retain_batch_size=16",
-    "task.scale={concept_left: 0.66, largest: 1.3}",
+    "task.scale={concept_left: 0.5, retain_kl: 3e-3, largest: 1.5}",
     "task.stages=[{type: unlearning, steps: 12}]",
 )
 """What ours has besides its terms: where it moves, how much of the change is kept, batch and steps."""

@@ -137,7 +137,7 @@ def chinese(workplace: Workplace, taught: Path) -> list[str]:
         f"text_encoder.model_name={root / 'encoder'}",
         "data.description=一位小说家",
         "task.training_module.retain_batch_size=12",
-        "task.scale.concept_left=null",
+        "task.scale={concept_left: null, retain_kl: null}",
         "task.training_module.unlearning_lr=5e-3",
         "task.stages=[{type: unlearning, steps: 24}]",
     ]

@@ -138,19 +138,29 @@ class StopConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleConfig:
-    """How much of the change is kept in the end: w0 + a (w - w0) with the smallest a that forgets enough."""
+    """How much of the change is kept in the end: w0 + a (w - w0), with the smallest a that reaches one of the limits.
+
+    All None leaves the change as it is.
+    """
 
     concept_left: float | None = None
-    """What held-out texts tell of the concept must be at most this share as likely to the model as to the reference;
-    None leaves the change as it is."""
+    """Enough is forgotten when what held-out texts tell of the concept is at most this share as likely to the model as to
+    the reference."""
+    retain_kl: float | None = None
+    """No more may change than this: KL from the reference on held-out retain texts, nats per token."""
     largest: float = 1.0
     """Largest a; above 1 the model goes further than training went, in its direction."""
 
     def __post_init__(self) -> None:
-        for key in ("concept_left", "largest"):
+        for key in ("concept_left", "retain_kl", "largest"):
             value = getattr(self, key)
             if value is not None and not value > 0:
                 raise UserError(f"{key} must be positive, not {value:g}.")
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether there is a limit that chooses a."""
+        return self.concept_left is not None or self.retain_kl is not None
 
 
 @dataclass(frozen=True, kw_only=True)

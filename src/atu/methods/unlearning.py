@@ -92,15 +92,21 @@ def held_out_signals(llm: LanguageModel, materials: Materials) -> dict[str, floa
         something of the concept (left out where none does); `signal/retain_kl`: KL from the reference on retain
         texts, nats per token.
     """
-    kls, counts = [], []
-    for reading in _readings(llm, materials, materials.held_out_retain):
-        counts.append(len(reading.labels))
-        kls.append(kl_to_reference(reading.logits, reading.reference_logits()) * counts[-1])
-    signals = {"signal/retain_kl": float(torch.stack(kls).sum() / sum(counts))}
+    signals = {"signal/retain_kl": retain_kl(llm, materials)}
     now, before = _concept_nll(llm, materials)
     if len(now):
         signals["signal/concept_nll_rise"] = float((now - before).mean())
     return signals
+
+
+@torch.no_grad()
+def retain_kl(llm: LanguageModel, materials: Materials) -> float:
+    """KL from the reference on held-out retain texts, nats per token."""
+    kls, counts = [], []
+    for reading in _readings(llm, materials, materials.held_out_retain):
+        counts.append(len(reading.labels))
+        kls.append(kl_to_reference(reading.logits, reading.reference_logits()) * counts[-1])
+    return float(torch.stack(kls).sum() / sum(counts))
 
 
 @torch.no_grad()

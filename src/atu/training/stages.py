@@ -11,7 +11,7 @@ from torch import Tensor
 from atu.methods.align import align_data, align_losses, best_constant, check_gain, judge_predictor
 from atu.methods.config import StageConfig
 from atu.methods.terms import Need
-from atu.methods.unlearning import Unlearning, concept_left, held_out_signals
+from atu.methods.unlearning import Unlearning, concept_left, held_out_signals, retain_kl
 from atu.models.rows import batch_indices
 from atu.processes import peers
 from atu.training.loop import Step, train
@@ -100,9 +100,10 @@ def _unlearn(state: TrainingState, stage: StageConfig, advance: Advance) -> dict
 
 
 def _scale(state: TrainingState) -> dict[str, float]:
-    """Keep as much of the change as it takes to forget what held-out texts tell of the concept; says how much."""
-    goal = state.task.scale.concept_left
-    if goal is None or not any(state.materials.held_out_forget.telling):
+    """Keep of the change what held-out texts say is enough to forget, or as much as others stand; says how much."""
+    limits, llm, materials = state.task.scale, state.llm, state.materials
+    tells = any(materials.held_out_forget.telling)
+    if limits.retain_kl is None and not (tells and limits.concept_left is not None):
         return {}
     trained = {name: parameter.detach().clone() for name, parameter in state.trained.items()}
 
@@ -110,11 +111,17 @@ def _scale(state: TrainingState) -> dict[str, float]:
         set_scale(state.trained, state.reference, trained, scale)
         state.read_again()
         with state.autocast():  # entered anew: inside of one the first scale's weights would be read again
-            left = peers.from_main(lambda: concept_left(state.llm, state.materials))
-        assert left is not None
-        return left <= goal
+            return peers.from_main(at_limit)
 
-    scale = smallest_scale(reaches, largest=state.task.scale.largest)
+    def at_limit() -> bool:
+        if limits.concept_left is not None and tells:
+            left = concept_left(llm, materials)
+            assert left is not None
+            if left <= limits.concept_left:
+                return True
+        return limits.retain_kl is not None and retain_kl(llm, materials) >= limits.retain_kl
+
+    scale = smallest_scale(reaches, largest=limits.largest)
     set_scale(state.trained, state.reference, trained, scale)
     state.read_again()
     return {"signal/scale": scale}

@@ -81,7 +81,7 @@ class TrainingState:
             moving = dict(self.llm.model.named_parameters())
             self.trained = {name: moving[name] for name in self.trained}
             unshard(self.llm.model)
-        kept = {} if self.task.scale.concept_left is None else without_inner_matrices(self.trained)
+        kept = without_inner_matrices(self.trained) if self.task.scale.is_chosen else {}
         self.reference = {name: parameter.detach().clone() for name, parameter in kept.items()}
         self.optimizers["unlearn"] = unlearn_optimizer(self.trained.values(), module)
         if self.predictor is not None:
