@@ -144,8 +144,8 @@ class ScaleConfig:
     """
 
     concept_left: float | None = None
-    """Enough is forgotten when what held-out texts tell of the concept is at most this share as likely to the model as to
-    the reference."""
+    """Enough is forgotten when what held-out texts tell of the concept is at most this share as likely to the model as
+    to the reference."""
     retain_kl: float | None = None
     """No more may change than this: KL from the reference on held-out retain texts, nats per token."""
     largest: float = 1.0
