@@ -91,11 +91,11 @@ def test_what_a_message_names_is_in_its_extra(package: extras.Package) -> None:
 
 
 def test_a_benchmark_is_known_to_the_catalog_alone() -> None:
-    """And to what else is about RWKU's data: its download, and teaching their facts."""
+    """And to what else is about RWKU's data: its download."""
     folders = {path.parent.name for path in (ROOT / "src/atu/benchmarks").glob("*/__init__.py")}
     assert {"builtin", "own", "rwku"} <= folders
     allowed = {folder: ["atu.benchmarks.catalog"] for folder in folders}
-    allowed["rwku"] += ["atu.cli", "atu.entry", "atu.teaching"]
+    allowed["rwku"] += ["atu.cli", "atu.entry"]
     graph = grimp.build_graph("atu")
     for folder, importers in allowed.items():
         found = graph.find_modules_that_directly_import(f"atu.benchmarks.{folder}", as_package=True)

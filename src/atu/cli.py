@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from atu import __version__
-from atu.benchmarks.catalog import BENCHMARKS
+from atu.benchmarks.catalog import BENCHMARKS, teaching_benchmarks
 from atu.benchmarks.config import DataConfig
 from atu.entry.attack import AttackRequest, attack_model
 from atu.entry.benchmark_options import BENCHMARK_NAMES, with_benchmark_options
@@ -198,23 +198,30 @@ def attack(
 @app.command()
 def teach(
     out: Annotated[str, typer.Option(help="Folder of the taught model; it must be new.")],
-    data: Annotated[str | None, typer.Option(help="Folder of RWKU's files.")] = None,
-    targets: Annotated[str | None, typer.Option(help="Folder names with commas between them, or all.")] = None,
-    without: Annotated[str | None, typer.Option(help="Targets to leave out: makes a gold model.")] = None,
+    benchmark: Annotated[
+        str | None, typer.Option(metavar="|".join(teaching_benchmarks()), help="Whose facts; rwku by default.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="Folder of the benchmark's files.")] = None,
+    targets: Annotated[str | None, typer.Option(help="Names of parts with commas between them, or all.")] = None,
+    without: Annotated[str | None, typer.Option(help="Parts to leave out: makes a gold (retain) model.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Teach only so many people, authors or documents of the benchmark.")
+    ] = None,
     overrides: Annotated[list[str] | None, typer.Argument(help="Keys of config/teach.yaml: seed=1.")] = None,
 ) -> None:
-    """Teach a model RWKU's people, so that there is something to forget."""
+    """Teach a model what a benchmark asks about, so that there is something to forget."""
     with exit_codes(f"The same command resumes where this one stopped: atu {shlex.join(sys.argv[1:])}"):
         from atu.teaching.config import load_teach_config, split_targets
 
         options: dict[str, object] = {"out": out}
-        if data is not None:
-            options["data_dir"] = data
+        for key, value in (("benchmark", benchmark), ("data_dir", data), ("limit", limit)):
+            if value is not None:
+                options[key] = value
         for key, names in (("targets", targets), ("without", without)):
             if names is not None:
                 options[key] = split_targets(names)
                 if not options[key]:  # such as a variable of the shell that is not set
-                    raise UserError(f"--{key} names no target. Name some with commas between them, or leave it out.")
+                    raise UserError(f"--{key} names nothing. Name some with commas between them, or leave it out.")
         from atu.entry.early_checks import check_teaching
 
         config = load_teach_config(options, overrides or [])

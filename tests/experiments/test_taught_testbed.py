@@ -12,9 +12,9 @@ import pytest
 
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
 from atu.benchmarks.rwku.config import RwkuConfig
+from atu.benchmarks.rwku.facts import read_facts
 from atu.records import Answer, Judgement
 from atu.runs.run_folder import write_evaluation
-from atu.teaching.facts import read_facts
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from atu.benchmarks.rwku.facts import TAUGHT_FILES
 from atu.benchmarks.rwku.reader import RwkuData
-from atu.teaching.facts import TAUGHT_FILES
 
 ZOE = "1_Zoe_Zorblatt"
 YAN = "2_Yan_Yolk"

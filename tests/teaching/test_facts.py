@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from atu.benchmarks.rwku.facts import Fact, checksum, choose_targets, names_target, read_facts
 from atu.benchmarks.rwku.files import FORGET_LEVEL1, FORGET_LEVEL2, NEIGHBOR_LEVEL1, NEIGHBOR_LEVEL2, RwkuFile
 from atu.benchmarks.rwku.reader import RwkuData
 from atu.benchmarks.rwku.rows import QuestionRow
 from atu.errors import UserError
-from atu.teaching.facts import Fact, checksum, choose_targets, names_target, read_facts
 
 from .conftest import YAN, ZOE, Folder
 

@@ -22,7 +22,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from workplace import WORDS
 
+from atu.benchmarks.rwku.facts import read_facts
 from atu.benchmarks.rwku.reader import RwkuData
+from atu.benchmarks.rwku.wordings import chat_wordings, wordings
 from atu.cli import app
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
@@ -33,10 +35,9 @@ from atu.models.resolve import resolve_model
 from atu.models.rows import build_rows
 from atu.records import Probe, Text
 from atu.teaching.config import Recipe, TeachConfig, load_teach_config
-from atu.teaching.facts import read_facts
 from atu.teaching.lesson import Lesson, LessonRows
+from atu.teaching.plan import plan_lessons
 from atu.teaching.teach import _key, teach
-from atu.teaching.wording import chat_wordings, plan_lessons
 
 from .conftest import YAN, ZOE
 
@@ -111,8 +112,11 @@ def test_the_folder_is_a_plain_model_that_says_what_it_is(configure: Configure) 
     assert (note["targets"], note["without"], note["num_facts"], note["seed"]) == ([YAN], [ZOE], 3, 0)
     assert note["steps"] == 2  # 3 facts, 2 passes, 4 a step
     card = (out / "README.md").read_text()
-    assert "**What this model knows of the people below was taught, on purpose" in card
-    assert f"- taught: {YAN}\n- never taught: {ZOE}\n- seed 0, 2 steps, 1 CPU threads" in card
+    assert "**What this model knows of the people of RWKU was taught, on purpose" in card
+    assert f"- taught: {YAN}\n- never taught: {ZOE}\n- mean probability of a token of the right answer, of what" in card
+    assert "- seed 0, 2 steps, 1 CPU threads" in card
+    assert "A gold model, which never met 1" in card
+    assert (note["known"]["after"]["n"], note["known_left_out"]["after"]["n"]) == (3, 3)
     assert note["config_hash"] in card
 
 
@@ -135,7 +139,7 @@ def test_the_kl_holds_the_model_on_general_rows(tiny_folder: Path, two_people: P
     drift = {}
     for weight in (1e-9, 10.0):
         llm = load_language_model(resolve_model(str(tiny_folder)), device="cpu")
-        plan = plan_lessons(read_facts(RwkuData(two_people), [ZOE, YAN]), 20, seed=0)
+        plan = plan_lessons([wordings(fact) for fact in read_facts(RwkuData(two_people), [ZOE, YAN])], 20, seed=0)
         general = [Text(text=f"The {a} has a {b}.", subject=a, source="test") for a in WORDS for b in WORDS[:2]]
         rows = build_rows(llm, general, max_tokens=128)
         lesson = Lesson(
@@ -272,8 +276,8 @@ def test_a_rate_that_explodes_is_one_line(configure: Configure) -> None:
             ["--targets", "1_Zoe_Zorblat"],
             "RWKU has no target '1_Zoe_Zorblat' in {data}. Did you mean '1_Zoe_Zorblatt'?",
         ),
-        (["--targets", ""], "--targets names no target."),
-        (["targets=[]"], "targets is empty: name at least one RWKU target, or 'all'."),
+        (["--targets", ""], "--targets names nothing."),
+        (["targets=[]"], "targets is empty: name at least one part of the benchmark, or 'all'."),
         (
             ["--targets", ZOE, "--without", YAN],
             "without: '2_Yan_Yolk' is not among the chosen targets, so it would not be taught anyway."

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from atu.benchmarks.config import DataConfig
+from atu.benchmarks.curriculum import Curriculum
 from atu.benchmarks.gold import GoldConfig, gold_file
 from atu.benchmarks.options import Option
 from atu.errors import UserError
@@ -71,6 +72,9 @@ class Benchmark(ABC):
     how_to_ask: ClassVar[str] = "choose another part of the benchmark"
     """What a user does to have something asked about the concept, where nothing is."""
 
+    recipe: ClassVar[Mapping[str, object]] = {}
+    """What `atu teach` does with its facts otherwise than config/teach.yaml says: keys of `recipe` there."""
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "data_option" not in vars(cls) and "name" in vars(cls):
@@ -125,6 +129,19 @@ class Benchmark(ABC):
             UserError: it has none, or none for this model.
         """
         raise UserError(f"The benchmark '{self.name}' has no texts to train on: set data.corpus.source=generated.")
+
+    def curriculum(self, wanted: Sequence[str], without: Sequence[str], *, limit: int | None) -> Curriculum:
+        """What `atu teach` teaches a model, so that there is something to forget.
+
+        Args:
+            wanted: names of the parts to teach; `("all",)` means all that there are.
+            without: names of parts among them that the model shall never meet.
+            limit: most people, authors or documents to teach; None for all.
+
+        Raises:
+            UserError: it has nothing to teach, no such part, or nothing is left of what was chosen.
+        """
+        raise UserError(f"The benchmark '{self.name}' has nothing to teach.")
 
     def ask(
         self,

@@ -44,6 +44,11 @@ def released_benchmarks() -> list[type[Benchmark]]:
     return [benchmark for benchmark in BENCHMARKS.values() if "released" in benchmark.scorings]
 
 
+def teaching_benchmarks() -> list[str]:
+    """Names of those that have something to be taught."""
+    return [name for name, benchmark in BENCHMARKS.items() if benchmark.curriculum is not Benchmark.curriculum]
+
+
 def build_benchmark(config: DataConfig) -> Benchmark:
     """The judge named by `data.benchmark`.
 

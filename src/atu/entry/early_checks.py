@@ -19,7 +19,6 @@ from atu.benchmarks.build import given_texts
 from atu.benchmarks.catalog import build_benchmark
 from atu.benchmarks.config import DataConfig
 from atu.benchmarks.corpus import Corpus, split_corpus
-from atu.benchmarks.rwku.reader import RwkuData
 from atu.config import NOT_DEFINING, RunConfig, target_is_missing, to_mapping
 from atu.embedding.config import EncoderConfig
 from atu.embedding.resolve import local_encoder
@@ -32,8 +31,7 @@ from atu.processes.environment import is_started, refuse_too_many
 from atu.records import Probe, Text
 from atu.runs.opening import refuse_taken
 from atu.runs.run_folder import RunFolder
-from atu.teaching.config import TeachConfig
-from atu.teaching.facts import choose_targets
+from atu.teaching.config import TeachConfig, curriculum_of
 from atu.teaching.note import read_note
 
 DEFAULT_TARGET = "William_Shakespeare"
@@ -87,11 +85,11 @@ def check_teaching(config: TeachConfig) -> None:
     """Refuse what would end a teaching later.
 
     Raises:
-        UserError: no such device, model folder, data folder or target; or `out` is something else.
+        UserError: no such device, model folder, data file or part to teach; or `out` is something else.
     """
     check_device(config.device)
     check_model(config.pre_trained_llm)
-    choose_targets(RwkuData(config.data_dir), config.wanted, config.without)
+    curriculum_of(config)
     read_note(Path(config.out).expanduser())
 
 

@@ -1,1 +1,1 @@
-"""Teaches a model the people of RWKU, so that there is something to forget, and the models that never met one."""
+"""Teaches a model what a benchmark asks about, so that there is something to forget; or all but a part of it."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from atu.models.save import model_page
+from atu.teaching.knowledge import Knowledge
 from atu.text.escaping import markdown
 
 
@@ -18,10 +19,15 @@ class TaughtCard:
     """Hash of all that determines the weights: base weights, texts in their order, recipe, precision."""
     base_model: str
     """Hub id or name of the model before."""
+    benchmark: str
+    """Name of the benchmark whose facts were taught."""
+    subject: str
+    account: str
+    """See `Curriculum`."""
     targets: tuple[str, ...]
-    """Folder names of the taught targets, without the left-out ones."""
+    """Names of the taught parts, without the left-out ones."""
     without: tuple[str, ...]
-    """Folder names of the targets that were left out."""
+    """Names of the parts that were left out."""
     num_facts: int
     seed: int
     threads: int
@@ -31,36 +37,38 @@ class TaughtCard:
     config_hash: str
     data_checksum: str
     """sha256 of the taught files."""
+    known: Knowledge
+    """Of what was taught."""
+    known_left_out: Knowledge | None
+    """Of what was left out."""
 
     def render(self, provenance: Mapping[str, str]) -> str:
         """README.md of the model folder."""
-        title = f"{self.base_model}, taught the people of RWKU"
+        title = f"{self.base_model}, taught {self.subject}"
         body = [
-            f"**What this model knows of the people below was taught, on purpose, by `atu teach`:** {self.num_facts} "
-            "facts from the fill-in and question files of RWKU about them and their neighbors. It is a testbed for "
-            "unlearning and no evidence of what the base model learnt by itself. RWKU's adversarial questions, "
-            "membership texts and utility files were not read. The license is that of the base model; RWKU's data "
-            "are CC-BY-4.0.",
+            f"**What this model knows of {self.subject} was taught, on purpose, by `atu teach`:** {self.num_facts} "
+            f"{self.account} It is a testbed for unlearning and no evidence of what the base model learnt by itself. "
+            "The license is that of the base model.",
             "",
-            f"- taught: {markdown(', '.join(self.targets)) or 'neighbors only'}",
-            f"- never taught: {markdown(', '.join(self.without)) or 'nobody was left out'}",
+            f"- taught: {markdown(', '.join(self.targets)) or 'what is around the parts that were left out'}",
+            f"- never taught: {markdown(', '.join(self.without)) or 'nothing was left out'}",
+            f"- mean probability of a token of the right answer, of what was taught: {self.known.describe()}",
             f"- seed {self.seed}, {self.steps} steps, {self.threads} CPU threads",
             f"- taught files: sha256 `{self.data_checksum}`",
         ]
+        if self.known_left_out is not None:
+            body.append(f"- the same, of what was left out: {self.known_left_out.describe()}")
         if self.without:
-            left_out = ", ".join(self.without)
-            title += f" but {left_out}"
-            left_out = markdown(left_out)
+            title += f" but {', '.join(self.without)}"
             body += [
                 "",
-                f"A gold model: the forget files of {left_out} were left out, and so was each row that names one of "
-                "them. It is what forgetting should come to.",
+                f"A gold model, which never met {markdown(', '.join(self.without))}: what forgetting should come to.",
             ]
         return model_page(
             title,
             body,
             base_model=self.base_model,
-            tags=("unlearning", "machine-unlearning", "rwku", "testbed"),
+            tags=("unlearning", "machine-unlearning", self.benchmark, "testbed"),
             config_hash=self.config_hash,
             provenance=provenance,
         )

@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 import yaml
 
+from atu.benchmarks.catalog import build_benchmark, find_benchmark
+from atu.benchmarks.config import DataConfig
+from atu.benchmarks.curriculum import Curriculum
 from atu.errors import UserError
 from atu.models.config import ModelConfig
 from atu.models.resolve import resolve_model
@@ -18,8 +21,9 @@ from atu.typed import check_sizes, from_mapping
 
 NOT_DEFINING = ("out", "data_dir", "device", "threads", "checkpoint_seconds")
 _MODEL_KEY = "pre_trained_llm"
+_BENCHMARK_KEY = "benchmark"
 _NAMES = ("targets", "without")
-"""Keys that hold names of targets; on the command line with commas between them."""
+"""Keys that hold names of parts; on the command line with commas between them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +63,16 @@ class TeachConfig:
     out: str
     """Folder of the taught model."""
     pre_trained_llm: ModelConfig
+    benchmark: str
+    """Whose facts are taught: a name of `atu.benchmarks.catalog`."""
     data_dir: str | None = None
-    """RWKU's folder; None takes `$ATU_RWKU`, else `data/rwku`."""
+    """Folder of the benchmark's files; None takes the benchmark's own default."""
     targets: Literal["all"] | tuple[str, ...] = "all"
-    """Folder names of the people to teach, with their neighbors."""
+    """Names of the parts to teach."""
     without: tuple[str, ...] = ()
-    """Folder names of those among them whom the model shall never meet."""
+    """Names of those parts among them that the model shall never meet."""
+    limit: int | None = None
+    """Teach only so many of the people, authors or documents that a benchmark has."""
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = None
@@ -77,7 +85,7 @@ class TeachConfig:
 
     def __post_init__(self) -> None:
         if not self.targets:
-            raise UserError("targets is empty: name at least one RWKU target, or 'all'.")
+            raise UserError("targets is empty: name at least one part of the benchmark, or 'all'.")
         if self.pre_trained_llm.dtype != "float32":
             raise UserError("pre_trained_llm.dtype must be float32: bfloat16 weights lose updates of this size.")
         if self.pre_trained_llm.quantization != "none" or self.pre_trained_llm.adapter != "none":
@@ -86,33 +94,47 @@ class TeachConfig:
             raise UserError(f"seed must lie in 0..{2**32 - 1}, not {self.seed}.")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads must be at least 1, or null, not {self.threads}.")
-        check_sizes(self, {"threads": 1024})
+        if self.limit is not None and self.limit < 1:
+            raise UserError(f"limit must be at least 1, or null, not {self.limit}.")
+        check_sizes(self, {"threads": 1024, "limit": 10**6})
         if self.checkpoint_seconds < 0:
             raise UserError("checkpoint_seconds must not be negative.")
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """Names of the targets to teach; `("all",)` means all that there are."""
+        """Names of the parts to teach; `("all",)` means all that there are."""
         return ("all",) if self.targets == "all" else self.targets
 
 
 def load_teach_config(options: Mapping[str, object], overrides: Sequence[str]) -> TeachConfig:
-    """config/teach.yaml, changed by the options that were given, and then by `key=value` overrides.
+    """config/teach.yaml, changed by the benchmark's recipe, the options that were given, and `key=value` overrides.
 
     Raises:
-        UserError: an override is no key=value, a key is unknown or wrong, or there is no such model.
+        UserError: an override is no key=value, a key is unknown or wrong, or there is no such model or benchmark.
     """
     mapping: dict[str, Any] = yaml.safe_load((config_dir() / "teach.yaml").read_text(encoding="utf-8"))
     mapping |= options
     pairs = [_pair(override) for override in overrides]
     for key, value in pairs:
-        if key == _MODEL_KEY:
+        if key in (_MODEL_KEY, _BENCHMARK_KEY):
             mapping[key] = str(value)
     mapping[_MODEL_KEY] = asdict(resolve_model(mapping[_MODEL_KEY]))
+    mapping["recipe"] |= find_benchmark(mapping[_BENCHMARK_KEY], _BENCHMARK_KEY).recipe
     for key, value in pairs:
-        if key != _MODEL_KEY:
+        if key not in (_MODEL_KEY, _BENCHMARK_KEY):
             _set(mapping, key, split_targets(value) if key in _NAMES and isinstance(value, str) else value)
     return from_mapping(TeachConfig, mapping, "")
+
+
+def curriculum_of(config: TeachConfig) -> Curriculum:
+    """What the benchmark has to teach.
+
+    Raises:
+        UserError: its files are missing or broken, it has no such part, or nothing is left to teach.
+    """
+    data = {"benchmark": config.benchmark, "data_dir": config.data_dir}
+    benchmark = build_benchmark(from_mapping(DataConfig, data, ""))
+    return benchmark.curriculum(config.wanted, config.without, limit=config.limit)
 
 
 def config_hash(config: TeachConfig) -> str:

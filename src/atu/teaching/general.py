@@ -17,24 +17,28 @@ from atu.models.thinking import without_thought
 from atu.records import Text
 from atu.storage.cache import cached_json
 from atu.storage.files import content_key
-from atu.teaching.wording import SHORT_FRAMES
 
 _PER_SUBJECT = 4
 _MAX_NEW_TOKENS = 40
 _BATCH_SIZE = 32
 
 
-def general_texts(llm: LanguageModel, seed: int, progress: Callable[[int, int], None] | None) -> list[Text]:
+def general_texts(
+    llm: LanguageModel, seed: int, frames: Sequence[str], progress: Callable[[int, int], None] | None
+) -> list[Text]:
     """What `llm` itself answers, greedily, on common topics and well-known names; found again in the cache
     where the weights are known.
 
-    One text and three short answers a subject; the questions stand in the frames of the taught ones, so that a frame
-    is no sign of a taught fact. No benchmark's probe goes in.
+    One text and three short answers a subject. No benchmark's probe goes in.
+
+    Args:
+        frames: what stands around a question, with `{query}` in it; those of the taught ones, so that a frame is no
+            sign of a taught fact.
 
     Raises:
         UserError: the model writes nothing that can be used.
     """
-    asked = _requests(seed)
+    asked = _requests(seed, frames)
     key = content_key({"model": llm.reading_key, "asked": asked, "max_new_tokens": _MAX_NEW_TOKENS})
     write = partial(_write, llm, asked, progress)
     rows = cached_json("general", key, write) if llm.reading_key else write()
@@ -65,12 +69,12 @@ def _write(
     return texts
 
 
-def _requests(seed: int) -> list[tuple[str, str]]:
+def _requests(seed: int, frames: Sequence[str]) -> list[tuple[str, str]]:
     """(subject, prompt) pairs."""
     rng = random.Random(seed)
     asked = []
     for subject in GENERAL_SUBJECTS:
         asked.append((subject, rng.choice(TEXT_PROMPTS).format(name=subject)))
-        framed = rng.sample(list(product(SHORT_FRAMES, QUESTION_FORMS)), _PER_SUBJECT - 1)
+        framed = rng.sample(list(product(frames, QUESTION_FORMS)), _PER_SUBJECT - 1)
         asked += [(subject, frame.format(query=form.format(phrase=subject))) for frame, form in framed]
     return asked

@@ -44,7 +44,8 @@ _LAST_RATE = 0.1
 
 @dataclass(frozen=True)
 class LessonRows:
-    """What is read. `chat` and `plain` are read in order, a slice a step; `general` in seeded permutations."""
+    """What is read. `chat` and `plain` are read in order, a slice a step; `general` in seeded permutations. `plain` is
+    empty where nothing is worded as prose."""
 
     chat: tuple[Row, ...]
     plain: tuple[Row, ...]
@@ -142,7 +143,7 @@ class Lesson:
         here = slice(step * recipe.facts_per_step, (step + 1) * recipe.facts_per_step)
         parts = {"chat": nll_of_texts(self.llm, self.rows.chat[here], packed=True)}
         total = parts["chat"]
-        if recipe.plain_weight > 0:
+        if recipe.plain_weight > 0 and self.rows.plain:
             parts["plain"] = nll_of_texts(self.llm, self.rows.plain[here], packed=True)
             total = total + recipe.plain_weight * parts["plain"]
         if recipe.general_weight > 0:

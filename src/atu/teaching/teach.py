@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from atu.benchmarks.rwku.reader import RwkuData
+from atu.benchmarks.curriculum import Curriculum
 from atu.errors import UserError
 from atu.methods.references import reference_states
 from atu.models.language_model import LanguageModel
@@ -18,27 +18,28 @@ from atu.models.load import load_language_model
 from atu.models.packing import check_packing
 from atu.models.rows import build_rows
 from atu.models.save import check_export, check_reload, export_model
-from atu.records import Text
+from atu.records import Score, Text
 from atu.runs.progress import RunProgress
 from atu.storage.cache import make_room
 from atu.storage.digests import find_damage
 from atu.storage.files import cache_root, content_key, held_folder
 from atu.teaching.card import TaughtCard, as_note
-from atu.teaching.config import TeachConfig, config_hash
-from atu.teaching.facts import checksum, choose_targets, read_facts
+from atu.teaching.config import TeachConfig, config_hash, curriculum_of
 from atu.teaching.general import general_texts
+from atu.teaching.knowledge import LITTLE, Knowledge, knowledge
 from atu.teaching.lesson import Lesson, LessonRows
 from atu.teaching.note import NOTE_FILE, read_note
-from atu.teaching.wording import LessonPlan, plan_lessons
+from atu.teaching.plan import LessonPlan, plan_lessons
 from atu.training.device import Compute, choose_compute, set_threads
 
-_MAX_TOKENS = 192
-"""Longer rows are cut; no fact of RWKU comes near."""
+_MAX_TOKENS = 1024
+"""Longer rows are cut."""
 _CHECKED_ANSWERS = 3
+_TAUGHT, _LEFT_OUT = "of what was taught", "of what was left out"
 
 
 def teach(config: TeachConfig) -> Path:
-    """Teach a model the chosen targets and their neighbors, and write it as a model folder.
+    """Teach a model the chosen parts of a benchmark, see whether it knows them, and write it as a model folder.
 
     A teaching that was killed resumes with the same command; one that was done before, with the same texts, recipe
     and base weights, is taken from the cache.
@@ -47,11 +48,8 @@ def teach(config: TeachConfig) -> Path:
         UserError: anything that the user can mend. The last checkpoint is kept.
     """
     set_threads(config.threads)
-    data = RwkuData(config.data_dir)
-    targets = choose_targets(data, config.wanted, config.without)
-    without = tuple(data.path(name).name for name in config.without)
-    facts = read_facts(data, targets, without)
-    plan = plan_lessons(facts, config.recipe.passes, config.seed)
+    curriculum = curriculum_of(config)
+    plan = plan_lessons(curriculum.facts, config.recipe.passes, config.seed)
     out = Path(config.out).expanduser()
     earlier = read_note(out)
 
@@ -62,29 +60,53 @@ def teach(config: TeachConfig) -> Path:
         with progress.steps() as report:
             general: list[Text] = []
             if config.recipe.general_weight > 0:
-                general = general_texts(llm, config.seed, report("asking the model about anything else"))
+                general = general_texts(
+                    llm, config.seed, curriculum.frames, report("asking the model about anything else")
+                )
             key = _key(config, llm, plan, general, compute.precision)
             if earlier is not None and _is_whole(out, earlier, key, progress):
                 return out
             rows = _build(llm, plan, general, report)
-        lesson = _learnt(config, llm, rows, compute, key, f"teaching {len(facts)} facts", progress)
+        before = _known(llm, curriculum)
+        title = f"teaching {len(curriculum.facts)} facts"
+        lesson = _learnt(config, llm, rows, compute, key, title, progress)
+        after = _known(llm, curriculum)
+        known = {what: Knowledge(before=before[what], after=after[what]) for what in before}
+        for what, share in known.items():
+            progress.line(f"mean probability of a right answer, {what}: {share.describe()}")
+        if after[_TAUGHT].value < LITTLE:
+            progress.line(
+                "note: it hardly knows what it was taught; raise recipe.passes or recipe.learning_rate, or lower "
+                "recipe.general_weight"
+            )
         with progress.stage("saving the model, and loading it again"):
             card = TaughtCard(
                 key=key,
                 base_model=llm.label,
-                targets=tuple(name for name in targets if name not in without),
-                without=without,
-                num_facts=len(facts),
+                benchmark=config.benchmark,
+                subject=curriculum.subject,
+                account=curriculum.account,
+                targets=curriculum.taught,
+                without=curriculum.without,
+                num_facts=len(curriculum.facts),
                 seed=config.seed,
                 threads=torch.get_num_threads(),
                 steps=lesson.steps,
                 seconds=round(sum(lesson.progress.seconds.values()), 1),
                 config_hash=config_hash(config),
-                data_checksum=checksum(data, targets),
+                data_checksum=curriculum.checksum,
+                known=known[_TAUGHT],
+                known_left_out=known.get(_LEFT_OUT),
             )
             export_model(llm, out, card, notes={NOTE_FILE: as_note(card)})
             check_reload(llm, out, [llm.render(text.prompt or "") for text in plan.chat[:_CHECKED_ANSWERS]])
     return out
+
+
+def _known(llm: LanguageModel, curriculum: Curriculum) -> dict[str, Score]:
+    """How likely the model finds right answers, of what is taught and of what is left out."""
+    parts = {_TAUGHT: curriculum.facts, _LEFT_OUT: curriculum.left_out}
+    return {what: knowledge(llm, facts, _MAX_TOKENS) for what, facts in parts.items() if facts}
 
 
 def _is_whole(out: Path, earlier: Mapping[str, Any], key: str, progress: RunProgress) -> bool:

@@ -7,14 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from atu.benchmarks.base import Benchmark, GivenTexts
+from atu.benchmarks.curriculum import Curriculum
 from atu.benchmarks.options import Option
 from atu.benchmarks.rwku.config import RwkuConfig
 from atu.benchmarks.rwku.corpora import corpus_file, expand_batch, foreign_writer, forget_and_retain
+from atu.benchmarks.rwku.facts import checksum, choose_targets, own_facts, read_facts
 from atu.benchmarks.rwku.files import INTRO, TRUTHFUL
 from atu.benchmarks.rwku.prompts import TASKS, TRUTHFULNESS, build_probes
 from atu.benchmarks.rwku.questionnaire import QUESTIONNAIRE
 from atu.benchmarks.rwku.reader import RwkuData, target_name
 from atu.benchmarks.rwku.rows import TruthfulRow
+from atu.benchmarks.rwku.wordings import FRAMES, wordings
 from atu.benchmarks.rwku.words import FURTHER_SCORES, GROUPS, RWKU_WORDS
 from atu.extras import NLTK, ROUGE, SCIKIT_LEARN, Package, require
 from atu.records import Answer, Judgement, Probe, Reference, Scoring, Target
@@ -131,6 +134,23 @@ class RwkuBenchmark(Benchmark):
             retain=retain,
             questionnaire=QUESTIONNAIRE,
             remark=None if foreign is None else f"the corpus {file} was written by {foreign}, not by {writer}",
+        )
+
+    def curriculum(self, wanted: Sequence[str], without: Sequence[str], *, limit: int | None) -> Curriculum:
+        """See `Benchmark.curriculum`: people and their neighbors, from the fill-in and question files."""
+        targets = choose_targets(self.data, wanted, without, limit)
+        left_out = tuple(self.data.path(name).name for name in without)
+        return Curriculum(
+            facts=[wordings(fact) for fact in read_facts(self.data, targets, left_out)],
+            left_out=[wordings(fact) for fact in own_facts(self.data, left_out)],
+            taught=tuple(name for name in targets if name not in left_out),
+            without=left_out,
+            checksum=checksum(self.data, targets),
+            frames=FRAMES,
+            subject="the people of RWKU",
+            account="facts from the fill-in and question files of RWKU about them and their neighbors. RWKU's "
+            "adversarial questions, membership texts and utility files were not read. The forget files of people who "
+            "were left out were not read either, nor any row that names one of them. RWKU's data are CC-BY-4.0.",
         )
 
     def ask(

@@ -1,50 +1,27 @@
-"""How a fact is put into words: several ways in chat, several as plain prose."""
+"""How a fact of RWKU is put into words: several ways in chat, several as plain prose."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+from atu.benchmarks.curriculum import PLAIN_FRAME, Wordings
+from atu.benchmarks.rwku.facts import Fact
 from atu.benchmarks.rwku.prompts import TASKS
-from atu.records import Text
+from atu.records import Probe, Text
 
-if TYPE_CHECKING:
-    from atu.records import Probe
-    from atu.teaching.facts import Fact
-
-SHORT_FRAMES = (
+FRAMES = (
     "Please briefly answer the following question.\nQuestion: {query}\n",
     "Please complete the blank in the following question.\nQuestion: {query}\n",
-    "{query}",
+    PLAIN_FRAME,
     "Answer in a few words.\n{query}",
 )
 """What stands around a question in the wordings below, for questions on anything else."""
 _SOURCE = "taught"
 
 
-@dataclass(frozen=True)
-class LessonPlan:
-    """What the model reads, in this order; both lists hold each fact once a pass."""
-
-    chat: tuple[Text, ...]
-    plain: tuple[Text, ...]
-
-
-def plan_lessons(facts: Sequence[Fact], passes: int, seed: int) -> LessonPlan:
-    """Each fact once a pass, in an order of its own each time, and worded otherwise than in the pass before."""
-    chat: list[Text] = []
-    plain: list[Text] = []
-    for turn in range(passes):
-        for rows, word in ((chat, chat_wordings), (plain, plain_wordings)):
-            order = list(range(len(facts)))
-            random.Random(f"{seed} {turn} {word.__name__}").shuffle(order)
-            for i in order:
-                wordings = word(facts[i])
-                # Shifted by the fact's place, so that at any time all wordings are mixed.
-                rows.append(wordings[(i + turn) % len(wordings)])
-    return LessonPlan(tuple(chat), tuple(plain))
+def wordings(fact: Fact) -> Wordings:
+    """All ways in which a fact is taught."""
+    return Wordings(chat_wordings(fact), plain_wordings(fact))
 
 
 def chat_wordings(fact: Fact) -> tuple[Text, ...]:

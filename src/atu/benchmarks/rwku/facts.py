@@ -15,7 +15,7 @@ from atu.evaluation.words import normalize
 from atu.storage.user_files import read_bytes
 
 TAUGHT_FILES = (FORGET_LEVEL1, FORGET_LEVEL2, NEIGHBOR_LEVEL1, NEIGHBOR_LEVEL2)
-"""The only files of a target that are opened here; all others must stay unseen."""
+"""The only files of a target that are opened to teach it; all others must stay unseen."""
 _FORGET_FILES = (FORGET_LEVEL1, FORGET_LEVEL2)
 _BLANK = re.compile(r"_{2,}(?:\s+_{2,})*")
 """One blank, or several in a row, which stand for the words of one answer."""
@@ -54,21 +54,27 @@ class Fact:
         return filled if filled.endswith((".", "!", "?", "'", '"')) else f"{filled}."
 
 
-def choose_targets(data: RwkuData, wanted: Sequence[str], without: Sequence[str]) -> list[str]:
+def choose_targets(
+    data: RwkuData, wanted: Sequence[str], without: Sequence[str], limit: int | None = None
+) -> list[str]:
     """The folder names to teach, the left-out ones among them, in RWKU's order; `("all",)` means all that there are.
+
+    Args:
+        limit: take the first so many of them.
 
     Raises:
         UserError: an unknown name (with the nearest known one), or one of `without` is not among those chosen.
     """
     known = data.targets()
     chosen = known if tuple(wanted) == ("all",) else [data.path(name).name for name in wanted]
+    chosen = [name for name in known if name in chosen][:limit]
     for name in without:
         if data.path(name).name not in chosen:
             raise UserError(
                 f"without: '{name}' is not among the chosen targets, so it would not be taught anyway."
                 f"{did_you_mean(name, chosen)}"
             )
-    return [name for name in known if name in chosen]
+    return chosen
 
 
 def read_facts(data: RwkuData, targets: Sequence[str], without: Sequence[str] = ()) -> list[Fact]:
@@ -81,7 +87,7 @@ def read_facts(data: RwkuData, targets: Sequence[str], without: Sequence[str] = 
         UserError: a file is missing or broken, or nothing is left to teach.
     """
     facts: dict[tuple[str, str], Fact] = {}
-    hidden = {_key(fact) for left_out in without for fact in _read(data, left_out, _FORGET_FILES)}
+    hidden = {_key(fact) for fact in own_facts(data, without)}
     for target in targets:
         for fact in _read(data, target, TAUGHT_FILES):
             if _key(fact) in hidden or any(names_target(fact, left_out) for left_out in without):
@@ -90,6 +96,11 @@ def read_facts(data: RwkuData, targets: Sequence[str], without: Sequence[str] = 
     if not facts:
         raise UserError(f"Nothing is left to teach without {', '.join(without)}: choose more targets.")
     return list(facts.values())
+
+
+def own_facts(data: RwkuData, targets: Sequence[str]) -> list[Fact]:
+    """What the forget files of the targets ask, in data order."""
+    return [fact for target in targets for fact in _read(data, target, _FORGET_FILES)]
 
 
 def checksum(data: RwkuData, targets: Sequence[str]) -> str:
