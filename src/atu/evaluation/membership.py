@@ -7,12 +7,16 @@ are scored, in order; which these are is the caller's to say.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from atu.records import Score
+
+if TYPE_CHECKING:
+    from atu.evaluation.likelihood import TokenStatistics
 
 MIN_K_SHARE = 0.4
 """Share of the unlikeliest tokens in MUSE and open-unlearning."""
@@ -84,6 +88,27 @@ def min_k_plus_plus(
         return -_mean_of_lowest(standardised, share, least)
 
 
+def attack_values(tokens: TokenStatistics, text: str, *, is_released: bool = False) -> dict[str, float]:
+    """The attacks that one reading of a text gives, by name.
+
+    Args:
+        tokens: of the tokens that are scored, one or more.
+        text: these tokens as text, whose compressed length zlib takes.
+        is_released: as open-unlearning, whose Min-K and Min-K++ leave out the last token, which need not be an end
+            token; of a single token they say 0. A small spread counts as `RELEASED_SPREAD` there.
+    """
+    end = -1 if is_released else None
+    logprobs, means, spreads = tokens.logprobs[:end], tokens.means[:end], tokens.spreads[:end]
+    spread = RELEASED_SPREAD if is_released else None
+    mean_loss = loss(tokens.logprobs)
+    return {
+        "loss": mean_loss,
+        "zlib": zlib_ratio(mean_loss, text),
+        "min_k": min_k(logprobs) if logprobs else 0.0,
+        "min_k++": min_k_plus_plus(logprobs, means, spreads, least_spread=spread) if logprobs else 0.0,
+    }
+
+
 def membership_auc(members: Sequence[float], others: Sequence[float], *, samples: int, seed: int = 0) -> Score:
     """How well an attack tells members from others: ROC AUC in percent with its 95% interval.
 
@@ -115,19 +140,30 @@ def privacy_leak_score(model: MembershipSample, gold: MembershipSample | None, *
     """`privacy_leak` with its 95% interval: the bootstrap over texts, the same texts drawn for both models.
 
     Args:
-        gold: what a model gave that never knew the members; None takes 50% in its place, as open-unlearning does.
+        gold: of a model that never knew the members; None takes 50% for its AUC, as open-unlearning does.
     """
-    own = membership_auc(model.members, model.others, samples=1, seed=seed)
+    return _compared(model, gold, privacy_leak, samples, seed)
+
+
+def auc_gap(model: MembershipSample, gold: MembershipSample, *, samples: int, seed: int = 0) -> Score:
+    """AUC minus the gold model's, in points (-100..100), with its interval as in `privacy_leak_score`."""
+    return _compared(model, gold, lambda own, other: own - other, samples, seed)
+
+
+def _compared(
+    model: MembershipSample,
+    gold: MembershipSample | None,
+    compare: Callable[[float, float], float],
+    samples: int,
+    seed: int,
+) -> Score:
+    one = membership_auc(model.members, model.others, samples=1)
+    gold_auc = _ALIKE if gold is None else membership_auc(gold.members, gold.others, samples=1).value
     aucs = 100 * _resampled_aucs(model, samples, seed)
-    if gold is None:
-        value, resampled = privacy_leak(own.value), [privacy_leak(auc) for auc in aucs]
-    else:
-        gold_auc = membership_auc(gold.members, gold.others, samples=1, seed=seed).value
-        gold_aucs = 100 * _resampled_aucs(gold, samples, seed)
-        value = privacy_leak(own.value, gold_auc)
-        resampled = [privacy_leak(auc, other) for auc, other in zip(aucs, gold_aucs, strict=True)]
+    gold_aucs = np.full(samples, _ALIKE) if gold is None else 100 * _resampled_aucs(gold, samples, seed)
+    resampled = [compare(float(auc), float(other)) for auc, other in zip(aucs, gold_aucs, strict=True)]
     low, high = np.quantile(resampled, (0.025, 0.975))
-    return Score(value=value, n=own.n, low=float(low), high=float(high))
+    return Score(value=compare(one.value, gold_auc), n=one.n, low=float(low), high=float(high))
 
 
 def _resampled_aucs(sample: MembershipSample, samples: int, seed: int) -> np.ndarray:
