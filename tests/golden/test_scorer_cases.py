@@ -128,7 +128,7 @@ def token_statistics(ids: list[int], logits: list[list[float]]) -> TokenStatisti
     means = (np.exp(logprobs) * logprobs).sum(-1)
     spreads = np.sqrt((np.exp(logprobs) * logprobs**2).sum(-1) - means**2)
     chosen = logprobs[np.arange(len(ids) - 1), ids[1:]]
-    return TokenStatistics(logprobs=tuple(chosen), means=tuple(means), spreads=tuple(spreads))
+    return TokenStatistics(logprobs=tuple(chosen), means=tuple(means), spreads=tuple(spreads), right=())
 
 
 def test_membership(cases: dict[str, list[Case]]) -> None:

@@ -13,7 +13,7 @@ from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogit
 
 from atu.evaluation.batching import Progress, check_finite, check_length, eval_mode, in_batches
 from atu.evaluation.kv_cache import make_room, shares
-from atu.evaluation.reading import Reading, continue_from, read_prompts, reading_order
+from atu.evaluation.reading import Hidden, Reading, continue_from, read_prompts, reading_order
 from atu.models.language_model import LanguageModel
 
 Draw = Callable[[Tensor], Tensor]
@@ -86,21 +86,25 @@ def generate(
     *,
     batch_size: int,
     sampling: Sampling | None = None,
+    hidden_id: int | None = None,
     progress: Progress | None = None,
 ) -> list[Generation]:
     """The continuation of each prompt, in input order, up to one of its end tokens; greedy unless `sampling` is given.
 
     Computes in the dtype of the weights; with float32 the greedy answers do not depend on `batch_size`.
     The model's generation config plays no part (no sampling, no repetition penalty).
+    `hidden_id`: a token that attention does not see in prompts, and that positions skip (see `Hidden`).
     Raises UserError for a prompt beyond the model's context, for NaN or infinite logits, and when memory
     runs out at batch size 1.
     """
     order = answering_order(llm, prompts)
     draw = None if sampling is None else _drawing(sampling, llm.device)
+    hidden = None if hidden_id is None else Hidden(token=hidden_id, is_skipped=True)
 
     def work(batch: Sequence[Prompt]) -> list[Generation]:
         room = max(prompt.max_new_tokens for prompt in batch)
-        return continue_reading(llm, batch, read_prompts(llm, [prompt.ids for prompt in batch], room=room), draw)
+        reading = read_prompts(llm, [prompt.ids for prompt in batch], room=room, hidden=hidden)
+        return continue_reading(llm, batch, reading, draw, hidden)
 
     batch_size = batch_size if shares(llm) else 1
     with eval_mode(llm.model):
@@ -173,9 +177,16 @@ def quick_multinomial() -> Choice:
 
 
 def continue_reading(
-    llm: LanguageModel, prompts: Sequence[Prompt], reading: Reading, draw: Draw | None = None
+    llm: LanguageModel,
+    prompts: Sequence[Prompt],
+    reading: Reading,
+    draw: Draw | None = None,
+    hidden: Hidden | None = None,
 ) -> list[Generation]:
-    """The continuations of prompts that were read, greedy unless `draw` is given; uses the reading up."""
+    """The continuations of prompts that were read, greedy unless `draw` is given; uses the reading up.
+
+    `hidden`: as they were read with it.
+    """
     rows = [_Row(prompt) for prompt in prompts]
     live = rows
     logits, cache, mask, last = reading.logits, reading.cache, reading.mask, reading.last
@@ -184,7 +195,7 @@ def continue_reading(
     while True:
         scores = logits.float()
         _check_rows(llm, live, scores)
-        tokens = _best_tokens(llm, live, scores) if draw is None else draw(scores)
+        tokens = _best_tokens(llm, live, scores, hidden) if draw is None else draw(scores)
         for row, token in zip(live, tokens.tolist(), strict=True):
             row.take(token, llm.end_ids if row.prompt.end_ids is None else row.prompt.end_ids)
         keep = [i for i, row in enumerate(live) if not row.done]
@@ -192,7 +203,7 @@ def continue_reading(
             return [Generation(ids=tuple(row.new), stop_id=row.stop_id) for row in rows]
         if cache is None:
             live = [live[i] for i in keep]
-            logits = read_prompts(llm, [[*row.prompt.ids, *row.new] for row in live]).logits
+            logits = read_prompts(llm, [[*row.prompt.ids, *row.new] for row in live], hidden=hidden).logits
             continue
         if len(keep) < len(live):  # finished rows cost nothing further
             live = [live[i] for i in keep]
@@ -204,7 +215,8 @@ def continue_reading(
             llm,
             cache,
             input_ids=tokens[:, None],
-            attention_mask=mask if shares(llm) else None,  # nothing is padded where a prompt is read alone
+            # Nothing is padded where a prompt is read alone.
+            attention_mask=mask if shares(llm) or hidden is not None else None,
             position_ids=last,
             logits_to_keep=1,
         )
@@ -218,18 +230,20 @@ def _check_rows(llm: LanguageModel, rows: Sequence[_Row], logits: Float[Tensor, 
 
 
 def _best_tokens(
-    llm: LanguageModel, rows: Sequence[_Row], logits: Float[Tensor, "batch vocab"]
+    llm: LanguageModel, rows: Sequence[_Row], logits: Float[Tensor, "batch vocab"], hidden: Hidden | None
 ) -> Int[Tensor, " batch"]:
     """The next token of each row; near ties are decided by `_best_token_alone`."""
     top = logits.topk(2)
     best, second = top.values.unbind(-1)
     tokens = top.indices[:, 0]
     for i in (best - second < NEAR_TIE).nonzero().flatten().tolist():
-        tokens[i] = _best_token_alone(llm, [*rows[i].prompt.ids, *rows[i].new])
+        tokens[i] = _best_token_alone(llm, [*rows[i].prompt.ids, *rows[i].new], hidden)
     return tokens
 
 
-def _best_token_alone(llm: LanguageModel, ids: Sequence[int]) -> Int[Tensor, ""]:
+def _best_token_alone(llm: LanguageModel, ids: Sequence[int], hidden: Hidden | None) -> Int[Tensor, ""]:
+    if hidden is not None:
+        return read_prompts(llm, [ids], hidden=hidden).logits[0].argmax()
     output = llm.model(input_ids=torch.tensor([ids], device=llm.device), use_cache=False, logits_to_keep=1)
     best: Tensor = output.logits[0, -1].argmax()
     return best

@@ -42,6 +42,19 @@ class Reading:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Hidden:
+    """A token of prompts that attention does not see, as a mask of `ids != pad` hides a pad token that means something.
+
+    Some released evaluators ask so, and so does this, to give their numbers.
+    """
+
+    token: int
+    is_skipped: bool
+    """Whether positions are counted without it, as transformers' `generate` does, rather than with it, as its models do
+    by themselves."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Cluster:
     """Prompts (by index) that begin with the same `shared` tokens; at least one token of each is left over."""
 
@@ -56,7 +69,9 @@ def reading_order(prompts: Sequence[Sequence[int]]) -> list[int]:
     return [i for members in groups for i in sorted(members, key=lambda i: len(prompts[i]))]
 
 
-def read_prompts(llm: LanguageModel, prompts: Sequence[Sequence[int]], *, room: int = 0) -> Reading:
+def read_prompts(
+    llm: LanguageModel, prompts: Sequence[Sequence[int]], *, room: int = 0, hidden: Hidden | None = None
+) -> Reading:
     """What comes after each prompt, in input order, and a cache that continues from there.
 
     What prompts have in common is read once. Prompts of very different lengths are read apart and put together. Several
@@ -66,17 +81,17 @@ def read_prompts(llm: LanguageModel, prompts: Sequence[Sequence[int]], *, room: 
         room: tokens by which the prompts will be continued, at most.
     """
     if len(prompts) == 1 or not shares(llm):
-        return _read_alone(llm, prompts)
+        return _read_alone(llm, prompts, hidden)
     try:
-        return _read_together(llm, prompts, room)
+        return _read_together(llm, prompts, room, hidden)
     except _NotSharedError:
-        return _read_alone(llm, prompts)
+        return _read_alone(llm, prompts, hidden)
 
 
 def next_logits(llm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Float[Tensor, "batch vocab"]:
     """The logits of `read_prompts` alone: no cache outlives the reading of its part."""
     if not shares(llm):
-        return _read_alone(llm, prompts).logits
+        return _read_alone(llm, prompts, None).logits
     parts = _parts(llm, prompts)
     logits = torch.cat([read_prompts(llm, [prompts[i] for i in part]).logits for part in parts])
     return logits[_places(parts)]
@@ -96,9 +111,9 @@ class _NotSharedError(Exception):
     """It showed only while prompts were read together that the model cannot share what it has read."""
 
 
-def _read_together(llm: LanguageModel, prompts: Sequence[Sequence[int]], room: int) -> Reading:
+def _read_together(llm: LanguageModel, prompts: Sequence[Sequence[int]], room: int, hidden: Hidden | None) -> Reading:
     parts = _parts(llm, prompts)
-    reading = _join([_read_part(llm, [prompts[i] for i in part], room) for part in parts])
+    reading = _join([_read_part(llm, [prompts[i] for i in part], room, hidden) for part in parts])
     places = _places(parts)
     if places == sorted(places):
         return reading
@@ -110,8 +125,8 @@ def _read_together(llm: LanguageModel, prompts: Sequence[Sequence[int]], room: i
     )
 
 
-def _read_alone(llm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Reading:
-    readings = [_read(llm, [prompt], before=None, starts=[0]) for prompt in prompts]
+def _read_alone(llm: LanguageModel, prompts: Sequence[Sequence[int]], hidden: Hidden | None) -> Reading:
+    readings = [_read(llm, [prompt], before=None, starts=[0], hidden=hidden) for prompt in prompts]
     if len(readings) == 1:
         return readings[0]
     width = max(map(len, prompts))
@@ -174,7 +189,7 @@ def _cost(prompts: Sequence[Sequence[int]], clusters: Sequence[_Cluster]) -> int
     return len(clusters) * max(cluster.shared for cluster in clusters) + len(ends) * max(ends)
 
 
-def _read_part(llm: LanguageModel, prompts: Sequence[Sequence[int]], room: int) -> Reading:
+def _read_part(llm: LanguageModel, prompts: Sequence[Sequence[int]], room: int, hidden: Hidden | None) -> Reading:
     """One forward pass over what prompts have in common and one over what is left, both padded on the left."""
     clusters = _clusters(prompts)
     # Behind a shared beginning padding stands in the middle, where it would take places of a window of attention.
@@ -184,15 +199,15 @@ def _read_part(llm: LanguageModel, prompts: Sequence[Sequence[int]], room: int) 
     is_narrow = window is not None and width > window
     begin_alike = len(clusters) < len(prompts) and all(cluster.shared for cluster in clusters)
     if is_narrow or not begin_alike:
-        return _read_to_share(llm, prompts, before=None, starts=[0] * len(prompts))[0]
+        return _read_to_share(llm, prompts, before=None, starts=[0] * len(prompts), hidden=hidden)[0]
     beginnings = [prompts[cluster.members[0]][: cluster.shared] for cluster in clusters]
-    first, cache = _read_to_share(llm, beginnings, before=None, starts=[0] * len(beginnings))
+    first, cache = _read_to_share(llm, beginnings, before=None, starts=[0] * len(beginnings), hidden=hidden)
     home = {i: number for number, cluster in enumerate(clusters) for i in cluster.members}
-    starts = [clusters[home[i]].shared for i in range(len(prompts))]
     owner = torch.tensor([home[i] for i in range(len(prompts))], device=llm.device)
     cache.batch_select_indices(owner)
-    rest = [prompt[start:] for prompt, start in zip(prompts, starts, strict=True)]
-    return _read(llm, rest, before=(cache, first.mask[owner]), starts=starts)
+    rest = [prompt[clusters[home[i]].shared :] for i, prompt in enumerate(prompts)]
+    starts = (first.last[owner, 0] + 1).tolist()
+    return _read(llm, rest, before=(cache, first.mask[owner]), starts=starts, hidden=hidden)
 
 
 def _read_to_share(llm: LanguageModel, prompts: Sequence[Sequence[int]], **given: Any) -> tuple[Reading, Cache]:
@@ -231,6 +246,7 @@ def _read(
     *,
     before: tuple[Cache, Int[Tensor, "batch pos"]] | None,
     starts: Sequence[int],
+    hidden: Hidden | None,
 ) -> Reading:
     """One left-padded pass over the prompts, the first token of each at its position in `starts`.
 
@@ -240,14 +256,16 @@ def _read(
     # Padding is token 0; the mask hides it, so any id would do.
     ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=llm.device)
     own = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=llm.device)
+    seen = own if hidden is None else own * (ids != hidden.token)
+    counted = seen if hidden is not None and hidden.is_skipped else own
     first = torch.tensor(starts, device=llm.device)[:, None]
-    positions = first + (own.cumsum(-1) - 1).clamp(min=0)
-    cache, mask = (None, own) if before is None else (before[0], torch.cat([before[1], own], dim=1))
+    places = first + counted.cumsum(-1) - 1  # -1 where nothing was counted yet
+    cache, mask = (None, seen) if before is None else (before[0], torch.cat([before[1], seen], dim=1))
     logits, cache = continue_from(
-        llm, cache, input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1
+        llm, cache, input_ids=ids, attention_mask=mask, position_ids=places.clamp(min=0), logits_to_keep=1
     )
     note_kept(llm, cache)
-    return Reading(logits=logits[:, -1], cache=cache, mask=mask, last=positions[:, -1:])
+    return Reading(logits=logits[:, -1], cache=cache, mask=mask, last=places[:, -1:])
 
 
 def _clusters(prompts: Sequence[Sequence[int]]) -> list[_Cluster]:

@@ -8,7 +8,9 @@ from atu.benchmarks.rwku.membership import SHARES, corrected_membership, release
 from atu.evaluation.likelihood import TokenStatistics
 from atu.evaluation.membership import zlib_bytes
 
-FIVE = TokenStatistics(logprobs=(-1.0, -5.0, -2.0, -3.0, -4.0), means=(-2.0,) * 5, spreads=(0.5, 2.0, 1.0, 1.0, 1.0))
+FIVE = TokenStatistics(
+    logprobs=(-1.0, -5.0, -2.0, -3.0, -4.0), means=(-2.0,) * 5, spreads=(0.5, 2.0, 1.0, 1.0, 1.0), right=()
+)
 
 
 def test_by_hand() -> None:
@@ -36,7 +38,7 @@ def test_a_short_text_has_min_k_of_at_least_one_token() -> None:
 
 def test_a_distribution_without_spread_says_nothing() -> None:
     """Released: division by zero, so NaN or infinity."""
-    flat = TokenStatistics(logprobs=(-1.0, -2.0), means=(-1.0, -1.0), spreads=(0.0, 1.0))
+    flat = TokenStatistics(logprobs=(-1.0, -2.0), means=(-1.0, -1.0), spreads=(0.0, 1.0), right=())
     released, corrected = released_membership("flat", flat), corrected_membership("flat", flat)
     assert released is not None
     assert corrected is not None
@@ -45,11 +47,11 @@ def test_a_distribution_without_spread_says_nothing() -> None:
 
 
 def test_a_text_of_one_token_has_no_score() -> None:
-    nothing = TokenStatistics(logprobs=(), means=(), spreads=())
+    nothing = TokenStatistics(logprobs=(), means=(), spreads=(), right=())
     assert released_membership("one", nothing) is None
     assert corrected_membership("one", nothing) is None
 
 
 def test_released_skips_a_broken_text() -> None:
-    broken = TokenStatistics(logprobs=(math.nan, -1.0), means=(-1.0, -1.0), spreads=(1.0, 1.0))
+    broken = TokenStatistics(logprobs=(math.nan, -1.0), means=(-1.0, -1.0), spreads=(1.0, 1.0), right=())
     assert released_membership("broken", broken) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from filelock import FileLock
@@ -61,7 +61,12 @@ class ObservationCache:
     """
 
     def __init__(self, llm: LanguageModel) -> None:
-        parts = {"model": llm.weights_key, "dtype": str(llm.model.dtype), "version": __version__}
+        parts = {
+            "model": llm.weights_key,
+            "dtype": str(llm.model.dtype),
+            "version": __version__,
+            "statistics": [field.name for field in fields(TokenStatistics)],  # an entry that older code made has less
+        }
         self._path = cache_root() / "observations" / f"{content_key(parts)}.jsonl"
         self._known: dict[str, Observation] = {}
         if self._path.is_file():
