@@ -150,7 +150,7 @@ PRIVACY_WORDS = MetricWords(
         "privacy/leak": {
             "unit": "%",
             "meaning": Words(
-                "MUSE's PrivLeak: how far the AUC of Min-K is from that of the gold model. 0 = as the gold model, which "
+                "MUSE's PrivLeak: how far the AUC of Min-K is from the gold model's. 0 = as the gold model, which "
                 "is the goal; -100 = every text is still known; above 0 = less known than to the gold model, which is "
                 "forgotten too much.",
                 "MUSE 的 PrivLeak：Min-K 的 AUC 与金标准模型相差多少。0 表示与金标准模型相同，即目标；"
