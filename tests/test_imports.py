@@ -103,7 +103,17 @@ def test_a_benchmark_is_known_to_the_catalog_alone() -> None:
         assert not strange, f"{folder} is imported by {strange}"
 
 
-LIGHT = ("atu.entry", "atu.sweep", "atu.report", "atu.runs", "atu.storage", "atu.text", "atu.cli", "atu.launch")
+LIGHT = (
+    "atu.api",
+    "atu.cli",
+    "atu.entry",
+    "atu.launch",
+    "atu.report",
+    "atu.runs",
+    "atu.storage",
+    "atu.sweep",
+    "atu.text",
+)
 """Modules and rooms that are there before torch is."""
 
 

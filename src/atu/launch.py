@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from atu.entry.guard import exit_codes, exit_with
@@ -67,16 +68,28 @@ def _run(cfg: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from atu.config import load
-    from atu.entry.early_checks import check_run, check_target_is_given
-    from atu.entry.workers import must_start, start_workers
+    from atu.entry.early_checks import check_target_is_given
 
     config = load(cfg)
     check_target_is_given(config, HydraConfig.get().overrides.task)
+    run_checked(config)
+
+
+def run_checked(config: RunConfig) -> RunFolder:
+    """One run, in as many processes as it asks for; what would end it later is refused first.
+
+    Raises:
+        UserError: anything that the user can mend.
+    """
+    from atu.entry.early_checks import check_run
+    from atu.entry.workers import must_start, start_workers
+    from atu.runs.run_folder import RunFolder
+
     check_run(config)
-    if must_start(config):
-        start_workers(config)
-        return
-    run_and_report(config)
+    if not must_start(config):
+        return run_and_report(config)
+    start_workers(config)
+    return RunFolder(root=Path(config.runs_dir) / config.name)
 
 
 def run_and_report(config: RunConfig) -> RunFolder:

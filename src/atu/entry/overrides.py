@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import NoReturn
 
@@ -71,7 +71,7 @@ def complete(arguments: Sequence[str]) -> list[str]:
 
 def quoted_for_shell(key: str, value: str) -> str:
     """`key=value` as it can be pasted into a shell, the value one text for Hydra."""
-    quoted = _as_override(value)
+    quoted = as_override(value)
     if _UNSAFE_IN_SHELL & set(quoted) or not quoted.isprintable():
         return shlex.quote(f"{key}={quoted}")
     return f'{key}="{quoted}"'
@@ -99,7 +99,7 @@ def _readable(argument: str) -> str:
         and value[:1] not in ("[", "{")
     ):
         # With a comma it may be several texts, of a sweep.
-        quoted = ",".join(map(_quoted_part, value.split(","))) if "," in value else _as_override(value)
+        quoted = ",".join(map(_quoted_part, value.split(","))) if "," in value else as_override(value)
         if _can_read(f"{key}={quoted}", takes_text=True):
             return f"{key}={quoted}"
     if is_override and value.startswith("[") and value.endswith("]"):
@@ -115,7 +115,7 @@ def _readable(argument: str) -> str:
 
 def _quoted_part(text: str) -> str:
     """One of several texts with commas between them."""
-    return text if _can_read(f"x={text}", takes_text=True) or _QUOTED.fullmatch(text) else _as_override(text)
+    return text if _can_read(f"x={text}", takes_text=True) or _QUOTED.fullmatch(text) else as_override(text)
 
 
 @cache
@@ -188,16 +188,19 @@ def _unknown_flag(flag: str, following: Sequence[str], parser: argparse.Argument
 def _model_overrides(model: str) -> list[str]:
     """Every key of the group, so that nothing of the default model is left."""
     values = dataclasses.asdict(resolve_model(model))
-    return [f"++pre_trained_llm.{key}={_as_override(value)}" for key, value in values.items()]
+    return [f"++pre_trained_llm.{key}={as_override(value)}" for key, value in values.items()]
 
 
-def _as_override(value: object) -> str:
+def as_override(value: object) -> str:
+    """A value in Hydra's grammar, a text quoted."""
     if isinstance(value, str):
         # In Hydra's grammar a backslash is one, unless a quote follows it.
         escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + match[2].replace("'", "\\'"), value)
         return f"'{escaped}'"
     if value is None:
         return "null"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_as_override(item)}" for key, item in value.items()) + "}"
-    return "[]" if value == () else str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {as_override(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, Sequence):
+        return "[" + ", ".join(map(as_override, value)) + "]"
+    return str(value).lower()

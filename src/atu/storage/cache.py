@@ -30,6 +30,7 @@ logger = logging.getLogger("atu")
 
 ROOMS = {
     "models": "language models converted from GGUF",
+    "given": "language models that a program had loaded",
     "encoders": "sentence encoders out of packages",
     "taught": "models that were taught, and lessons half done",
     "corpora": "texts that a model wrote about a concept",
