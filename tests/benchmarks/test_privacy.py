@@ -53,13 +53,15 @@ def test_every_score_has_words() -> None:
 
 
 def test_released_attacks_leave_out_the_last_token() -> None:
-    tokens = TokenStatistics(logprobs=(-1.0, -2.0, -9.0), means=(-1.0, -1.0, -1.0), spreads=(1.0, 0.0, 1.0))
+    tokens = TokenStatistics(
+        logprobs=(-1.0, -2.0, -9.0), means=(-1.0, -1.0, -1.0), spreads=(1.0, 0.0, 1.0), right=(True, True, False)
+    )
     corrected, released = (attack_values(tokens, "a text", is_released=which) for which in (False, True))
     assert corrected["loss"] == released["loss"] == 4.0
     assert corrected["zlib"] == released["zlib"] == 4.0 / zlib_bytes("a text")
     # 0.4 of three tokens, and of two: the lowest one.
     assert (corrected["min_k"], released["min_k"]) == (9.0, 2.0)
     assert (corrected["min_k++"], released["min_k++"]) == (8.0, pytest.approx(1 / RELEASED_SPREAD))
-    single = TokenStatistics(logprobs=(-3.0,), means=(-1.0,), spreads=(1.0,))
+    single = TokenStatistics(logprobs=(-3.0,), means=(-1.0,), spreads=(1.0,), right=(True,))
     assert attack_values(single, "x", is_released=True)["min_k"] == 0.0
     assert attack_values(single, "x")["min_k"] == 3.0
