@@ -21,6 +21,7 @@ from atu.benchmarks.base import Benchmark
 from atu.benchmarks.build import build_corpus
 from atu.benchmarks.catalog import build_benchmark
 from atu.benchmarks.config import DataConfig
+from atu.benchmarks.several import find_checksum, find_probes, find_target
 from atu.config import RunConfig
 from atu.embedding.config import EncoderConfig
 from atu.errors import UserError, is_out_of_memory
@@ -80,7 +81,7 @@ def audit(config: AuditConfig, progress: RunProgress) -> list[AttackRow]:
     """
     require(packages_of(config.attacks))
     benchmark = build_benchmark(config.data)
-    target = benchmark.target(config.target)
+    target = find_target(benchmark, config.target)
     compute = choose_compute(config.device, config.precision)
     asked = config.models["unlearned"]  # all of them are asked in the same words
     models = {
@@ -101,7 +102,7 @@ def audit(config: AuditConfig, progress: RunProgress) -> list[AttackRow]:
         models=models,
         target=target,
         benchmark=benchmark,
-        probes=[probe for probe in benchmark.probes(config.target) if _is_asked(probe)],
+        probes=[probe for probe in find_probes(benchmark, config.target) if _is_asked(probe)],
         write_corpus=write_corpus,
         encoders=config.encoders,
         budget=config.budget,
@@ -191,7 +192,7 @@ def _fingerprint(
     return {
         "version": __version__,
         "target": f"{benchmark.name}/{target.folder}",
-        "probes": benchmark.checksum(target.folder),
+        "probes": find_checksum(benchmark, target.folder),
         **{f"{name} model": llm.reading_key for name, llm in models.items()},
         **{f"{name} dtype": str(llm.model.dtype) for name, llm in models.items()},
         "seeds": list(config.seeds),

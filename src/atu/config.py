@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from atu.attacks.config import AttackName
 from atu.benchmarks.catalog import find_benchmark, released_benchmarks
 from atu.benchmarks.config import DataConfig
+from atu.benchmarks.several import join_names
 from atu.embedding.config import EncoderConfig, PredictorConfig
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
@@ -63,7 +64,7 @@ class RunConfig:
     """Label of the experiment that a run belongs to; begins the names of its runs."""
     seed: int = 0
     unlearning_target: str
-    """Folder name of the concept to forget."""
+    """Folder name of the concept to forget; of several, with commas between them. Given as `[A,B]`."""
     skip_initial_eval: bool = False
     runs_dir: str = "runs"
     """Relative to the working directory."""
@@ -170,6 +171,9 @@ def load(cfg: DictConfig) -> RunConfig:
     """
     if OmegaConf.is_missing(cfg, "unlearning_target") or cfg.get("unlearning_target") is None:
         raise target_is_missing()
+    if isinstance(cfg.get("unlearning_target"), ListConfig):
+        cfg = cfg.copy()  # what the name of the run is made of, by `${unlearning_target}`, is one text
+        cfg.unlearning_target = join_names(cfg.unlearning_target)
     refuse_old_keys(dotted_keys(cfg))
     try:
         data = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)

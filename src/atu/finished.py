@@ -14,6 +14,7 @@ from rich.console import Console
 from atu.benchmarks.base import Benchmark
 from atu.benchmarks.catalog import build_benchmark
 from atu.benchmarks.config import DataConfig
+from atu.benchmarks.several import find_checksum, find_probes, find_target
 from atu.evaluation.config import EvaluationConfig
 from atu.models.config import ModelConfig
 from atu.models.language_model import LanguageModel
@@ -36,7 +37,7 @@ class FinishedConfig:
     compare with before are left out."""
     data: DataConfig
     target: str
-    """Folder name."""
+    """Folder name, or several with commas between them."""
     evaluation: EvaluationConfig
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = None
@@ -50,8 +51,8 @@ def evaluate_finished(config: FinishedConfig, folder: EvaluationFolder) -> Mappi
             is asked.
     """
     benchmark = build_benchmark(config.data)
-    benchmark.target(config.target)  # a wrong name shows before a model is loaded
-    probes = benchmark.probes(config.target)
+    find_target(benchmark, config.target)  # a wrong name shows before a model is loaded
+    probes = find_probes(benchmark, config.target)
     asked = _asked(config, benchmark, probes)
     folder.refuse_other(asked)
     device = str(choose_compute(config.device, "fp32").device)
@@ -101,7 +102,7 @@ def _asked(config: FinishedConfig, benchmark: Benchmark, probes: list[Probe]) ->
         "benchmark": {
             "name": benchmark.name,
             "target": config.target,
-            "checksum": benchmark.checksum(config.target),
+            "checksum": find_checksum(benchmark, config.target),
             **benchmark.settings(),
             "probes": content_key({"probes": [asdict(probe) for probe in probes]}),
         },
@@ -121,7 +122,7 @@ def _before(
         return "itself", None
     # In-context unlearning is what happens to the model: before it, nobody asked it to forget.
     plain = build_benchmark(replace(config.data, icu=False))
-    plain_probes = plain.probes(config.target)
+    plain_probes = find_probes(plain, config.target)
     if isinstance(config.before, RunReference):
         return config.before.answers_to(plain_probes, probes), config.before.identity
     llm = load_language_model(config.before, device=device)

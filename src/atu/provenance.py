@@ -6,6 +6,7 @@ import torch
 
 from atu.benchmarks.base import Benchmark
 from atu.benchmarks.corpus import files_checksum
+from atu.benchmarks.several import find_checksum
 from atu.config import RunConfig, config_hash
 from atu.embedding.encoder import encoder_checksum
 from atu.errors import UserError
@@ -43,7 +44,7 @@ def keep_manifest(
             "tokenizer or chat template": llm.tokenizer_key,
             "model's configuration": llm.provenance["settings"],
             **({"text encoder": encoder_checksum(config.text_encoder)} if config.task.aligns else {}),
-            "benchmark": benchmark.checksum(target.folder),
+            "benchmark": find_checksum(benchmark, target.folder),
             **files_checksum(config.data.corpus),
         },
     )

@@ -31,13 +31,20 @@ class Look(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A concept to forget. Neighbours are names only, never the benchmark's neighbour probes."""
+    """A concept to forget, or several together. Neighbours are names only, never the benchmark's neighbour probes."""
 
     name: str
     folder: str
     description: str
     neighbors: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
+    """Names of the concepts where they are several; each has texts of its own."""
+
+    @property
+    def concepts(self) -> tuple[str, ...]:
+        """Name of each concept."""
+        return self.members or (self.name,)
 
 
 @dataclass(frozen=True, kw_only=True)

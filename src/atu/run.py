@@ -13,6 +13,7 @@ from torch import Tensor
 
 from atu.audit import audit, audit_config
 from atu.benchmarks.catalog import build_benchmark
+from atu.benchmarks.several import find_probes, find_target
 from atu.config import NOT_DEFINING, RunConfig, config_hash, to_mapping
 from atu.embedding.predictor import build_predictor
 from atu.judge import Judge
@@ -47,7 +48,7 @@ logger = logging.getLogger("atu")
 
 
 def run(config: RunConfig, *, write_report: Callable[[RunFolder], object] = lambda _: None) -> RunFolder:
-    """Make a model forget one concept and measure what it forgot and what it kept.
+    """Make a model forget a concept, or several together, and measure what it forgot and what it kept.
 
     The same config again resumes where a killed run stood; a finished run is only reported.
 
@@ -61,7 +62,8 @@ def run(config: RunConfig, *, write_report: Callable[[RunFolder], object] = lamb
     set_threads(config.threads)
     check_sharding(config.training)
     benchmark = build_benchmark(config.data)
-    target, probes = benchmark.target(config.unlearning_target), benchmark.probes(config.unlearning_target)
+    target = find_target(benchmark, config.unlearning_target)
+    probes = find_probes(benchmark, config.unlearning_target)
     root, is_main = Path(config.runs_dir) / config.name, peers.is_main()
     is_done = peers.from_main(RunFolder(root=root).is_done)
     folder = peers.on_main(

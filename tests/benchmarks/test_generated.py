@@ -216,7 +216,7 @@ def test_of_given_texts_about_several_targets_each_is_asked_about(
     tiny_llm: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("atu.benchmarks.generated._ANSWER_TOKENS", 2)
-    both = Target(name="Ann Lee, Bob Ray", folder="1-2", description="", aliases=("Ann Lee", "Bob Ray"))
+    both = Target(name="Ann Lee, Bob Ray", folder="1-2", description="", members=("Ann Lee", "Bob Ray"))
     third = Text(text="The river Po flows by.", subject="Po", source="book")
     config = dataclasses.replace(TEXTS_ALONE, num_question_rows=24)
     forget, retain = write_corpus(tiny_llm, both, config, given=(*GIVEN, third), seed=0, progress=lambda what: None)

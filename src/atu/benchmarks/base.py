@@ -87,6 +87,14 @@ class Benchmark(ABC):
     def targets(self) -> list[str]:
         """Folder names of all targets."""
 
+    def members(self, name: str) -> tuple[str, ...]:
+        """Folder names that one name stands for: here that name alone, elsewhere perhaps several targets.
+
+        Raises:
+            UserError: it stands for a target that the benchmark does not have.
+        """
+        return (name,)
+
     @abstractmethod
     def target(self, folder: str) -> Target:
         """What to forget."""

@@ -12,6 +12,7 @@ from atu.benchmarks.base import Benchmark, GivenTexts
 from atu.benchmarks.config import CorpusConfig
 from atu.benchmarks.corpus import Corpus, read_texts, split_corpus
 from atu.benchmarks.questions import WAYS_TO_ASK
+from atu.benchmarks.several import find_texts
 from atu.errors import UserError
 from atu.records import Target
 
@@ -67,7 +68,11 @@ def given_texts(benchmark: Benchmark, target: Target, *, writer: str, seed: int)
     corpus = benchmark.config.corpus
     if corpus.source == "generated":
         return GivenTexts()
-    return _read_own(corpus, target) if corpus.source == "jsonl" else benchmark.texts(target, writer=writer, seed=seed)
+    return (
+        _read_own(corpus, target)
+        if corpus.source == "jsonl"
+        else find_texts(benchmark, target, writer=writer, seed=seed)
+    )
 
 
 def _read_own(corpus: CorpusConfig, target: Target) -> GivenTexts:

@@ -86,7 +86,7 @@ def cached_corpus(
     parts = {
         "revision": _REVISION,
         "model": llm.reading_key,
-        "target": asdict(target),
+        "target": {key: value for key, value in asdict(target).items() if value or key != "members"},
         "config": asdict(config),
         "seed": seed,
         "sampling": [TOP_K, BATCH_SIZE, _QUIZ_TOKENS, _QUIZ_TEMPERATURE],
@@ -145,9 +145,8 @@ def write_corpus(
             progress=progress(what),
         )
 
-    concepts: tuple[str, ...] = (target.name,)
+    concepts = target.concepts
     if given:
-        concepts = target.aliases or concepts  # each target of a batch has texts of its own
         names = sorted({text.subject for text in given} - set(concepts))
         general = _general_requests(config.num_general_texts, [*concepts, *names], rng)
         texts = [*given, *write(general, config.max_new_tokens, seed + 4, "writing general texts")]
@@ -212,10 +211,12 @@ def _mentions_any(text: Text, names: Sequence[str]) -> bool:
 
 def _requests(target: Target, names: Sequence[str], config: CorpusConfig, rng: random.Random) -> list[Request]:
     """For texts about the concept, its neighbors and general topics."""
-    asked = _text_requests(target.name, config.num_forget_texts)
+    asked = []
+    for name, share in _shares(target.concepts, config.num_forget_texts):
+        asked += _text_requests(name, share)
     for name in names:
         asked += _text_requests(name, config.num_texts_per_neighbor)
-    return asked + _general_requests(config.num_general_texts, [target.name], rng)
+    return asked + _general_requests(config.num_general_texts, target.concepts, rng)
 
 
 def _general_requests(count: int, apart_from: Sequence[str], rng: random.Random) -> list[Request]:
@@ -257,7 +258,7 @@ def _write_question_forms(
 
 def neighbor_names(target: Target, count: int, rng: random.Random) -> list[str]:
     """Names of concepts that must stay: the target's own list, filled up from a general one."""
-    others = [name for name in OTHER_NAMES if name != target.name and name not in target.neighbors]
+    others = [name for name in OTHER_NAMES if name not in (*target.concepts, *target.neighbors)]
     rng.shuffle(others)
     return [*target.neighbors, *others][:count]
 

@@ -13,6 +13,7 @@ from atu.benchmarks.build import given_texts
 from atu.benchmarks.catalog import BENCHMARKS, build_benchmark, find_benchmark
 from atu.benchmarks.config import DataConfig
 from atu.benchmarks.options import option_keys
+from atu.benchmarks.several import find_target
 from atu.entry.early_checks import check_model, check_target
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
@@ -58,7 +59,7 @@ def attack_model(request: AttackRequest) -> None:
     benchmark = build_benchmark(data)
     target = request.target or target_of_card(request.model, benchmark)
     check_target(data, target)
-    given_texts(benchmark, benchmark.target(target), writer=models["original"].name, seed=0)
+    given_texts(benchmark, find_target(benchmark, target), writer=models["original"].name, seed=0)
     for model in models.values():
         check_model(model)
     require(packages_of(attacks))

@@ -19,6 +19,7 @@ from atu.benchmarks.build import given_texts
 from atu.benchmarks.catalog import build_benchmark
 from atu.benchmarks.config import DataConfig
 from atu.benchmarks.corpus import Corpus, split_corpus
+from atu.benchmarks.several import find_probes, find_target
 from atu.config import NOT_DEFINING, RunConfig, target_is_missing, to_mapping
 from atu.embedding.config import EncoderConfig
 from atu.embedding.resolve import local_encoder
@@ -100,8 +101,8 @@ def check_target(config: DataConfig, folder: str) -> tuple[Benchmark, list[Probe
         UserError: the benchmark or one of its files is missing, or it has no such target.
     """
     benchmark = build_benchmark(config)
-    benchmark.target(folder)
-    return benchmark, benchmark.probes(folder)
+    find_target(benchmark, folder)
+    return benchmark, find_probes(benchmark, folder)
 
 
 def check_device(device: Literal["auto", "cpu", "cuda"], devices: int = 1) -> None:
@@ -155,7 +156,7 @@ def _check_packages(config: RunConfig) -> None:
 def _check_verdict(benchmark: Benchmark, folder: str, probes: Sequence[Probe]) -> None:
     if benchmark.config.allow_no_verdict or any(probe.group.startswith("forget/") for probe in probes):
         return
-    name, how = benchmark.target(folder).name, benchmark.how_to_ask
+    name, how = find_target(benchmark, folder).name, benchmark.how_to_ask
     raise UserError(
         f"Nothing is asked about '{name}', so nothing could say whether it was forgotten: {how} "
         "(docs/own-concept.md), or set data.allow_no_verdict=true to train all the same."
@@ -163,7 +164,7 @@ def _check_verdict(benchmark: Benchmark, folder: str, probes: Sequence[Probe]) -
 
 
 def _check_texts(config: RunConfig, benchmark: Benchmark) -> None:
-    corpus, target = config.data.corpus, benchmark.target(config.unlearning_target)
+    corpus, target = config.data.corpus, find_target(benchmark, config.unlearning_target)
     texts = given_texts(benchmark, target, writer=config.pre_trained_llm.name, seed=config.seed)
     if corpus.source == "jsonl" or (corpus.source == benchmark.name and not corpus.has_questions):
         parts = split_corpus(texts.forget, texts.retain, share=corpus.held_out_share, seed=config.seed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -12,6 +11,7 @@ import yaml
 from atu.benchmarks.catalog import build_benchmark, find_benchmark
 from atu.benchmarks.config import DataConfig
 from atu.benchmarks.curriculum import Curriculum
+from atu.benchmarks.several import split_names
 from atu.errors import UserError
 from atu.models.config import ModelConfig
 from atu.models.resolve import resolve_model
@@ -144,9 +144,7 @@ def config_hash(config: TeachConfig) -> str:
 
 def split_targets(text: str) -> str | list[str]:
     """`all` as it is, else the names between commas; a comma inside of a name ("10_Prince_Harry,_Duke_...") stays."""
-    if text.strip() == "all":
-        return "all"
-    return [name for part in re.split(r",(?!_)", text) if (name := part.strip())]
+    return "all" if text.strip() == "all" else split_names(text)
 
 
 def _pair(override: str) -> tuple[str, object]:

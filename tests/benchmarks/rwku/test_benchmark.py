@@ -6,6 +6,7 @@ import pytest
 
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
 from atu.benchmarks.rwku.config import RwkuConfig
+from atu.benchmarks.several import find_probes, find_target
 from atu.errors import UserError
 
 from .conftest import MakeTarget
@@ -40,13 +41,15 @@ def test_probes_are_those_of_forgetting_and_of_the_neighbors(two_targets: Path) 
 def test_a_batch_joins_targets(two_targets: Path, make_target: MakeTarget) -> None:
     make_target("3_Bruce_Lee")
     benchmark = RwkuBenchmark(RwkuConfig(data_dir=str(two_targets)))
-    target = benchmark.target("1-2")
+    target = find_target(benchmark, "1-2")
     assert target.name == "Stephen King, Confucius"
     assert target.description == "Stephen King is a person of note. Confucius is a person of note."
     assert target.aliases == ("Stephen King", "Confucius")
     assert target.neighbors == ("Bruce Lee",)
     alone = benchmark.probes("1_Stephen_King") + benchmark.probes("2_Confucius")
-    assert benchmark.probes("1-2") == alone
+    asked = find_probes(benchmark, "1-2")
+    assert [probe for probe in asked if probe.attack] == [probe for probe in alone if probe.attack]
+    assert set(asked) <= set(alone)
 
 
 def test_a_typo_offers_the_nearest_target(two_targets: Path) -> None:

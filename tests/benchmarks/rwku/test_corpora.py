@@ -12,6 +12,7 @@ from atu.benchmarks.rwku.config import RwkuConfig, RwkuCorpusConfig
 from atu.benchmarks.rwku.corpora import (
     choose_others,
     corpus_file,
+    expand_batch,
     find_writer,
     foreign_writer,
     forget_and_retain,
@@ -117,12 +118,12 @@ def test_forget_and_retain(two_targets: Path) -> None:
 
 def test_a_batch_is_the_first_targets_together(two_targets: Path) -> None:
     data = RwkuData(two_targets)
-    batch = read_texts(data, "1-2", "passage")
-    assert batch == read_texts(data, KING, "passage") + read_texts(data, "2_Confucius", "passage")
+    assert expand_batch(data, "1-2") == (KING, "2_Confucius")
+    assert expand_batch(data, KING) == (KING,)
     with pytest.raises(UserError, match=r"Batch 1-4 needs target 3, which .* lacks"):
-        read_texts(data, "1-4", "passage")
+        expand_batch(data, "1-4")
     with pytest.raises(UserError, match="Batch 1-0 needs target 1"):
-        read_texts(data, "1-0", "passage")
+        expand_batch(data, "1-0")
 
 
 def test_the_model_is_asked_about_rwkus_texts_where_the_config_wants_it(

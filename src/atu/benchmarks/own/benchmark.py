@@ -15,7 +15,7 @@ from atu.errors import UserError
 from atu.records import Probe, Target
 from atu.storage.user_files import file_sha256, json_rows, shown
 
-_FIELDS = {"group", "prompt", "references", "max_new_tokens", "answer_prefix", "attack"}
+_FIELDS = {"group", "prompt", "references", "max_new_tokens", "answer_prefix", "attack", "target"}
 _MAX_NEW_TOKENS = 4096
 """Of an answer: a model that never ends would write for hours beyond it."""
 
@@ -69,7 +69,7 @@ class OwnConcept(Benchmark):
         )
 
     def probes(self, folder: str) -> list[Probe]:
-        """The user's probes, and the general facts.
+        """The user's probes, but those whose `target` is another concept, and the general facts.
 
         Raises:
             UserError: the file is missing, or a row of it is broken (its line is named).
@@ -90,8 +90,9 @@ class OwnConcept(Benchmark):
 def _read_probes(path: Path, folder: str) -> list[Probe]:
     if not path.exists():
         raise UserError(f"data.probes_path: the file {shown(path)} does not exist.")
-    probes = [_to_probe(row, where, f"own/{folder}/{number}") for where, number, row in json_rows(path)]
-    if not probes:
+    rows = [(_to_probe(row, where, f"own/{folder}/{number}"), row) for where, number, row in json_rows(path)]
+    probes = [probe for probe, row in rows if row.get("target", folder) == folder]
+    if not rows:
         raise UserError(f"data.probes_path: the file {path} holds no probe.")
     return probes
 
@@ -110,7 +111,7 @@ def _to_probe(row: dict[str, Any], where: str, probe_id: str) -> Probe:
     max_new_tokens = row.get("max_new_tokens", 24)
     if type(max_new_tokens) is not int or not 1 <= max_new_tokens <= _MAX_NEW_TOKENS:
         raise UserError(f'{where}: "max_new_tokens" must be a whole number in 1..{_MAX_NEW_TOKENS}.')
-    for key in ("answer_prefix", "attack"):
+    for key in ("answer_prefix", "attack", "target"):
         if not isinstance(row.get(key, ""), str):
             raise UserError(f'{where}: "{key}" must be a string.')
     return Probe(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class RwkuBenchmark(Benchmark):
-    """The targets of one data folder, or batches of them: `1-10` forgets the first ten at once."""
+    """The targets of one data folder; `1-10` stands for the first ten."""
 
     name = "rwku"
     groups = GROUPS
@@ -58,17 +58,20 @@ class RwkuBenchmark(Benchmark):
         self.data = RwkuData(self.config.data_dir)
 
     def checksum(self, folder: str) -> str:
-        """sha256 over names and bytes of the target's files, or of those of all targets of a batch."""
+        """sha256 over names and bytes of the target's files."""
         digest = hashlib.sha256()
-        for member in expand_batch(self.data, folder):
-            for path in sorted(self.data.path(member).glob("*.json")):
-                digest.update(f"{member}/{path.name}\n".encode())
-                digest.update(read_bytes(path))
+        for path in sorted(self.data.path(folder).glob("*.json")):
+            digest.update(f"{folder}/{path.name}\n".encode())
+            digest.update(read_bytes(path))
         return digest.hexdigest()
 
     def targets(self) -> list[str]:
         """Folder names of the targets in the data folder, by number."""
         return self.data.targets()
+
+    def members(self, name: str) -> tuple[str, ...]:
+        """See `Benchmark.members`; `1-10` is the first ten targets."""
+        return expand_batch(self.data, name)
 
     def target(self, folder: str) -> Target:
         """Name and description from `intro.json`; neighbors are the other targets in the data folder.
@@ -76,23 +79,17 @@ class RwkuBenchmark(Benchmark):
         The neighbors that the benchmark asks about stay unknown: they are for judging.
         Raises UserError for an unknown target.
         """
-        members = expand_batch(self.data, folder)
-        names = [target_name(member) for member in members]
+        self.data.path(folder)
         return Target(
-            name=", ".join(names),
+            name=target_name(folder),
             folder=folder,
-            description=" ".join(self._describe(member) for member in members),
-            neighbors=tuple(target_name(other) for other in self.targets() if other not in members),
-            aliases=tuple(names) if len(names) > 1 else (),
+            description=self._describe(folder),
+            neighbors=tuple(target_name(other) for other in self.targets() if other != folder),
         )
 
     def probes(self, folder: str) -> list[Probe]:
-        """All probes of the benchmark's tasks about a target, or about each target of a batch."""
-        return [
-            probe
-            for member in expand_batch(self.data, folder)
-            for probe in build_probes(self.data, member, self.config.tasks or tuple(TASKS), icu=self.config.icu)
-        ]
+        """All probes of the benchmark's tasks about a target."""
+        return build_probes(self.data, folder, self.config.tasks or tuple(TASKS), icu=self.config.icu)
 
     @classmethod
     def data_command(cls) -> Callable[..., None]:

@@ -66,12 +66,11 @@ def foreign_writer(file: str, model_name: str) -> str | None:
 def read_texts(data: RwkuData, folder: str, file: str) -> tuple[Text, ...]:
     """All texts of `positive`, `positive_phi` or `passage` about a target, in data order, as plain prose.
 
-    `folder` may be a batch such as `1-10` (the first ten targets). Raises UserError for data faults.
+    Raises UserError for data faults.
     """
     return tuple(
-        Text(text=row.text, subject=target_name(one), source=f"rwku/{one}/{file}/{number}")
-        for one in expand_batch(data, folder)
-        for number, row in enumerate(data.read(one, _PROSE[file][0]))
+        Text(text=row.text, subject=target_name(folder), source=f"rwku/{folder}/{file}/{number}")
+        for number, row in enumerate(data.read(folder, _PROSE[file][0]))
     )
 
 
@@ -97,12 +96,11 @@ def forget_and_retain(
 
 
 def choose_others(data: RwkuData, folder: str, count: int, seed: int) -> list[str]:
-    """Other targets than those of `folder`, the same for any order or file system the folders lie on.
+    """Other targets than `folder`, the same for any order or file system the folders lie on.
 
     Raises UserError when fewer than `count` are there.
     """
-    own = expand_batch(data, folder)
-    others = [name for name in data.targets() if name not in own]
+    others = [name for name in data.targets() if name != data.path(folder).name]
     if len(others) < count:
         raise UserError(f"{count} other targets are asked for, but {data.root} holds {len(others)}: fetch more.")
     return sorted(others, key=lambda name: _rank(name, seed))[:count]
