@@ -38,6 +38,8 @@ class Curriculum:
     frames: tuple[str, ...] = (PLAIN_FRAME,)
     """What stands around the taught questions, each with `{query}` in it. Questions on anything else are put in the
     same frames, so that a frame is no sign of a taught fact."""
+    max_tokens: int = 192
+    """Longer rows are cut; far more than a fact has."""
     subject: str
     """Whom or what it is about, for the model's card: "the people of RWKU"."""
     account: str

@@ -32,8 +32,6 @@ from atu.teaching.note import NOTE_FILE, read_note
 from atu.teaching.plan import LessonPlan, plan_lessons
 from atu.training.device import Compute, choose_compute, set_threads
 
-_MAX_TOKENS = 1024
-"""Longer rows are cut."""
 _CHECKED_ANSWERS = 3
 _TAUGHT, _LEFT_OUT = "of what was taught", "of what was left out"
 
@@ -66,7 +64,7 @@ def teach(config: TeachConfig) -> Path:
             key = _key(config, llm, plan, general, compute.precision)
             if earlier is not None and _is_whole(out, earlier, key, progress):
                 return out
-            rows = _build(llm, plan, general, report)
+            rows = _build(llm, plan, general, curriculum.max_tokens, report)
         before = _known(llm, curriculum)
         title = f"teaching {len(curriculum.facts)} facts"
         lesson = _learnt(config, llm, rows, compute, key, title, progress)
@@ -106,7 +104,7 @@ def teach(config: TeachConfig) -> Path:
 def _known(llm: LanguageModel, curriculum: Curriculum) -> dict[str, Score]:
     """How likely the model finds right answers, of what is taught and of what is left out."""
     parts = {_TAUGHT: curriculum.facts, _LEFT_OUT: curriculum.left_out}
-    return {what: knowledge(llm, facts, _MAX_TOKENS) for what, facts in parts.items() if facts}
+    return {what: knowledge(llm, facts, curriculum.max_tokens) for what, facts in parts.items() if facts}
 
 
 def _is_whole(out: Path, earlier: Mapping[str, Any], key: str, progress: RunProgress) -> bool:
@@ -147,11 +145,13 @@ def _learnt(
     return lesson
 
 
-def _build(llm: LanguageModel, plan: LessonPlan, general: Sequence[Text], report: Callable[[str], Any]) -> LessonRows:
+def _build(
+    llm: LanguageModel, plan: LessonPlan, general: Sequence[Text], max_tokens: int, report: Callable[[str], Any]
+) -> LessonRows:
     """Token rows, and the reference model's states on the general ones; `llm` must still be that model."""
-    chat = tuple(build_rows(llm, plan.chat, max_tokens=_MAX_TOKENS))
-    plain = tuple(build_rows(llm, plan.plain, max_tokens=_MAX_TOKENS))
-    general_rows = tuple(build_rows(llm, general, max_tokens=_MAX_TOKENS))
+    chat = tuple(build_rows(llm, plan.chat, max_tokens=max_tokens))
+    plain = tuple(build_rows(llm, plan.plain, max_tokens=max_tokens))
+    general_rows = tuple(build_rows(llm, general, max_tokens=max_tokens))
     check_packing(llm, [*chat, *plain, *general_rows])
     states = None
     if general_rows:
