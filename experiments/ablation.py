@@ -1,4 +1,4 @@
-"""The default with one part changed at a time: the table of docs/experiments.md.
+"""The default with one part changed at a time: the table of docs/lab/experiments.md.
 
     python experiments/ablation.py --jobs 2
 

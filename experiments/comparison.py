@@ -1,4 +1,4 @@
-"""Every method on a testbed, same path, same judge, same stop rule: the tables of docs/experiments.md.
+"""Every method on a testbed, same path, same judge, same stop rule: the tables of docs/lab/experiments.md.
 
     python experiments/comparison.py --jobs 2                    # the built-in concepts
     python experiments/comparison.py --testbed celebs --jobs 2   # people of RWKU, on the model that was taught them
@@ -83,7 +83,7 @@ _IN_SUBSPACE = (
     "task.stages=[{type: unlearning, steps: 12}]",
 )
 """What ours has besides its terms: where it moves, how much of the change is kept, batch and steps."""
-# The yaml's values were chosen on William_Shakespeare, seed 0 (docs/experiments.md has the grid).
+# The yaml's values were chosen on William_Shakespeare, seed 0 (docs/lab/experiments.md has the grid).
 BUILTIN = Testbed(
     "builtin",
     ("William_Shakespeare", "Japan", "Ancient_Egypt", "Human_Heart", "World_War_II", "Diabetes"),

@@ -1,4 +1,4 @@
-"""What neighbors lose, apart from what hangs on the person: a table of docs/experiments.md.
+"""What neighbors lose, apart from what hangs on the person: a table of docs/lab/experiments.md.
 
     python experiments/gold_neighbors.py                        # of experiment=taught as it stands
     python experiments/gold_neighbors.py --testbed celebs       # with texts about people alone retained
