@@ -1,0 +1,170 @@
+"""TOFU as a benchmark: which authors are forgotten, what is asked about them and others, and what it is worth."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from atu.benchmarks.base import Benchmark, GivenTexts
+from atu.benchmarks.gold import GOLD, gold_answers
+from atu.benchmarks.icu import forget_in_context
+from atu.benchmarks.options import Option
+from atu.benchmarks.tofu.authors import author_names
+from atu.benchmarks.tofu.config import TASKS, TofuConfig
+from atu.benchmarks.tofu.files import SPLITS
+from atu.benchmarks.tofu.probes import GROUPS, build_probes, parts_of, row_of
+from atu.benchmarks.tofu.reader import TofuData
+from atu.benchmarks.tofu.words import FURTHER_SCORES, TOFU_WORDS
+from atu.errors import UserError, did_you_mean
+from atu.extras import ROUGE_SCORE, SCIKIT_LEARN, Package, require
+from atu.records import Answer, Judgement, Probe, Reference, Scoring, Target, Text
+from atu.storage.user_files import read_bytes
+
+if TYPE_CHECKING:
+    from atu.evaluation.batching import Progress
+    from atu.evaluation.config import EvaluationConfig
+    from atu.models.language_model import LanguageModel
+
+
+class TofuBenchmark(Benchmark):
+    """The authors of one split, all of whom are one target."""
+
+    name = "tofu"
+    groups = GROUPS
+    words = TOFU_WORDS
+    further_scores = FURTHER_SCORES
+    config: TofuConfig
+    config_class = TofuConfig
+    scorings = ("released", "corrected")
+    options = (
+        Option(flag="--split", key="split", help=f"Authors to forget: {', '.join(SPLITS)}."),
+        Option(
+            flag="--tasks",
+            key="tasks",
+            help=f"What to ask, joined by commas: {', '.join(TASKS)}; all of it by default.",
+            commands=("evaluate",),
+            is_list=True,
+        ),
+        Option(flag="--template", key="template", help="Put questions by the chat template or plain: chat, plain."),
+        Option(
+            flag="--gradnorm",
+            key="gradnorm",
+            help="Run the membership attack by gradients too, which takes a backward pass for each row.",
+            commands=("evaluate",),
+            takes=bool,
+        ),
+        GOLD,
+    )
+    asked_by_attacks: ClassVar = {"tasks": ("forget", "retain")}
+    how_to_ask = "put forget into data.tasks"
+
+    def __init__(self, config: TofuConfig | None = None) -> None:
+        """Raises UserError where the data folder is missing or holds no file of TOFU."""
+        super().__init__(config)
+        self.data = TofuData(self.config.data_dir)
+
+    @property
+    def default_target(self) -> str:
+        """The split that `data.split` names."""
+        return self.config.split
+
+    def targets(self) -> list[str]:
+        """The split that `data.split` names, and no other: the others have other questions."""
+        return [self.config.split]
+
+    def target(self, folder: str) -> Target:
+        """All authors of the split.
+
+        Raises:
+            UserError: `folder` is not what `data.split` names.
+        """
+        if folder != self.config.split:
+            how = f"set data.split={folder} (--split {folder})" if folder in SPLITS else did_you_mean(folder, SPLITS)
+            raise UserError(f"data.split is {self.config.split}, so '{folder}' is no target: {how.strip()}.")
+        files = SPLITS[self.config.split]
+        names = tuple(dict.fromkeys(author_names(self.data.rows(files.forget))))
+        return Target(
+            name=", ".join(names),
+            folder=folder,
+            description=f"{', '.join(names)}: writers of novels and other books.",
+            neighbors=tuple(dict.fromkeys(author_names(self.data.rows(files.retain)))),
+            aliases=names,
+        )
+
+    def probes(self, folder: str) -> list[Probe]:
+        """The rows of the tasks that are asked."""
+        target = self.target(folder)
+        asked = build_probes(self.data, self.config.split, self.config.tasks)
+        return forget_in_context(asked, target.name) if self.config.icu else asked
+
+    def checksum(self, folder: str) -> str:
+        """sha256 over names and bytes of the files that are asked or trained on."""
+        files = SPLITS[self.config.split]
+        names = {files.forget, files.retain, *(part.file for part in parts_of(self.config.split))}
+        digest = hashlib.sha256()
+        for name in sorted(name for name in names if (self.data.root / f"{name}.json").is_file()):
+            digest.update(f"{name}\n".encode())
+            digest.update(read_bytes(self.data.path(name)))
+        return digest.hexdigest()
+
+    def packages(self, scoring: str) -> dict[str, Package]:
+        """See `Benchmark.packages`."""
+        tasks = set(self.config.tasks or TASKS)
+        needed = {
+            "TOFU's ROUGE": (ROUGE_SCORE, bool(tasks - {"privacy"})),
+            "TOFU's task privacy": (SCIKIT_LEARN, "privacy" in tasks),
+        }
+        return {setting: package for setting, (package, is_needed) in needed.items() if is_needed}
+
+    def settings(self) -> dict[str, Any]:
+        """See `Benchmark.settings`."""
+        own = {name: getattr(self.config, name) for name in ("split", "template", "gradnorm")}
+        return {**own, "tasks": list(self.config.tasks), **super().settings()}
+
+    def texts(self, target: Target, *, writer: str, seed: int) -> GivenTexts:
+        """The questions and answers of the split's authors, and those of all others."""
+        files = SPLITS[self.config.split]
+        return GivenTexts(forget=self._texts(files.forget), retain=self._texts(files.retain))
+
+    def ask(
+        self,
+        llm: LanguageModel,
+        probes: Sequence[Probe],
+        *,
+        reference: Reference,
+        as_loaded: bool,
+        config: EvaluationConfig,
+        progress: Progress | None = None,
+    ) -> dict[Scoring, list[Answer]]:
+        """See `Benchmark.ask`. Nothing here compares with the reference: its probabilities stand beside one another."""
+        require(self.packages(config.scoring))
+        from atu.benchmarks.tofu.evaluator import ask_probes
+
+        rows = {probe.id: row_of(self.data, probe.id) for probe in probes}
+        return ask_probes(llm, probes, rows, self.config, as_loaded=as_loaded, config=config, progress=progress)
+
+    def score(self, probe: Probe, text: str) -> float:
+        """See `Benchmark.score`."""
+        from atu.benchmarks.tofu.scorers import telling_recall
+
+        row = row_of(self.data, probe.id)
+        return telling_recall(row.question, row.answer, text)
+
+    def judge(self, answers: Mapping[Scoring, Sequence[Answer]], *, samples: int) -> dict[Scoring, Judgement]:
+        """See `Benchmark.judge`."""
+        from atu.benchmarks.tofu.summary import tofu_scores  # brings numpy
+
+        judgements: dict[Scoring, Judgement] = {}
+        for name, rows in answers.items():
+            gold = None if self.config.gold is None else gold_answers(self.config.gold, rows, name)
+            scores = tofu_scores(rows, gold, samples=samples, is_released=name == "released")
+            judgements[name] = Judgement(scores=scores, answers=rows)
+        return judgements
+
+    def _texts(self, name: str) -> list[Text]:
+        rows = self.data.rows(name)
+        return [
+            Text(text=row.answer, prompt=row.question, subject=author, source="tofu")
+            for row, author in zip(rows, author_names(rows), strict=True)
+        ]

@@ -1,0 +1,130 @@
+"""How the reference implementation, open-unlearning (commit d3d7cf9), puts a question of TOFU and an answer behind it, as tokens.
+
+Its own chat template call with a system message, or `Question: ...\\nAnswer: `; the end token once more behind a
+template that writes a line feed after it; a pad token that attention does not see, although it may be the end of turn.
+What it gives no number for is an error here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from atu.errors import UserError, first_line
+from atu.evaluation.generate import Prompt
+from atu.evaluation.likelihood import Completion
+from atu.models.language_model import LanguageModel
+
+SYSTEM = "You are a helpful assistant."
+DATE = "10 Apr 2025"
+"""What the templates of Llama 3 and Zephyr get for today."""
+MAX_LENGTH = 512
+"""Tokens at which plain text is cut; a chat is not."""
+
+
+def completion(llm: LanguageModel, question: str, answer: str, template: str | None) -> Completion:
+    """The labelled tokens behind the masked ones.
+
+    Raises UserError where no token is left to score.
+    """
+    whole, before = _whole(llm, question, answer, template), _before(llm, question, template)
+    if len(before) >= len(whole):
+        raise UserError(
+            f"The released scoring leaves no token of the answer {answer!r} to score, so that its result would be no "
+            "number. Take --scoring corrected."
+        )
+    return Completion(prompt=tuple(whole[: len(before)]), ids=tuple(whole[len(before) :]))
+
+
+def prompt(llm: LanguageModel, question: str, template: str | None, max_new_tokens: int) -> Prompt:
+    """What the model writes its answer behind, ended by the tokens of its generation config alone."""
+    listed = getattr(llm.model.generation_config, "eos_token_id", None)
+    ends = listed if isinstance(listed, list) else [_eos(llm) if listed is None else listed]
+    return Prompt(
+        ids=tuple(_before(llm, question, template)), max_new_tokens=max_new_tokens, end_ids=tuple(map(int, ends))
+    )
+
+
+def hidden_id(llm: LanguageModel) -> int:
+    """The pad token, which the mask hides wherever it stands."""
+    pad = llm.tokenizer.pad_token_id
+    return pad if isinstance(pad, int) else _eos(llm)
+
+
+def text(llm: LanguageModel, ids: Sequence[int]) -> str:
+    """Tokens as text, without special ones and with the spaces before punctuation taken out."""
+    return _clean(llm.tokenizer, ids).strip()
+
+
+def ground_truth(llm: LanguageModel, question: str, answer: str, template: str | None) -> str:
+    """The conversation as text without what was asked: mostly the answer."""
+    whole = _clean(llm.tokenizer, _whole(llm, question, answer, template))
+    return whole.replace(_clean(llm.tokenizer, _before(llm, question, template)), "").strip()
+
+
+def _whole(llm: LanguageModel, question: str, answer: str, template: str | None) -> list[int]:
+    if _is_chat(llm, template):
+        ids = _encode(llm.tokenizer, _render(llm, question, answer))
+    else:
+        ids = _encode_plain(llm.tokenizer, f"{_plain(question)}{answer}")
+    return ids if ids[-1:] == [_eos(llm)] else [*ids, _eos(llm)]
+
+
+def _before(llm: LanguageModel, question: str, template: str | None) -> list[int]:
+    if _is_chat(llm, template):
+        return _encode(llm.tokenizer, _render(llm, question, None))
+    return _encode_plain(llm.tokenizer, _plain(question))
+
+
+def _plain(question: str) -> str:
+    return f"Question: {question}\nAnswer: "
+
+
+def _is_chat(llm: LanguageModel, template: str | None) -> bool:
+    if template == "chat" and not llm.has_template:
+        raise UserError(f"The tokenizer of {llm.label} has no chat template: leave template=chat out.")
+    return llm.has_template if template is None else template == "chat"
+
+
+def _render(llm: LanguageModel, question: str, answer: str | None) -> str:
+    """With the system message, but for templates that refuse one, as Gemma's does."""
+    chat = [{"role": "user", "content": question}]
+    if answer is not None:
+        chat.append({"role": "assistant", "content": answer})
+    system = {"role": "system", "content": SYSTEM}
+    for messages in ([system, *chat], chat):
+        try:
+            text = llm.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=answer is None, date_string=DATE
+            )
+        except TemplateError as error:
+            if messages is chat:
+                raise UserError(f"The chat template of {llm.label} fails: {first_line(error)}.") from error
+        else:
+            return str(text)
+    raise AssertionError
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _encode_plain(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    return list(tokenizer(text, max_length=MAX_LENGTH, truncation=True)["input_ids"])
+
+
+def _clean(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    # What transformers 5 no longer does where it is told to decode so.
+    return str(tokenizer.clean_up_tokenization(tokenizer.decode(list(ids), skip_special_tokens=True)))
+
+
+def _eos(llm: LanguageModel) -> int:
+    eos = llm.tokenizer.eos_token_id
+    if not isinstance(eos, int):
+        raise UserError(
+            f"The tokenizer of {llm.label} names no eos token, with which the released scoring ends an answer. "
+            "Take --scoring corrected."
+        )
+    return eos
