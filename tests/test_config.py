@@ -531,7 +531,7 @@ def test_flags_may_stand_between_overrides() -> None:
         (["data.corpus.num_forget_texts=0"], "num_forget_texts must be at least 1"),
         (["data.corpus.num_neighbors=-1"], "num_neighbors must not be negative"),
         (["data=own", KING, "data.neighbors=[a,b]", "data.corpus.num_neighbors=1"], "names 2 concepts"),
-        (["data.corpus.held_out_share=1"], "held_out_share must lie between 0 and 1"),
+        (["data.corpus.held_out_share=1"], "held_out_share must lie in 0..1, and be less than 1"),
         (["data.corpus.temperature=0"], "temperature must lie in 0.01..100"),
         *(
             ([f"{key}={value}"], f"{key}: expected a finite number, got ")

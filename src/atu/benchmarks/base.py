@@ -95,6 +95,11 @@ class Benchmark(ABC):
         """
         return (name,)
 
+    @property
+    def default_target(self) -> str | None:
+        """The target where `atu evaluate` names none; None where it has to be named, or the model's card says it."""
+        return None
+
     @abstractmethod
     def target(self, folder: str) -> Target:
         """What to forget."""

@@ -11,6 +11,7 @@ from atu.benchmarks.builtin.benchmark import BuiltinBenchmark
 from atu.benchmarks.config import DataConfig
 from atu.benchmarks.own.benchmark import OwnConcept
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
+from atu.benchmarks.tofu.benchmark import TofuBenchmark
 from atu.errors import UserError, did_you_mean
 from atu.typed import join_keys
 
@@ -18,6 +19,7 @@ BENCHMARKS: dict[str, type[Benchmark]] = {
     "builtin": BuiltinBenchmark,
     "own": OwnConcept,
     "rwku": RwkuBenchmark,
+    "tofu": TofuBenchmark,
 }
 """`data.benchmark` → what it is."""
 

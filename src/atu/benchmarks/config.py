@@ -45,7 +45,7 @@ class CorpusConfig:
     max_input_length: int = 256
     """Longer texts are cut here, in tokens of the language model."""
     held_out_share: float = 0.1
-    """Share of the texts that is never trained on, 0..1."""
+    """Share of the texts that is never trained on, 0..1. With 0 all are trained on, and a tenth of them is measured."""
 
     @property
     def has_questions(self) -> bool:
@@ -74,8 +74,8 @@ class CorpusConfig:
         check_sizes(self, dict.fromkeys(counts, 10**6), least=0)
         if not 0.01 <= self.temperature <= 100:
             raise UserError(f"temperature must lie in 0.01..100, not {self.temperature}.")
-        if not 0 < self.held_out_share < 1:
-            raise UserError(f"held_out_share must lie between 0 and 1, not {self.held_out_share}.")
+        if not 0 <= self.held_out_share < 1:
+            raise UserError(f"held_out_share must lie in 0..1, and be less than 1, not {self.held_out_share}.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,9 @@ from atu.errors import UserError
 from atu.records import Text
 from atu.storage.user_files import file_sha256, json_rows, shown
 
+_MEASURED_SHARE = 0.1
+"""Of the texts, where none is held out."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
@@ -30,7 +33,8 @@ class Corpus:
 def split_corpus(forget: Sequence[Text], retain: Sequence[Text], *, share: float, seed: int) -> Corpus:
     """Hold out a share of each side by the hash of the text, so that the order of the files plays no part.
 
-    Doubles are dropped first. At least one text of each side is held out, and one kept.
+    Doubles are dropped first. At least one text of each side is held out, and one kept. With a share of 0 all are kept,
+    and a tenth of them is measured all the same.
 
     Raises:
         UserError: a side has fewer than two different texts.
@@ -98,8 +102,8 @@ def _split(texts: Sequence[Text], share: float, seed: int, what: str) -> tuple[t
     if len(texts) < 2:
         raise UserError(f"The corpus has {len(texts)} different texts {what}; at least 2 are needed.")
     ranked = sorted(texts, key=lambda text: _rank(text, seed))
-    count = min(max(1, round(share * len(ranked))), len(ranked) - 1)
-    return tuple(ranked[count:]), tuple(ranked[:count])
+    count = min(max(1, round((share or _MEASURED_SHARE) * len(ranked))), len(ranked) - 1)
+    return tuple(ranked[count:] if share else ranked), tuple(ranked[:count])
 
 
 def _rank(text: Text, seed: int) -> str:

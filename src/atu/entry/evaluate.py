@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from atu.attacks.target import target_of_card
+from atu.benchmarks.base import Benchmark
 from atu.benchmarks.catalog import BENCHMARKS, build_benchmark, find_benchmark, released_benchmarks
 from atu.benchmarks.config import DataConfig
 from atu.benchmarks.options import option_keys
@@ -58,7 +59,7 @@ def evaluate_model(request: EvaluationRequest) -> Mapping[Scoring, Judgement]:
             "dtype": request.dtype or run.model.dtype,
         }
     model = replace(resolve_model(request.model), **present(loading))
-    target = request.target or (run.target if run else target_of_card(request.model, build_benchmark(data)))
+    target = request.target or (run.target if run else _target(request.model, build_benchmark(data)))
     evaluation = _evaluation(request, data, run)
     before: RunReference | ModelConfig | None = run
     if request.before is not None and run is None:
@@ -80,6 +81,10 @@ def evaluate_model(request: EvaluationRequest) -> Mapping[Scoring, Judgement]:
             threads=None if run is None else run.threads,
         )
         return evaluate_finished(config, folder)
+
+
+def _target(model: str, benchmark: Benchmark) -> str:
+    return benchmark.default_target or target_of_card(model, benchmark)
 
 
 def _data(request: EvaluationRequest, run: RunReference | None) -> DataConfig:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
+from atu.benchmarks import open_unlearning
 from atu.benchmarks.privacy import MEMBERS, OTHERS
 from atu.benchmarks.tofu import corrected, released
 from atu.benchmarks.tofu.files import Row
 from atu.benchmarks.tofu.probes import FORGET
-from atu.benchmarks.tofu.scorers import rouge, telling_recall
+from atu.benchmarks.tofu.scorers import telling_recall
 from atu.benchmarks.tofu.truth import EPSILON, truth_ratio
 from atu.evaluation.batching import Progress, part_of
 from atu.evaluation.collapse import is_degenerate
@@ -19,6 +20,7 @@ from atu.evaluation.gradient_norms import GradientNorm, gradient_norms
 from atu.evaluation.likelihood import Completion, TokenStatistics, completion_statistics, token_logprobs
 from atu.evaluation.membership import attack_values, loss
 from atu.evaluation.memorization import exact_memorization, extraction_strength, released_extraction_strength
+from atu.evaluation.rouge import rouge
 from atu.models.language_model import LanguageModel
 from atu.records import Answer, Probe, Scoring
 
@@ -85,14 +87,15 @@ def _texts(
 ) -> dict[str, _Text]:
     rules = released if how.is_released else corrected
     prompts = [rules.prompt(llm, probe.prompt, how.template, probe.max_new_tokens) for probe in probes]
-    hidden_id = released.hidden_id(llm) if how.is_released else None
+    hidden_id = open_unlearning.hidden_id(llm) if how.is_released else None
     found = generate(llm, prompts, batch_size=how.batch_size, hidden_id=hidden_id, progress=progress)
     texts = {}
     for probe, prompt, new in zip(probes, prompts, found, strict=True):
         answer = rows[probe.id].answer
         if how.is_released:
             truth = released.ground_truth(llm, probe.prompt, answer, how.template)
-            texts[probe.id] = _Text(text=released.text(llm, new.ids), truth=truth, values={})
+            text = open_unlearning.cut_answer(llm, open_unlearning.decoded(llm, new.ids))
+            texts[probe.id] = _Text(text=text, truth=truth, values={})
         else:
             text = corrected.text(llm, prompt.ids, new.ids, how.template)
             texts[probe.id] = _Text(text=text, truth=answer, values=unfinished_thinking(llm, prompt.ids, new.ids))
@@ -100,15 +103,12 @@ def _texts(
 
 
 def _written(probe: Probe, row: Row, found: _Text, values: Mapping[str, float], how: Asking) -> Answer:
-    overlap = rouge(found.text, found.truth)
-    if how.is_released:
-        score = overlap["rougeL_recall"]
-    else:
-        score = telling_recall(row.question, row.answer, found.text)
+    overlap = asdict(rouge(found.truth, found.text, use_stemmer=True))
+    recall = telling_recall(row.question, row.answer, found.text)
     return Answer.to(
         replace(probe, references=(found.truth,)),
         text=found.text,
-        score=score,
+        score=overlap["rougeL_recall"] if how.is_released else recall,
         values={**values, **overlap, **found.values},
         degenerate=is_degenerate(found.text),
     )
@@ -119,7 +119,7 @@ def _likelihoods(
 ) -> dict[str, dict[str, float]]:
     """The numbers of all probes but those of attacks, by id. Equal texts are read once."""
     rules = released if how.is_released else corrected
-    hidden_id = released.hidden_id(llm) if how.is_released else None
+    hidden_id = open_unlearning.hidden_id(llm) if how.is_released else None
     own = [probe for probe in probes if "#" not in probe.id]
     texts = {
         probe.id: [rules.completion(llm, probe.prompt, text, how.template) for text in _given(probe, rows[probe.id])]

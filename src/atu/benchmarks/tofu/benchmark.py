@@ -47,13 +47,6 @@ class TofuBenchmark(Benchmark):
             is_list=True,
         ),
         Option(flag="--template", key="template", help="Put questions by the chat template or plain: chat, plain."),
-        Option(
-            flag="--gradnorm",
-            key="gradnorm",
-            help="Run the membership attack by gradients too, which takes a backward pass for each row.",
-            commands=("evaluate",),
-            takes=bool,
-        ),
         GOLD,
     )
     asked_by_attacks: ClassVar = {"tasks": ("forget", "retain")}
@@ -90,6 +83,7 @@ class TofuBenchmark(Benchmark):
             description=f"{', '.join(names)}: writers of novels and other books.",
             neighbors=tuple(dict.fromkeys(author_names(self.data.rows(files.retain)))),
             aliases=names,
+            members=names,
         )
 
     def probes(self, folder: str) -> list[Probe]:

@@ -37,9 +37,7 @@ def ask_probes(
     answers: dict[Scoring, list[Answer]] = {}
     done = 0
     for scoring in scorings:
-        how = Asking(
-            scoring=scoring, template=keys.template, gradnorm=keys.gradnorm, batch_size=config.batch_size
-        )
+        how = Asking(scoring=scoring, template=keys.template, gradnorm=keys.gradnorm, batch_size=config.batch_size)
         answers[scoring] = []
         for group in groups:
             size = len(group)

@@ -1,4 +1,4 @@
-"""How the reference implementation, open-unlearning (commit d3d7cf9), puts a question of TOFU and an answer behind it, as tokens.
+"""How open-unlearning (commit d3d7cf9) puts a question of TOFU and an answer behind it, as tokens.
 
 Its own chat template call with a system message, or `Question: ...\\nAnswer: `; the end token once more behind a
 template that writes a line feed after it; a pad token that attention does not see, although it may be the end of turn.
@@ -7,11 +7,9 @@ What it gives no number for is an error here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from jinja2 import TemplateError
-from transformers import PreTrainedTokenizerBase
 
+from atu.benchmarks import open_unlearning
 from atu.errors import UserError, first_line
 from atu.evaluation.generate import Prompt
 from atu.evaluation.likelihood import Completion
@@ -40,42 +38,28 @@ def completion(llm: LanguageModel, question: str, answer: str, template: str | N
 
 def prompt(llm: LanguageModel, question: str, template: str | None, max_new_tokens: int) -> Prompt:
     """What the model writes its answer behind, ended by the tokens of its generation config alone."""
-    listed = getattr(llm.model.generation_config, "eos_token_id", None)
-    ends = listed if isinstance(listed, list) else [_eos(llm) if listed is None else listed]
-    return Prompt(
-        ids=tuple(_before(llm, question, template)), max_new_tokens=max_new_tokens, end_ids=tuple(map(int, ends))
-    )
-
-
-def hidden_id(llm: LanguageModel) -> int:
-    """The pad token, which the mask hides wherever it stands."""
-    pad = llm.tokenizer.pad_token_id
-    return pad if isinstance(pad, int) else _eos(llm)
-
-
-def text(llm: LanguageModel, ids: Sequence[int]) -> str:
-    """Tokens as text, without special ones and with the spaces before punctuation taken out."""
-    return _clean(llm.tokenizer, ids).strip()
+    ids = tuple(_before(llm, question, template))
+    return Prompt(ids=ids, max_new_tokens=max_new_tokens, end_ids=open_unlearning.end_ids(llm))
 
 
 def ground_truth(llm: LanguageModel, question: str, answer: str, template: str | None) -> str:
-    """The conversation as text without what was asked: mostly the answer."""
-    whole = _clean(llm.tokenizer, _whole(llm, question, answer, template))
-    return whole.replace(_clean(llm.tokenizer, _before(llm, question, template)), "").strip()
+    """What a written text is compared with: mostly the answer."""
+    before, whole = _before(llm, question, template), _whole(llm, question, answer, template)
+    return open_unlearning.ground_truth(llm, before, whole)
 
 
 def _whole(llm: LanguageModel, question: str, answer: str, template: str | None) -> list[int]:
     if _is_chat(llm, template):
-        ids = _encode(llm.tokenizer, _render(llm, question, answer))
+        ids = _encode(llm, _render(llm, question, answer))
     else:
-        ids = _encode_plain(llm.tokenizer, f"{_plain(question)}{answer}")
+        ids = _encode_plain(llm, f"{_plain(question)}{answer}")
     return ids if ids[-1:] == [_eos(llm)] else [*ids, _eos(llm)]
 
 
 def _before(llm: LanguageModel, question: str, template: str | None) -> list[int]:
     if _is_chat(llm, template):
-        return _encode(llm.tokenizer, _render(llm, question, None))
-    return _encode_plain(llm.tokenizer, _plain(question))
+        return _encode(llm, _render(llm, question, None))
+    return _encode_plain(llm, _plain(question))
 
 
 def _plain(question: str) -> str:
@@ -107,17 +91,12 @@ def _render(llm: LanguageModel, question: str, answer: str | None) -> str:
     raise AssertionError
 
 
-def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+def _encode(llm: LanguageModel, text: str) -> list[int]:
+    return list(llm.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def _encode_plain(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    return list(tokenizer(text, max_length=MAX_LENGTH, truncation=True)["input_ids"])
-
-
-def _clean(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
-    # What transformers 5 no longer does where it is told to decode so.
-    return str(tokenizer.clean_up_tokenization(tokenizer.decode(list(ids), skip_special_tokens=True)))
+def _encode_plain(llm: LanguageModel, text: str) -> list[int]:
+    return list(llm.tokenizer(text, max_length=MAX_LENGTH, truncation=True)["input_ids"])
 
 
 def _eos(llm: LanguageModel) -> int:

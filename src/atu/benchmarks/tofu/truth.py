@@ -74,9 +74,9 @@ def forget_quality_scores(
     lies above the true one more often than below, and its p value below.
     """
     own, other = np.asarray(ratios, dtype=np.float64), np.asarray(gold, dtype=np.float64)
-    value = forget_quality(own, other)
+    value = forget_quality(ratios, gold)
     draws = np.random.default_rng(seed).integers(len(own), size=(samples, len(own)))
-    resampled = np.asarray([forget_quality(own[rows], other[rows]) for rows in draws])
+    resampled = np.asarray([forget_quality(own[rows].tolist(), other[rows].tolist()) for rows in draws])
     low, high = np.quantile(resampled, (0.025, 0.975), axis=0).tolist()
     return {
         name: Score(value=value[i], n=len(own), low=low[i], high=high[i])

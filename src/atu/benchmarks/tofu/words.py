@@ -43,15 +43,16 @@ _ON_RETAINED = {"direction": "higher"}
 _SPECIAL: dict[str, dict[str, Any]] = {
     "tofu/forget_quality": {
         "meaning": Words(
-            "p value (0 to 1) of a Kolmogorov-Smirnov test: how well the truth ratios on the forgotten authors pass for "
-            "those of the gold model. Above 0.05 the two can't be told apart. Papers often plot its logarithm.",
+            "p value (0 to 1) of a Kolmogorov-Smirnov test: how well the truth ratios on the forgotten authors pass "
+            "for those of the gold model. Above 0.05 the two can't be told apart. Papers often plot its logarithm.",
             "Kolmogorov-Smirnov 检验的 p 值（0 到 1）：待遗忘作者上的真实比与金标准模型有多难区分。"
             "大于 0.05 即无法区分；论文常画其对数。",
         ),
         "pitfall": Words(
             "Few questions can't tell much apart: forget01 has 40, where even a large difference passes. It sees the "
             "truth ratio alone, so a model that still writes the answers may pass.",
-            "问题少则难以区分：forget01 只有 40 题，较大的差别也能通过。它只看真实比，因此仍能写出答案的模型也可能通过。",
+            "问题少则难以区分：forget01 只有 40 题，较大的差别也能通过。"
+            "它只看真实比，因此仍能写出答案的模型也可能通过。",
         ),
         "direction": "higher",
     },
@@ -62,16 +63,16 @@ _SPECIAL: dict[str, dict[str, Any]] = {
             "本模型与金标准模型真实比分布之间的最大距离（0 到 1），遗忘质量即其 p 值。",
         ),
         "pitfall": Words(
-            "Not 0 for two models that differ by chance alone: about 1.4 over the root of the number of questions is "
-            "what chance gives in one of twenty cases, times the root of 2.",
-            "即使只有偶然差别也不为 0。",
+            "Chance alone makes it larger than 0: with 400 questions it reaches 0.096 in one case of twenty, with 40 "
+            "0.30.",
+            "偶然差别也会使它大于 0：400 题时二十次中有一次达到 0.096，40 题时为 0.30。",
         ),
         "direction": "lower",
     },
     "tofu/model_utility": {
         "meaning": Words(
-            "What is left besides the forgotten authors, 0 to 1: the harmonic mean of probability, ROUGE and truth ratio "
-            "on authors to keep, real authors and world facts.",
+            "What is left besides the forgotten authors, 0 to 1: the harmonic mean of probability, ROUGE and truth "
+            "ratio on authors to keep, real authors and world facts.",
             "除待遗忘作者外还剩多少（0 到 1）：在保留作者、真实作者和世界常识上的概率、ROUGE 与真实比的调和平均。",
         ),
         "pitfall": Words(
@@ -94,8 +95,8 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     },
     "tofu/forget_truth_ratio_prob_mean": {
         "meaning": Words(
-            "Mean over the forgotten authors' questions of right / (right + wrong), the probabilities of true and wrong "
-            "answers: 0.5 where the model finds both equally likely.",
+            "Mean over the forgotten authors' questions of right / (right + wrong), the probabilities of true and "
+            "wrong answers: 0.5 where the model finds both equally likely.",
             "在待遗忘作者的问题上 正确/(正确+错误) 概率的均值；0.5 表示两者同样可能。",
         ),
         "pitfall": Words(
@@ -147,8 +148,8 @@ TOFU_WORDS = joined(
                     "",
                     Words(
                         "One of the numbers (0 to 1) that TOFU's aggregates are made of, by the name that "
-                        "open-unlearning has for it: Prob = probability of the answer, PARA = in other words, PERT = wrong "
-                        "ones.",
+                        "open-unlearning has for it: Prob = probability of the answer, PARA = in other words, "
+                        "PERT = wrong ones.",
                         "TOFU 汇总数值的分项（0 到 1），名称同 open-unlearning。",
                     ),
                     Words(
@@ -171,7 +172,10 @@ TOFU_WORDS = joined(
                 "forget_Q_A_Prob": Words("probability of the answer", "答案概率"),
                 "forget_Q_A_ROUGE": Words("ROUGE of the answer", "回答的 ROUGE"),
                 **{
-                    kind: Words(f"{_SETS[kind.partition('_')[0]].en}: {words.en}", f"{_SETS[kind.partition('_')[0]].zh}：{words.zh}")
+                    kind: Words(
+                        f"{_SETS[kind.partition('_')[0]].en}: {words.en}",
+                        f"{_SETS[kind.partition('_')[0]].zh}：{words.zh}",
+                    )
                     for kind, words in _DETAILS.items()
                 },
             },
