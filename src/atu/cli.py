@@ -18,6 +18,7 @@ from atu.benchmarks.config import DataConfig
 from atu.entry.attack import AttackRequest, attack_model
 from atu.entry.benchmark_options import BENCHMARK_NAMES, with_benchmark_options
 from atu.entry.cache_command import app as cache_app
+from atu.entry.chat import ChatRequest, chat_with_run
 from atu.entry.evaluate import EvaluationRequest, evaluate_model
 from atu.entry.guard import exit_codes
 from atu.errors import UserError
@@ -193,6 +194,22 @@ def attack(
         attack_model(request)
         for what, file in (("rows", "attacks.json"), ("verdict", "attacks.md")):
             typer.echo(one_line(f"{what}: {out / file}"))
+
+
+@app.command()
+def chat(
+    run: Annotated[Path, typer.Argument(help="Folder of a run that is done.")],
+    max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Length of an answer.")] = 96,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the models are computed.")] = "auto",
+) -> None:
+    """Ask the models before and after a run the same things, side by side.
+
+    Each prompt is asked by itself. Prompts may also come from a file or pipe, one a line.
+    """
+    with exit_codes("The same command starts anew."):
+        from rich.console import Console
+
+        chat_with_run(ChatRequest(run=run, max_new_tokens=max_new_tokens, device=device), Console())
 
 
 @app.command()

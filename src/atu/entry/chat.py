@@ -1,0 +1,68 @@
+"""`atu chat`: from a run's folder to its two models. Torch comes with them alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from atu.entry.early_checks import check_device, check_model
+from atu.errors import UserError
+from atu.models.config import ModelConfig
+from atu.models.resolve import chat_settings, resolve_model
+from atu.runs.run_folder import RunFolder
+from atu.typed import from_mapping
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatRequest:
+    """What the user gave."""
+
+    run: Path
+    max_new_tokens: int
+    device: Literal["auto", "cpu", "cuda"]
+
+
+def chat_with_run(request: ChatRequest, console: Console) -> None:
+    """Ask the models before and after a run what the user types, or what standard input has, a prompt a line.
+
+    Raises:
+        UserError: it is no run, or has no model yet.
+    """
+    folder = RunFolder(root=request.run)
+    config = folder.read_config()
+    if not folder.model_dir.is_dir():
+        raise UserError(f"{request.run} has no model yet: it is written when the run is done.")
+    before = from_mapping(ModelConfig, config.get("pre_trained_llm", {}), "pre_trained_llm")
+    # Both are asked in the same words.
+    after = from_mapping(ModelConfig, {**vars(resolve_model(str(folder.model_dir))), **chat_settings(before)}, "")
+    check_device(request.device)
+    for model in (before, after):
+        check_model(model)
+    from atu.chat import load_sides, talk  # brings torch
+
+    sides = load_sides([("before", before), ("after", after)], device=request.device, threads=config.get("threads"))
+    talk(sides, _prompts(console), console, max_new_tokens=request.max_new_tokens)
+
+
+def _prompts(console: Console) -> Iterator[str]:
+    """What is typed until Ctrl-D or an empty line, or each line of a file or pipe."""
+    if not sys.stdin.isatty():
+        for line in sys.stdin:
+            if line.strip():
+                console.print(f"> {line.strip()}", markup=False, highlight=False)
+                yield line.strip()
+        return
+    console.print("Ask both models something; an empty line ends.", style="dim")
+    while True:
+        try:
+            line = console.input("> ").strip()
+        except EOFError:
+            return
+        if not line:
+            return
+        yield line
