@@ -5,17 +5,17 @@ from __future__ import annotations
 import gc
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from rich.console import Console
 
-from atu.benchmarks.base import Benchmark
 from atu.benchmarks.catalog import build_benchmark
 from atu.benchmarks.config import DataConfig
-from atu.benchmarks.several import find_checksum, find_probes, find_target
+from atu.benchmarks.several import find_probes, find_target
 from atu.evaluation.config import EvaluationConfig
+from atu.logged import asked_of
 from atu.models.config import ModelConfig
 from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
@@ -23,7 +23,6 @@ from atu.records import Judgement, Probe, Reference, Scoring
 from atu.reference import RunReference
 from atu.runs.evaluation_folder import EvaluationFolder
 from atu.runs.progress import RunProgress
-from atu.storage.files import content_key
 from atu.training.device import choose_compute, set_threads
 
 
@@ -53,8 +52,9 @@ def evaluate_finished(config: FinishedConfig, folder: EvaluationFolder) -> Mappi
     benchmark = build_benchmark(config.data)
     find_target(benchmark, config.target)  # a wrong name shows before a model is loaded
     probes = find_probes(benchmark, config.target)
-    asked = _asked(config, benchmark, probes)
+    asked = asked_of(benchmark, config.target, probes, config.evaluation)
     folder.refuse_other(asked)
+    benchmark.check(probes, config.evaluation.scoring)
     device = str(choose_compute(config.device, "fp32").device)
     set_threads(config.threads)
     with RunProgress(Console(stderr=True)) as progress:
@@ -71,7 +71,7 @@ def evaluate_finished(config: FinishedConfig, folder: EvaluationFolder) -> Mappi
                 llm, probes, reference=before, as_loaded=True, config=config.evaluation, progress=advance
             )
     judgements = benchmark.judge(answers, samples=config.evaluation.bootstrap_samples)
-    folder.write(identity, judgements)
+    folder.write(identity, judgements, benchmark.files(judgements))
     return judgements
 
 
@@ -93,21 +93,6 @@ def identity_of(llm: LanguageModel) -> dict[str, Any]:
         "chat_template_date": llm.chat.date,
         # Of tokenizer, template, its variables and end tokens together.
         "reading": llm.reading_key.removeprefix(f"{llm.weights_key}-"),
-    }
-
-
-def _asked(config: FinishedConfig, benchmark: Benchmark, probes: list[Probe]) -> dict[str, Any]:
-    """What is asked and how it is scored: the part of the identity that is known before a model is loaded."""
-    return {
-        "benchmark": {
-            "name": benchmark.name,
-            "target": config.target,
-            "checksum": find_checksum(benchmark, config.target),
-            **benchmark.settings(),
-            "probes": content_key({"probes": [asdict(probe) for probe in probes]}),
-        },
-        "scoring": config.evaluation.scoring,
-        "bootstrap_samples": config.evaluation.bootstrap_samples,
     }
 
 

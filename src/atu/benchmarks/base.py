@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from atu.benchmarks.config import DataConfig
@@ -195,3 +196,23 @@ class Benchmark(ABC):
         return {
             name: Judgement(scores=summarize(rows, samples=samples), answers=rows) for name, rows in answers.items()
         }
+
+    def check(self, probes: Sequence[Probe], scoring: str) -> None:
+        """Raise UserError for what would keep the answers to these probes from being judged, before a model is asked.
+
+        Args:
+            scoring: `evaluation.scoring`, a name of `scorings` or `both`.
+        """
+        return
+
+    def files(self, judgements: Mapping[Scoring, Judgement]) -> dict[str, Any]:
+        """Further files of an evaluation's folder, name → JSON value: scores in the form that other programs read."""
+        return {}
+
+    def read_log(self, path: Path, probes: Sequence[Probe]) -> dict[Scoring, list[Answer]]:
+        """The answers that another program's log of this benchmark tells of, in place of a model's.
+
+        Raises:
+            UserError: the benchmark knows no such log, or this is none, or it is of other probes.
+        """
+        raise UserError(f"{path}: the benchmark '{self.name}' evaluates models, and no file of results.")

@@ -45,9 +45,7 @@ def gold_file(folder: str, scoring: Scoring = "corrected") -> Path:
     return path
 
 
-def gold_answers(
-    folder: str, asked: Sequence[Probe] | Sequence[Answer], scoring: Scoring = "corrected"
-) -> list[Answer]:
+def gold_answers(folder: str, asked: Sequence[Probe | Answer], scoring: Scoring = "corrected") -> list[Answer]:
     """What the gold model answered to the same probes, in their order.
 
     Args:

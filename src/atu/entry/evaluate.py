@@ -16,6 +16,7 @@ from atu.entry.early_checks import check_device, check_model, check_target
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.extras import require
+from atu.logged import evaluate_log, is_log
 from atu.models.config import DtypeName, ModelConfig, QuantizationName
 from atu.models.resolve import chat_settings, resolve_model
 from atu.records import Judgement, Scoring
@@ -50,6 +51,8 @@ def evaluate_model(request: EvaluationRequest) -> Mapping[Scoring, Judgement]:
     Raises:
         UserError: anything that the user can mend.
     """
+    if is_log(request.model):
+        return _evaluate_log(request)
     run = None if request.before is None else find_reference(request.before, request.model)
     data = _data(request, run)
     loading: dict[str, Any] = {"dtype": request.dtype, "quantization": request.quantization}
@@ -81,6 +84,20 @@ def evaluate_model(request: EvaluationRequest) -> Mapping[Scoring, Judgement]:
             threads=None if run is None else run.threads,
         )
         return evaluate_finished(config, folder)
+
+
+def _evaluate_log(request: EvaluationRequest) -> Mapping[Scoring, Judgement]:
+    """The same for another program's file of results, which stands in place of a model."""
+    data = _data(request, None)
+    given = {"before": request.before, "dtype": request.dtype, "quantization": request.quantization}
+    if present(given):
+        raise UserError(f"--{next(iter(present(given)))} is for a model, and {request.model} is a file of results.")
+    target = request.target or _target(request.model, build_benchmark(data))
+    benchmark, _ = check_target(data, target)
+    evaluation = _evaluation(request, data, None)
+    require(benchmark.packages(evaluation.scoring))
+    with open_evaluation(request.out) as folder:
+        return evaluate_log(Path(request.model).expanduser(), benchmark, target, evaluation, folder)
 
 
 def _target(model: str, benchmark: Benchmark) -> str:

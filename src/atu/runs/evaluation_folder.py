@@ -65,10 +65,18 @@ class EvaluationFolder:
                 "that folder."
             )
 
-    def write(self, identity: Mapping[str, Any], judgements: Mapping[Scoring, Judgement]) -> None:
+    def write(
+        self,
+        identity: Mapping[str, Any],
+        judgements: Mapping[Scoring, Judgement],
+        files: Mapping[str, Any] | None = None,
+    ) -> None:
         """Keep an evaluation. All is written to a copy first, so that a full disk leaves the earlier one.
 
         `scores.json` goes first and comes last: while it is there, all files belong together.
+
+        Args:
+            files: further files, name → JSON value.
 
         Raises:
             UserError: the folder holds another evaluation, or the disk refuses.
@@ -81,12 +89,14 @@ class EvaluationFolder:
                 partial.mkdir()
             write_json_atomic(partial / IDENTITY_FILE, {**identity, "created": now(), "versions": versions()})
             write_evaluation(partial, judgements)
+            for name, value in (files or {}).items():
+                write_json_atomic(partial / name, value)
             answers = sorted(path.name for path in partial.glob("answers.*.jsonl"))
             with disk_errors(self.root):
                 (self.root / _HEAD).unlink(missing_ok=True)
                 for path in self.root.glob("answers.*.jsonl"):
                     path.unlink()
-                for name in (IDENTITY_FILE, *answers, _HEAD):
+                for name in (IDENTITY_FILE, *answers, *(files or ()), _HEAD):
                     (partial / name).replace(self.root / name)
                 sync_folder(self.root)
         finally:

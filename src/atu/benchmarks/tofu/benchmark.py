@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from atu.benchmarks.base import Benchmark, GivenTexts
-from atu.benchmarks.gold import GOLD, gold_answers
+from atu.benchmarks.gold import GOLD
 from atu.benchmarks.icu import forget_in_context
 from atu.benchmarks.options import Option
 from atu.benchmarks.tofu.authors import author_names
@@ -113,8 +114,13 @@ class TofuBenchmark(Benchmark):
 
     def settings(self) -> dict[str, Any]:
         """See `Benchmark.settings`."""
-        own = {name: getattr(self.config, name) for name in ("split", "template", "gradnorm")}
-        return {**own, "tasks": list(self.config.tasks), **super().settings()}
+        settings = {name: getattr(self.config, name) for name in ("split", "template", "gradnorm", "icu")}
+        settings["tasks"] = list(self.config.tasks)
+        if self.config.gold is not None:
+            from atu.benchmarks.tofu.gold import gold_sha256  # brings numpy
+
+            settings["gold"] = gold_sha256(self.config.gold)
+        return settings
 
     def texts(self, target: Target, *, writer: str, seed: int) -> GivenTexts:
         """The questions and answers of the split's authors, and those of all others."""
@@ -147,14 +153,37 @@ class TofuBenchmark(Benchmark):
 
     def judge(self, answers: Mapping[Scoring, Sequence[Answer]], *, samples: int) -> dict[Scoring, Judgement]:
         """See `Benchmark.judge`."""
-        from atu.benchmarks.tofu.summary import tofu_scores  # brings numpy
+        from atu.benchmarks.tofu.gold import gold_of  # these bring numpy
+        from atu.benchmarks.tofu.summary import tofu_scores
 
         judgements: dict[Scoring, Judgement] = {}
         for name, rows in answers.items():
-            gold = None if self.config.gold is None else gold_answers(self.config.gold, rows, name)
+            gold = None if self.config.gold is None else gold_of(self.config.gold, rows, name)
             scores = tofu_scores(rows, gold, samples=samples, is_released=name == "released")
             judgements[name] = Judgement(scores=scores, answers=rows)
         return judgements
+
+    def check(self, probes: Sequence[Probe], scoring: str) -> None:
+        """See `Benchmark.check`: the gold model's answers are to the same probes."""
+        if self.config.gold is not None:
+            from atu.benchmarks.tofu.gold import gold_of  # brings numpy
+
+            for name in self.scorings:
+                if scoring in (name, "both"):
+                    gold_of(self.config.gold, probes, name)
+
+    def files(self, judgements: Mapping[Scoring, Judgement]) -> dict[str, Any]:
+        """TOFU_EVAL.json and TOFU_SUMMARY.json, where the answers were scored by the released rules."""
+        from atu.benchmarks.tofu.log import log_files  # brings numpy
+
+        released = judgements.get("released")
+        return {} if released is None else log_files(released.answers, released.scores)
+
+    def read_log(self, path: Path, probes: Sequence[Probe]) -> dict[Scoring, list[Answer]]:
+        """See `Benchmark.read_log`: a TOFU_EVAL.json."""
+        from atu.benchmarks.tofu.log import answers_of_log  # brings numpy
+
+        return {"released": answers_of_log(path, probes)}
 
     def _texts(self, name: str) -> list[Text]:
         rows = self.data.rows(name)

@@ -1,0 +1,74 @@
+"""The gold model's answers: from a folder that `atu evaluate` wrote, or from anybody's TOFU_EVAL.json. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from atu.benchmarks.gold import gold_answers
+from atu.benchmarks.privacy import MEMBERS, OTHERS
+from atu.benchmarks.tofu.log import EVAL_FILE, answers_of_log
+from atu.benchmarks.tofu.probes import FORGET
+from atu.errors import UserError
+from atu.records import Answer, Probe, Scoring
+from atu.storage.user_files import file_sha256, shown
+
+_COMPARED = (FORGET, MEMBERS, OTHERS)
+
+
+def gold_of(gold: str, asked: Sequence[Probe | Answer], scoring: Scoring) -> list[Answer] | None:
+    """What the gold model answered to those of the probes that are compared, in their order.
+
+    Args:
+        gold: `data.gold`.
+        asked: probes, or another model's answers to them.
+
+    Returns:
+        None where a log is given and the scoring is another than the log's: two rules do not compare.
+
+    Raises:
+        UserError: there is no such evaluation, it is of another split, or it has no truth ratios.
+    """
+    compared = [one for one in asked if one.group in _COMPARED]
+    log = _log_of(Path(gold).expanduser())
+    if log is None:
+        found = gold_answers(gold, compared, scoring)
+    elif scoring == "released":
+        found = answers_of_log(log, compared)
+    else:
+        return None
+    num_asked = sum(one.group == FORGET for one in compared)
+    if num_asked != sum(row.group == FORGET and "truth_ratio" in row.values for row in found):
+        raise UserError(
+            f"{gold} has no truth ratios of the forget rows, with which forget quality compares: evaluate the gold "
+            "model with the task forget (in open-unlearning, with forget_truth_ratio)."
+        )
+    return found
+
+
+def gold_sha256(gold: str) -> str:
+    """Checksum (hex) of what `data.gold` names.
+
+    Raises:
+        UserError: it is neither an evaluation nor a log.
+    """
+    path = Path(gold).expanduser()
+    log = _log_of(path)
+    if log is not None:
+        return file_sha256(log)
+    for scoring in ("corrected", "released"):
+        answers = path / f"answers.{scoring}.jsonl"
+        if answers.is_file():
+            return file_sha256(answers)
+    raise UserError(
+        f"{shown(path)} holds no evaluation of a gold model: there is neither answers.corrected.jsonl nor {EVAL_FILE} "
+        "in it."
+    )
+
+
+def _log_of(path: Path) -> Path | None:
+    """The log that a path is, or that lies in it without answers of our own."""
+    if path.suffix == ".json":
+        return path
+    log = path / EVAL_FILE
+    return log if log.is_file() and not any(path.glob("answers.*.jsonl")) else None
