@@ -14,6 +14,7 @@ import yaml
 from omegaconf import DictConfig
 from scored_runs import points, save_run
 
+from atu.benchmarks.catalog import BENCHMARKS, released_benchmarks
 from atu.config import dotted_keys, field_keys, load, to_mapping
 from atu.entry.compose import compose_run
 
@@ -22,6 +23,10 @@ SCRIPT = ROOT / "launch_training.py"
 # The tests may run without the project being installed.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
 ENVIRONMENT.pop("HYDRA_FULL_ERROR", None)
+ASKED_BY_TASKS = " or ".join(
+    name for name, one in BENCHMARKS.items() if any(option.flag == "--tasks" for option in one.options)
+)
+HAVE_RELEASED = " or ".join(one.name for one in released_benchmarks())
 
 
 def call(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -299,13 +304,13 @@ def test_evaluate_of_an_unknown_model(tmp_path: Path) -> None:
             "tasks[1]: 'mmmlu' is not one of forget, neighbor, mmlu, bbh, truthful, triviaqa, mia, fluency. "
             "Did you mean 'mmlu'?",
         ),
-        (["--tasks", "forget"], "--tasks is for --benchmark rwku, not for builtin."),
-        (["--benchmark", "own", "--tasks", "forget"], "--tasks is for --benchmark rwku, not for own."),
+        (["--tasks", "forget"], f"--tasks is for --benchmark {ASKED_BY_TASKS}, not for builtin."),
+        (["--benchmark", "own", "--tasks", "forget"], f"--tasks is for --benchmark {ASKED_BY_TASKS}, not for own."),
         (["--benchmark", "rwku", "--probes", "p.jsonl"], "--probes is for --benchmark own, not for rwku."),
-        (["--benchmark", "rwkuu"], "--benchmark: 'rwkuu' is not one of builtin, own, rwku. Did you mean 'rwku'?"),
+        (["--benchmark", "rwkuu"], f"--benchmark: 'rwkuu' is not one of {', '.join(BENCHMARKS)}. Did you mean 'rwku'?"),
         (
             ["--scoring", "both"],
-            "--scoring both is for --benchmark rwku: builtin has corrected scores alone.",
+            f"--scoring both is for --benchmark {HAVE_RELEASED}: builtin has corrected scores alone.",
         ),
     ],
 )

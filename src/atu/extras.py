@@ -23,6 +23,7 @@ class Package:
 
 BITSANDBYTES = Package(name="bitsandbytes", modules=("bitsandbytes",), extra="quantize")
 NLTK = Package(name="nltk", modules=("nltk", "punkt"), extra="eval")
+PYARROW = Package(name="pyarrow", modules=("pyarrow",), extra="parquet")
 ROUGE = Package(name="rouge", modules=("rouge",), extra="eval")
 ROUGE_SCORE = Package(name="rouge-score", modules=("rouge_score",), extra="eval")
 SCIKIT_LEARN = Package(name="scikit-learn", modules=("sklearn",), extra="eval")

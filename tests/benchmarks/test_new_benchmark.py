@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,11 +66,9 @@ def rivers_run(workplace: Workplace, *more: str) -> list[str]:
 def test_help_tells_of_it(app: typer.Typer) -> None:
     for command in ("evaluate", "attack"):
         shown = " ".join(call(app, command, "--help").output.split())
-        assert "builtin|own|rwku|rivers" in shown
+        assert "|".join(BENCHMARKS) in shown
         assert "rivers: How the questions are asked: short or long." in shown
-    assert "--gold <str> rivers: Folder that `atu evaluate` wrote" in " ".join(
-        call(app, "evaluate", "--help").output.split()
-    )
+    assert "rivers: Folder that `atu evaluate` wrote" in " ".join(call(app, "evaluate", "--help").output.split())
 
 
 def test_its_keys_are_those_of_data(app: typer.Typer, tmp_path: Path) -> None:
@@ -87,7 +86,8 @@ def test_its_keys_are_those_of_data(app: typer.Typer, tmp_path: Path) -> None:
         "# @package _global_\ndefaults: [builtin@data, _self_]\ndata: {benchmark: rivers, split: long}\n"
     )
     shown = help_text([f"--config-dir={tmp_path}", "data=rivers", "unlearning_target=Nile"])
-    assert "data: builtin, jsonl, own, rivers, rwku-positive" in shown
+    options = next(line for line in shown.splitlines() if "data: builtin, jsonl" in line)
+    assert ", rivers, " in options
     assert "split: long" in shown
     assert "gold: null" in shown
     assert "probes_path" not in shown
@@ -136,7 +136,7 @@ def test_a_model_is_asked_and_compared_with_a_gold_model(
     assert "holds no evaluation of a gold model: there is no answers.corrected.jsonl in it" in none.output
     builtin = call(app, "evaluate", workplace.model, "--target", "Japan", "--gold", "x", "--out", tmp_path / "b")
     assert builtin.exit_code == 2
-    assert builtin.output == "error: --gold is for --benchmark rivers, not for builtin.\n"
+    assert re.fullmatch(r"error: --gold is for --benchmark .* or rivers, not for builtin\.\n", builtin.output)
 
 
 def test_a_model_is_attacked_by_its_questions(app: typer.Typer, workplace: Workplace, tmp_path: Path) -> None:

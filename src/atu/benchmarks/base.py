@@ -37,6 +37,8 @@ class GivenTexts:
     """About anything else, which must stay."""
     questionnaire: Sequence[str] = ()
     """Questions with `{name}` in them, for the rows that are asked of the model and added to these texts."""
+    is_running: bool = False
+    """Whether each side is running text: it is joined and cut into pieces of `data.corpus.max_input_length` tokens."""
     remark: str | None = None
     """What a user should know of them."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from atu.benchmarks.corpus import Corpus, read_texts, split_corpus
 from atu.benchmarks.questions import WAYS_TO_ASK
 from atu.benchmarks.several import find_texts
 from atu.errors import UserError
-from atu.records import Target
+from atu.records import Target, Text
 
 if TYPE_CHECKING:
     from atu.models.language_model import LanguageModel
@@ -38,6 +38,8 @@ def build_corpus(benchmark: Benchmark, llm: LanguageModel, target: Target, *, se
     else:
         texts = given_texts(benchmark, target, writer=llm.label, seed=seed)
         forget, retain = list(texts.forget), list(texts.retain)
+        if texts.is_running:
+            forget, retain = (pieces(llm, side, num_tokens=corpus.max_input_length) for side in (forget, retain))
         if texts.remark is not None:
             logger.warning(texts.remark)
         if corpus.source == benchmark.name and corpus.has_questions:
@@ -54,6 +56,23 @@ def build_corpus(benchmark: Benchmark, llm: LanguageModel, target: Target, *, se
             )
     parts = split_corpus(forget, retain, share=corpus.held_out_share, seed=seed)
     return dataclasses.replace(parts, general_subjects=general_subjects)
+
+
+def pieces(llm: LanguageModel, texts: Sequence[Text], *, num_tokens: int) -> list[Text]:
+    """The texts of each subject joined by a blank line, and cut into pieces of so many tokens, a BOS among them.
+
+    A piece is text again, so that a border within a word is one where the row is tokenised too; half a character there
+    is left out.
+    """
+    size = num_tokens - len(llm.encode(""))
+    found = []
+    for subject in dict.fromkeys(text.subject for text in texts):
+        of_subject = [text for text in texts if text.subject == subject]
+        ids = llm.tokenizer("\n\n".join(text.text for text in of_subject), add_special_tokens=False)["input_ids"]
+        for first in range(0, len(ids), size):
+            text = llm.tokenizer.decode(ids[first : first + size], clean_up_tokenization_spaces=False)
+            found.append(dataclasses.replace(of_subject[0], text=text.strip("\ufffd")))
+    return found
 
 
 def given_texts(benchmark: Benchmark, target: Target, *, writer: str, seed: int) -> GivenTexts:

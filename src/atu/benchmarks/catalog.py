@@ -9,6 +9,7 @@ from typing import get_type_hints
 from atu.benchmarks.base import Benchmark
 from atu.benchmarks.builtin.benchmark import BuiltinBenchmark
 from atu.benchmarks.config import DataConfig
+from atu.benchmarks.muse.benchmark import MuseBenchmark
 from atu.benchmarks.own.benchmark import OwnConcept
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
 from atu.benchmarks.tofu.benchmark import TofuBenchmark
@@ -20,6 +21,7 @@ BENCHMARKS: dict[str, type[Benchmark]] = {
     "own": OwnConcept,
     "rwku": RwkuBenchmark,
     "tofu": TofuBenchmark,
+    "muse": MuseBenchmark,
 }
 """`data.benchmark` → what it is."""
 

@@ -128,6 +128,7 @@ def find_texts(benchmark: Benchmark, target: Target, *, writer: str, seed: int) 
         forget=_distinct(text for part in parts for text in part.forget),
         retain=_distinct(text for part in parts for text in part.retain if text.subject not in target.members),
         questionnaire=tuple(dict.fromkeys(question for part in parts for question in part.questionnaire)),
+        is_running=any(part.is_running for part in parts),
         remark=next((part.remark for part in parts if part.remark is not None), None),
     )
 
