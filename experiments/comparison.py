@@ -78,11 +78,13 @@ _LONGER_WITH_ALIGN = f"task.stages=[{{type: training, steps: 150}}, {_STEPS}, {{
 SUBSPACE_SUFFIX = "-subspace"
 _IN_SUBSPACE = (
     "task.training_module.moves=subspace",
+    "task.training_module.subspace.lr=2e-2",
     "task.training_module.retain_batch_size=16",
     "task.scale={concept_left: 0.5, retain_kl: 3e-3, largest: 1.5}",
     "task.stages=[{type: unlearning, steps: 12}]",
 )
-"""What ours has besides its terms: where it moves, how much of the change is kept, batch and steps."""
+"""What ours has besides its terms: where it moves, how much of the change is kept, batch and steps.
+Of the rates 8e-3 and 2e-2 the latter forgets more with gradient ascent on William_Shakespeare and Japan."""
 # The yaml's values were chosen on William_Shakespeare, seed 0 (docs/lab/experiments.md has the grid).
 BUILTIN = Testbed(
     "builtin",
