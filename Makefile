@@ -7,7 +7,7 @@ NEXT_BEST := $(addprefix unlearning_,dpo refusal masked)
 # Where it is set, every start compiles torch and transformers again: 18 s instead of 7, dozens of times in the tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run test test-slurm check golden bench experiments lock clean
+.PHONY: help setup run test test-slurm check golden docs bench experiments lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test-slurm: setup ## The launchers on a real SLURM of one node, started for it (
 
 golden: setup ## Every row of the released RWKU evaluator's reference results (minutes; needs ATU_SHARED).
 	$(PYTHON_BIN) tests/golden/whole_target.py
+
+docs: setup ## The site of docs/, in docs/_build; a broken link is an error.
+	$(PYTHON_BIN) -m sphinx -b html -W -q docs docs/_build
 
 bench: setup ## How fast the parts are against the released way (minutes; the table also goes to perf/latest.json).
 	$(PYTHON_BIN) perf/bench.py
