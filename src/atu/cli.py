@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from atu import __version__
 from atu.benchmarks.catalog import BENCHMARKS, teaching_benchmarks
 from atu.benchmarks.config import DataConfig
+from atu.benchmarks.options import OptionValue
 from atu.entry.attack import AttackRequest, attack_model
 from atu.entry.benchmark_options import BENCHMARK_NAMES, with_benchmark_options
 from atu.entry.cache_command import app as cache_app
@@ -115,7 +116,7 @@ def evaluate(
         QuantizationName | None, typer.Option(help="Round the weights on loading, those of --before MODEL too.")
     ] = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model is computed.")] = "auto",
-    **options: str | None,
+    **options: OptionValue,
 ) -> None:
     """Ask a model the probes of a concept, and write its answers and scores."""
     with exit_codes("The same command resumes with what the cache has."):
@@ -170,7 +171,7 @@ def attack(
     dtype: Annotated[
         DtypeName | None, typer.Option(help="Type of the weights of all models in memory; float32 by default.")
     ] = None,
-    **options: str | None,
+    **options: OptionValue,
 ) -> None:
     """Try to bring back what a model was made to forget."""
     with exit_codes("The same command resumes after the last finished piece."):

@@ -22,6 +22,7 @@ class Package:
 
 
 BITSANDBYTES = Package(name="bitsandbytes", modules=("bitsandbytes",), extra="quantize")
+LM_EVAL = Package(name="lm-eval", modules=("lm_eval",), extra="lm-eval")
 NLTK = Package(name="nltk", modules=("nltk", "punkt"), extra="eval")
 PYARROW = Package(name="pyarrow", modules=("pyarrow",), extra="parquet")
 ROUGE = Package(name="rouge", modules=("rouge",), extra="eval")

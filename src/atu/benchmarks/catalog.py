@@ -9,6 +9,7 @@ from typing import get_type_hints
 from atu.benchmarks.base import Benchmark
 from atu.benchmarks.builtin.benchmark import BuiltinBenchmark
 from atu.benchmarks.config import DataConfig
+from atu.benchmarks.lm_eval.benchmark import LmEval
 from atu.benchmarks.muse.benchmark import MuseBenchmark
 from atu.benchmarks.own.benchmark import OwnConcept
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
@@ -22,6 +23,7 @@ BENCHMARKS: dict[str, type[Benchmark]] = {
     "rwku": RwkuBenchmark,
     "tofu": TofuBenchmark,
     "muse": MuseBenchmark,
+    "lm-eval": LmEval,
 }
 """`data.benchmark` → what it is."""
 

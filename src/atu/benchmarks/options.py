@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from atu.benchmarks.base import Benchmark
 
 Command = Literal["evaluate", "attack"]
+OptionValue = str | int | bool | None
+"""What a user gave to an option; None where it was not given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +23,14 @@ class Option:
     flag: str
     """Such as `--tasks`."""
     key: str
-    """Such as `tasks`, a field of the benchmark's config class that takes a text or several."""
+    """Such as `tasks`, a field of the benchmark's config class."""
     help: str
+    takes: type[str] | type[int] | type[bool] = str
+    """What it is given: a text, a whole number, or nothing, which sets the key to true. One flag takes the same
+    whichever benchmark has it."""
     commands: tuple[Command, ...] = ("evaluate", "attack")
     is_list: bool = False
-    """Whether several values may be given, joined by commas."""
+    """Whether several texts may be given, joined by commas."""
 
     @property
     def parameter(self) -> str:
@@ -33,18 +38,21 @@ class Option:
         return self.flag.lstrip("-").replace("-", "_")
 
 
-def option_helps(command: Command, benchmarks: Mapping[str, type[Benchmark]]) -> dict[str, str]:
-    """Flag → what `--help` says of it, for every option that some benchmark has for a command."""
-    helps: dict[str, str] = {}
+def known_options(
+    command: Command, benchmarks: Mapping[str, type[Benchmark]]
+) -> dict[str, tuple[type[str] | type[int] | type[bool], str]]:
+    """Flag → what it takes and what `--help` says of it, for every option that some benchmark has for a command."""
+    known: dict[str, tuple[type[str] | type[int] | type[bool], str]] = {}
     for name, benchmark in benchmarks.items():
         for option in benchmark.options:
             if command in option.commands:
-                helps[option.flag] = " ".join(filter(None, [helps.get(option.flag), f"{name}: {option.help}"]))
-    return helps
+                _, text = known.get(option.flag, (option.takes, ""))
+                known[option.flag] = (option.takes, f"{text} {name}: {option.help}".lstrip())
+    return known
 
 
 def option_keys(
-    command: Command, name: str, given: Mapping[str, str | None], benchmarks: Mapping[str, type[Benchmark]]
+    command: Command, name: str, given: Mapping[str, OptionValue], benchmarks: Mapping[str, type[Benchmark]]
 ) -> dict[str, object]:
     """What the options that a user gave set in the config of the benchmark `name`.
 
@@ -56,8 +64,8 @@ def option_keys(
     """
     own = {option.parameter: option for option in benchmarks[name].options if command in option.commands}
     keys: dict[str, object] = {}
-    for parameter, text in given.items():
-        if text is None:
+    for parameter, value in given.items():
+        if value is None or value is False:
             continue
         if parameter not in own:
             having = [
@@ -70,5 +78,6 @@ def option_keys(
                 f"{having[0][1].flag} is for --benchmark {' or '.join(other for other, _ in having)}, not for {name}."
             )
         option = own[parameter]
-        keys[option.key] = [part.strip() for part in text.split(",") if part.strip()] if option.is_list else text
+        is_list = option.is_list and isinstance(value, str)
+        keys[option.key] = [part.strip() for part in str(value).split(",") if part.strip()] if is_list else value
     return keys

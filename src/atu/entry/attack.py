@@ -12,7 +12,7 @@ from atu.attacks.target import target_of_card
 from atu.benchmarks.build import given_texts
 from atu.benchmarks.catalog import BENCHMARKS, build_benchmark, find_benchmark
 from atu.benchmarks.config import DataConfig
-from atu.benchmarks.options import option_keys
+from atu.benchmarks.options import OptionValue, option_keys
 from atu.benchmarks.several import find_target
 from atu.entry.early_checks import check_model, check_target
 from atu.errors import UserError
@@ -34,7 +34,7 @@ class AttackRequest:
     target: str | None
     benchmark: str
     data_dir: str | None
-    options: Mapping[str, str | None]
+    options: Mapping[str, OptionValue]
     """Of the benchmarks, by `Option.parameter`."""
     forget: str | None
     retain: str | None

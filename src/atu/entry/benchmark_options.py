@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from atu.benchmarks.catalog import BENCHMARKS
-from atu.benchmarks.options import Command, option_helps
+from atu.benchmarks.options import Command, known_options
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 BENCHMARK_NAMES = "|".join(BENCHMARKS)
@@ -27,9 +27,9 @@ def with_benchmark_options(command: Command) -> Callable[[Function], Function]:
                 flag.lstrip("-").replace("-", "_"),
                 inspect.Parameter.KEYWORD_ONLY,
                 default=None,
-                annotation=Annotated[str | None, typer.Option(flag, help=text)],
+                annotation=Annotated[takes | None, typer.Option(flag, help=text)],
             )
-            for flag, text in option_helps(command, BENCHMARKS).items()
+            for flag, (takes, text) in known_options(command, BENCHMARKS).items()
         ]
         function.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
         function.__annotations__ = {one.name: one.annotation for one in [*own, *added]}

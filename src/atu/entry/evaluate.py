@@ -11,7 +11,7 @@ from atu.attacks.target import target_of_card
 from atu.benchmarks.base import Benchmark
 from atu.benchmarks.catalog import BENCHMARKS, build_benchmark, find_benchmark, released_benchmarks
 from atu.benchmarks.config import DataConfig
-from atu.benchmarks.options import option_keys
+from atu.benchmarks.options import OptionValue, option_keys
 from atu.entry.early_checks import check_device, check_model, check_target
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
@@ -35,7 +35,7 @@ class EvaluationRequest:
     before: str | None
     benchmark: str | None
     data_dir: str | None
-    options: Mapping[str, str | None]
+    options: Mapping[str, OptionValue]
     """Of the benchmarks, by `Option.parameter`."""
     scoring: Literal["released", "corrected", "both"] | None
     icu: bool
