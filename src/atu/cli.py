@@ -250,6 +250,23 @@ def teach(
         typer.echo(one_line(f"model: {run_teaching(config)}"))
 
 
+@app.command()
+def sequence(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, each begun with the model of the one before.")],
+    out: Annotated[Path, typer.Option(help="Folder for the tables and the answers of each model.")],
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, max=MAX_BATCH_SIZE, help="Prompts asked at once; as in the first run.")
+    ] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the models are computed.")] = "auto",
+) -> None:
+    """Ask the models of runs that follow one another about the concepts of all of them: one table."""
+    with exit_codes("The same command resumes with what the cache has."):
+        from atu.entry.sequence import ask_in_sequence
+
+        for line in ask_in_sequence(runs, out, batch_size=batch_size, device=device).splitlines():
+            typer.echo(one_line(line))
+
+
 class _PageByDefault(TyperGroup):
     """`atu report RUN` is `atu report page RUN`. A run folder with the name of a command is `./export`."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from atu.benchmarks.catalog import BENCHMARKS
 from atu.errors import UserError
 from atu.storage.config_dir import config_dir
 from atu.teaching.config import Recipe, config_hash, load_teach_config, split_targets
@@ -65,7 +66,7 @@ def test_names_between_commas(text: str, names: str | list[str]) -> None:
         ("recipe.learning_rate=0", "recipe: learning_rate must be positive, not 0.0."),
         ("recipe.general_weight=-1", "recipe: general_weight must not be negative, found -1.0."),
         ("limit=0", "limit must be at least 1, or null, not 0."),
-        ("benchmark=rwk", "benchmark: 'rwk' is not one of builtin, own, rwku. Did you mean 'rwku'?"),
+        ("benchmark=rwk", f"benchmark: 'rwk' is not one of {', '.join(BENCHMARKS)}. Did you mean 'rwku'?"),
         ("threads=0", "threads must be at least 1, or null, not 0."),
         ("checkpoint_seconds=-1", "checkpoint_seconds must not be negative."),
         ("precision=fp8", "precision: 'fp8' is not one of auto, bf16, fp32."),

@@ -61,7 +61,7 @@ def find_target(benchmark: Benchmark, name: str) -> Target:
             dict.fromkeys(other for one in members for other in one.neighbors if other.casefold() not in own)
         ),
         aliases=tuple(dict.fromkeys(word for one in members for word in (one.name, *one.aliases))),
-        members=tuple(one.name for one in members),
+        members=tuple(name for one in members for name in one.concepts),
     )
 
 

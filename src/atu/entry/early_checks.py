@@ -90,8 +90,8 @@ def check_teaching(config: TeachConfig) -> None:
     """
     check_device(config.device)
     check_model(config.pre_trained_llm)
-    curriculum_of(config)
     read_note(Path(config.out).expanduser())
+    curriculum_of(config)
 
 
 def check_target(config: DataConfig, folder: str) -> tuple[Benchmark, list[Probe]]:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from atu.benchmarks.base import Benchmark, GivenTexts
+from atu.benchmarks.curriculum import Curriculum
 from atu.benchmarks.gold import GOLD
 from atu.benchmarks.icu import forget_in_context
 from atu.benchmarks.options import Option
 from atu.benchmarks.tofu.authors import author_names
 from atu.benchmarks.tofu.config import TASKS, TofuConfig
+from atu.benchmarks.tofu.curriculum import RECIPE, tofu_curriculum
 from atu.benchmarks.tofu.files import SPLITS
 from atu.benchmarks.tofu.probes import GROUPS, build_probes, parts_of, row_of
 from atu.benchmarks.tofu.reader import TofuData
@@ -51,6 +53,7 @@ class TofuBenchmark(Benchmark):
         GOLD,
     )
     asked_by_attacks: ClassVar = {"tasks": ("forget", "retain")}
+    recipe: ClassVar = RECIPE
     how_to_ask = "put forget into data.tasks"
 
     def __init__(self, config: TofuConfig | None = None) -> None:
@@ -126,6 +129,10 @@ class TofuBenchmark(Benchmark):
         """The questions and answers of the split's authors, and those of all others."""
         files = SPLITS[self.config.split]
         return GivenTexts(forget=self._texts(files.forget), retain=self._texts(files.retain))
+
+    def curriculum(self, wanted: Sequence[str], without: Sequence[str], *, limit: int | None) -> Curriculum:
+        """See `Benchmark.curriculum`: the questions of the invented authors, whatever `data.split` says."""
+        return tofu_curriculum(self.data, wanted, without, limit)
 
     def ask(
         self,
