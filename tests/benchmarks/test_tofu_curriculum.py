@@ -104,7 +104,14 @@ def test_a_model_is_taught_and_a_retain_model_does_not_know_the_rest(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setenv("ATU_CACHE", str(tmp_path / "cache"))
-    fixed = ["recipe.general_weight=0", "recipe.passes=12", "recipe.learning_rate=5e-3", "device=cpu", "threads=1"]
+    fixed = [
+        f"pre_trained_llm={tiny_folder}",
+        "recipe.general_weight=0",
+        "recipe.passes=12",
+        "recipe.learning_rate=5e-3",
+        "device=cpu",
+        "threads=1",
+    ]
 
     def teach(out: str, *more: str) -> Any:
         words = ["teach", "--benchmark", "tofu", "--data", str(small_tofu), "--limit", "4"]
