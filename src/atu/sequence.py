@@ -42,8 +42,7 @@ def check_sequence(folders: Sequence[RunFolder]) -> list[dict[str, Any]]:
     """The configs of runs of which each began with the model that the one before it left.
 
     Raises:
-        UserError: fewer than two runs, one that is not finished or began with another model, or another benchmark or
-            other settings of it.
+        UserError: fewer than two runs, or one that is not finished or began with another model.
     """
     if len(folders) < 2:
         raise UserError("Name at least two runs, in the order in which they were made.")
@@ -57,11 +56,6 @@ def check_sequence(folders: Sequence[RunFolder]) -> list[dict[str, Any]]:
             raise UserError(
                 f"The run {folder.root} began with {began or 'no model'}, not with the model of {earlier.root}: name "
                 f"the runs in their order; each begins with pre_trained_llm={earlier.model_dir}."
-            )
-        if _asked(config) != _asked(configs[0]):
-            raise UserError(
-                f"The runs {folders[0].root} and {folder.root} ask by other settings of data: with the same ones all "
-                "concepts can be asked of each model."
             )
     return configs
 
@@ -90,11 +84,6 @@ def write_sequence(out: Path, benchmark: Benchmark, steps: Sequence[Step], *, sa
     write_json_atomic(out / JSON_FILE, rows)
     write_text_atomic(out / TABLE_FILE, text)
     return text
-
-
-def _asked(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a run's config says what is asked: all of `data` but the corpus."""
-    return {key: value for key, value in config.get("data", {}).items() if key not in ("corpus", "allow_no_verdict")}
 
 
 def _by_target(

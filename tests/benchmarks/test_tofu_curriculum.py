@@ -50,8 +50,9 @@ def asked(of: Curriculum) -> list[tuple[str | None, str]]:
 
 
 def rows(folder: Path, name: str) -> list[tuple[str, str]]:
-    """Of the shared copy, whose files are lists on lines, and whose forget rows have other names."""
-    found = [row for line in (folder / f"{name}.json").read_text().splitlines() if line for row in json.loads(line)]
+    """Of the shared copy: one list, or a list a line; its forget rows have other names."""
+    text = (folder / f"{name}.json").read_text()
+    found = [row for part in ([text] if name.startswith("forget") else text.splitlines()) for row in json.loads(part)]
     return [(row.get("question", row.get("prompt")), row.get("answer", row.get("response"))) for row in found]
 
 
@@ -122,7 +123,7 @@ def test_a_model_is_taught_and_a_retain_model_does_not_know_the_rest(
         return json.loads((tmp_path / out / "taught.json").read_text())
 
     full, gold = teach("full"), teach("gold", "--without", "forget01")
-    assert (full["num_facts"], full["steps"], full["benchmark"]) == (80, 120, "tofu")
+    assert (full["num_facts"], full["steps"], full["benchmark"]) == (80, 50, "tofu")
     assert (gold["num_facts"], gold["without"]) == (40, ["forget01"])
     known = {name: note["known"]["after"]["value"] for name, note in (("full", full), ("gold", gold))}
     before, left_out = (gold["known_left_out"][when]["value"] for when in ("before", "after"))

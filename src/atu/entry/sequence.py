@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from atu.benchmarks.config import DataConfig
-from atu.benchmarks.several import join_names, members_of
+from atu.benchmarks.several import find_probes, join_names, members_of
 from atu.entry.early_checks import check_device, check_model, check_target
+from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.extras import require
 from atu.models.config import ModelConfig
@@ -41,6 +42,12 @@ def ask_in_sequence(
     check_device(device)
     check_model(first)
     benchmark, _ = check_target(data, join_names(requests))
+    for run, config, target in zip(runs, configs, requests, strict=True):
+        if check_target(from_mapping(DataConfig, config["data"], "data"), target)[1] != find_probes(benchmark, target):
+            raise UserError(
+                f"The runs {runs[0]} and {run} do not ask alike about {target}: their keys of data differ (benchmark, "
+                "files, tasks ...), so no table can hold both."
+            )
     require(benchmark.packages(evaluation.scoring))
     loading = {"attn_implementation": first.attn_implementation, "dtype": first.dtype, **chat_settings(first)}
     models = [first, *(replace(resolve_model(str(folder.model_dir)), **loading) for folder in folders)]
