@@ -23,7 +23,7 @@ class RiversConfig(GoldConfig):
 
     has_texts = True
     benchmark: str = "rivers"
-    split: Literal["short", "long"] = "short"
+    wording: Literal["short", "long"] = "short"
 
 
 class Rivers(Benchmark):
@@ -32,9 +32,9 @@ class Rivers(Benchmark):
     name = "rivers"
     config: RiversConfig
     config_class = RiversConfig
-    options = (Option(flag="--split", key="split", help="How the questions are asked: short or long."), GOLD)
+    options = (Option(flag="--wording", key="wording", help="How the questions are asked: short or long."), GOLD)
     groups = ("forget/qa", "neighbor/qa")
-    further_scores = ("depth/gap",)
+    further_scores = ("depth/way",)
     words: ClassVar = MetricWords(
         families={
             "depth": Family(
@@ -45,7 +45,7 @@ class Rivers(Benchmark):
                 pitfall=Words("Small where nothing is known.", "什么都不会时也很小。"),
             )
         },
-        kinds={"gap": Words("gap to the gold model", "与金标准模型的差距")},
+        kinds={"way": Words("way to the gold model", "与金标准模型的差距")},
     )
 
     def targets(self) -> list[str]:
@@ -57,7 +57,7 @@ class Rivers(Benchmark):
         return Target(name="Nile", folder=folder, description="a river", neighbors=("Rhine",))
 
     def probes(self, folder: str) -> list[Probe]:
-        end = "" if self.config.split == "short" else " Answer in a whole sentence."
+        end = "" if self.config.wording == "short" else " Answer in a whole sentence."
         return [
             Probe(
                 id=f"rivers/{folder}/{group}/{number}",
@@ -88,5 +88,5 @@ class Rivers(Benchmark):
         rows = answers["corrected"]
         gold = gold_answers(self.config.gold, rows)
         gap = 100 * abs(fmean(row.score for row in rows) - fmean(row.score for row in gold))
-        scores = {**judgements["corrected"].scores, "depth/gap": Score(value=gap, n=len(rows), low=gap, high=gap)}
+        scores = {**judgements["corrected"].scores, "depth/way": Score(value=gap, n=len(rows), low=gap, high=gap)}
         return {"corrected": replace(judgements["corrected"], scores=scores)}

@@ -72,35 +72,35 @@ def test_help_tells_of_it(app: typer.Typer) -> None:
 
 
 def test_its_keys_are_those_of_data(app: typer.Typer, tmp_path: Path) -> None:
-    assert {"data.split", "data.gold"} <= set(field_keys())
-    config = compose_run(["data.benchmark=rivers", "unlearning_target=Nile", "data.split=long"])
-    assert config.data == Rivers.config_class(split="long", corpus=config.data.corpus)
-    with pytest.raises(UserError, match=r"^data\.split belongs to benchmark 'rivers' \(data=rivers\)\.$"):
-        compose_run(["data.split=long"])
-    with pytest.raises(UserError, match=r"data\.split: 'wide' is not one of short, long"):
-        compose_run(["data.benchmark=rivers", "unlearning_target=Nile", "data.split=wide"])
+    assert {"data.wording", "data.gold"} <= set(field_keys())
+    config = compose_run(["data.benchmark=rivers", "unlearning_target=Nile", "data.wording=long"])
+    assert config.data == Rivers.config_class(wording="long", corpus=config.data.corpus)
+    with pytest.raises(UserError, match=r"^data\.wording belongs to benchmark 'rivers' \(data=rivers\)\.$"):
+        compose_run(["data.wording=long"])
+    with pytest.raises(UserError, match=r"data\.wording: 'wide' is not one of short, long"):
+        compose_run(["data.benchmark=rivers", "unlearning_target=Nile", "data.wording=wide"])
     with pytest.raises(UserError, match=r"corpus\.source 'rivers' needs benchmark 'rivers', not 'builtin'"):
         compose_run(["data.corpus.source=rivers"])
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "rivers.yaml").write_text(
-        "# @package _global_\ndefaults: [builtin@data, _self_]\ndata: {benchmark: rivers, split: long}\n"
+        "# @package _global_\ndefaults: [builtin@data, _self_]\ndata: {benchmark: rivers, wording: long}\n"
     )
     shown = help_text([f"--config-dir={tmp_path}", "data=rivers", "unlearning_target=Nile"])
     options = next(line for line in shown.splitlines() if "data: builtin, jsonl" in line)
     assert ", rivers, " in options
-    assert "split: long" in shown
+    assert "wording: long" in shown
     assert "gold: null" in shown
     assert "probes_path" not in shown
 
 
 def test_its_scores_have_words_a_name_and_a_place(app: typer.Typer) -> None:
-    assert "depth/gap" in known_names()
-    gap = describe("depth/gap")
-    assert (gap.label.en, gap.arrow, gap.unit) == ("Depth · gap to the gold model", "↓", "points")
+    assert "depth/way" in known_names()
+    way = describe("depth/way")
+    assert (way.label.en, way.arrow, way.unit) == ("Depth · way to the gold model", "↓", "points")
 
 
 def test_a_run_trains_on_its_texts_and_is_judged_by_it(app: typer.Typer, workplace: Workplace) -> None:
-    folder = run(compose_run(rivers_run(workplace, "data.split=long")))
+    folder = run(compose_run(rivers_run(workplace, "data.wording=long")))
     folder.close()
     last = folder.read_stages()[-1]
     answers = folder.read_answers(last.label)
@@ -121,14 +121,14 @@ def test_a_model_is_asked_and_compared_with_a_gold_model(
     asked = ("evaluate", workplace.model, "--benchmark", "rivers", "--target", "Nile", "--device", "cpu")
     done = call(app, *asked, "--out", tmp_path / "gold")
     assert done.exit_code == 0, done.output
-    assert "depth/gap" not in json.loads((tmp_path / "gold" / "scores.json").read_text())["corrected"]
+    assert "depth/way" not in json.loads((tmp_path / "gold" / "scores.json").read_text())["corrected"]
     done = call(app, *asked, "--gold", tmp_path / "gold", "--out", tmp_path / "judged")
     assert done.exit_code == 0, done.output
-    assert json.loads((tmp_path / "judged" / "scores.json").read_text())["corrected"]["depth/gap"]["value"] == 0.0
+    assert json.loads((tmp_path / "judged" / "scores.json").read_text())["corrected"]["depth/way"]["value"] == 0.0
     identities = [json.loads((tmp_path / name / "evaluation.json").read_text()) for name in ("gold", "judged")]
     assert "gold" not in identities[0]["benchmark"]
     assert len(identities[1]["benchmark"]["gold"]) == 64
-    other = call(app, *asked, "--split", "long", "--gold", tmp_path / "gold", "--out", tmp_path / "long")
+    other = call(app, *asked, "--wording", "long", "--gold", tmp_path / "gold", "--out", tmp_path / "long")
     assert other.exit_code == 2
     assert "has no answer of the gold model to 'rivers/Nile/forget/qa/0'" in other.output
     none = call(app, *asked, "--gold", tmp_path / "nothing", "--out", tmp_path / "none")
@@ -142,7 +142,7 @@ def test_a_model_is_asked_and_compared_with_a_gold_model(
 def test_a_model_is_attacked_by_its_questions(app: typer.Typer, workplace: Workplace, tmp_path: Path) -> None:
     done = call(
         app, "attack", workplace.model, "--before", workplace.model, "--benchmark", "rivers", "--target", "Nile",
-        "--split", "long", "--attacks", "phrasing", "--quick", "--out", tmp_path / "out",
+        "--wording", "long", "--attacks", "phrasing", "--quick", "--out", tmp_path / "out",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     rows = json.loads((tmp_path / "out" / "attacks.json").read_text())

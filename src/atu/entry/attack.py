@@ -57,7 +57,7 @@ def attack_model(request: AttackRequest) -> None:
     data = _data(request)
     models = _models(request)
     benchmark = build_benchmark(data)
-    target = request.target or target_of_card(request.model, benchmark)
+    target = request.target or benchmark.default_target or target_of_card(request.model, benchmark)
     check_target(data, target)
     given_texts(benchmark, find_target(benchmark, target), writer=models["original"].name, seed=0)
     for model in models.values():

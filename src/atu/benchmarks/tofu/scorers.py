@@ -6,7 +6,7 @@ from atu.evaluation.words import split_words
 
 _FUNCTION_WORDS = (
     "a about after also an and are as at be been both but by can could did do does for from had has have he her "
-    "his in into is it its may not of on or she so such than that the their them these they this those through to "
+    "his in into is it its may not of on or s she so such than that the their them these they this those through to "
     "under was were which while who whom whose will with within would"
 )
 """English words that any sentence may hold, whatever it says."""
