@@ -9,8 +9,8 @@ here and now; a step also moves memory, so nothing reaches 1.0. Results go to pe
 
 The row of the schedule is counted from the others. The released way takes the steps of experiment=embedded-released,
 ours those until the end of its first unlearn stage, and what it prepares before them: the windows, and the untouched
-model's reading of all texts. By docs/lab/experiments.md ours has forgotten more by then than the released schedule has at
-its end, at any rate of its grid. Neither counts the writing of the corpus.
+model's reading of all texts. By docs/lab/experiments.md ours has forgotten more by then than the released schedule has
+at its end, at any rate of its grid. Neither counts the writing of the corpus.
 """
 
 from __future__ import annotations
