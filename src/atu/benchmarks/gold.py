@@ -16,6 +16,7 @@ from atu.benchmarks.options import Option
 from atu.errors import UserError
 from atu.records import Answer, Probe, Scoring
 from atu.runs.rows import read_answers
+from atu.storage.user_files import file_sha256, shown
 
 GOLD = Option(
     flag="--gold",
@@ -43,6 +44,39 @@ def gold_file(folder: str, scoring: Scoring = "corrected") -> Path:
     if not path.is_file():
         raise UserError(f"{folder} holds no evaluation of a gold model: there is no {path.name} in it.")
     return path
+
+
+def gold_log(gold: str, name: str) -> Path | None:
+    """The log of another program that `data.gold` is, or that lies in it without answers of our own; None for no such.
+
+    Args:
+        name: the log's usual one, such as `TOFU_EVAL.json`.
+    """
+    path = Path(gold).expanduser()
+    if path.suffix == ".json":
+        return path
+    log = path / name
+    return log if log.is_file() and not any(path.glob("answers.*.jsonl")) else None
+
+
+def gold_sha256(gold: str, log_name: str) -> str:
+    """Checksum (hex) of what `data.gold` names, an evaluation or another program's log.
+
+    Raises:
+        UserError: it is neither.
+    """
+    log = gold_log(gold, log_name)
+    if log is not None:
+        return file_sha256(log)
+    path = Path(gold).expanduser()
+    for scoring in ("corrected", "released"):
+        answers = path / f"answers.{scoring}.jsonl"
+        if answers.is_file():
+            return file_sha256(answers)
+    raise UserError(
+        f"{shown(path)} holds no evaluation of a gold model: there is neither answers.corrected.jsonl nor {log_name} "
+        "in it."
+    )
 
 
 def gold_answers(folder: str, asked: Sequence[Probe | Answer], scoring: Scoring = "corrected") -> list[Answer]:

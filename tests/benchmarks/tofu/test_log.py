@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from atu.benchmarks.gold import gold_sha256
 from atu.benchmarks.tofu.benchmark import TofuBenchmark
 from atu.benchmarks.tofu.config import TofuConfig
-from atu.benchmarks.tofu.gold import gold_of, gold_sha256
-from atu.benchmarks.tofu.log import answers_of_log, log_files
+from atu.benchmarks.tofu.gold import gold_of
+from atu.benchmarks.tofu.log import EVAL_FILE, answers_of_log, log_files
 from atu.benchmarks.tofu.summary import tofu_scores
 from atu.errors import UserError
 from atu.records import Probe
@@ -123,8 +124,8 @@ def test_files_that_are_no_logs(tmp_path: Path, probes: list[Probe]) -> None:
     assert "other.json is no TOFU_EVAL.json: it has no metric of TOFU" in refused(lambda: answers_of_log(file, probes))
     file.write_text("[1]")
     assert "expected a JSON object" in refused(lambda: answers_of_log(file, probes))
-    assert "There is no file" in refused(lambda: gold_sha256(str(tmp_path / "none.json")))
+    assert "There is no file" in refused(lambda: gold_sha256(str(tmp_path / "none.json"), EVAL_FILE))
     assert (
         "holds no evaluation of a gold model: there is neither answers.corrected.jsonl nor TOFU_EVAL.json"
-        in refused(lambda: gold_sha256(str(tmp_path)))
+        in refused(lambda: gold_sha256(str(tmp_path), EVAL_FILE))
     )

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from atu.benchmarks.base import Benchmark, GivenTexts
 from atu.benchmarks.general import files_sha256
-from atu.benchmarks.gold import GOLD, gold_answers
+from atu.benchmarks.gold import GOLD, gold_answers, gold_log, gold_sha256
 from atu.benchmarks.icu import forget_in_context
 from atu.benchmarks.muse.config import MuseConfig
 from atu.benchmarks.muse.files import FILES, FORGET_SHOTS, RETAIN_SHOTS, RETAIN_TEXTS
+from atu.benchmarks.muse.log import EVAL_FILE, log_files, texts_of_log
 from atu.benchmarks.muse.prompts import FORGET_KNOWLEDGE, GROUPS, RETAIN_KNOWLEDGE, TASKS, build_probes
 from atu.benchmarks.muse.reader import MuseData, Row
 from atu.benchmarks.muse.words import MUSE_WORDS
 from atu.benchmarks.options import Option
-from atu.benchmarks.privacy import MEMORIZATION_SCORES, PRIVACY_SCORES
+from atu.benchmarks.privacy import MEMBERS, MEMORIZATION_SCORES, OTHERS, PRIVACY_SCORES
 from atu.errors import UserError
 from atu.extras import ROUGE_SCORE, SCIKIT_LEARN, Package, require
 from atu.records import Answer, Judgement, Probe, Reference, Scoring, Target, Text
@@ -105,7 +106,11 @@ class MuseBenchmark(Benchmark):
 
     def settings(self) -> dict[str, Any]:
         """See `Benchmark.settings`."""
-        return {"tasks": list(self.config.tasks), "gradnorm": self.config.gradnorm, **super().settings()}
+        settings = {name: getattr(self.config, name) for name in ("gradnorm", "icu")}
+        settings["tasks"] = list(self.config.tasks)
+        if self.config.gold is not None:
+            settings["gold"] = gold_sha256(self.config.gold, EVAL_FILE)
+        return settings
 
     @classmethod
     def data_command(cls) -> Callable[..., None]:
@@ -156,16 +161,35 @@ class MuseBenchmark(Benchmark):
         """See `Benchmark.judge`."""
         from atu.benchmarks.muse.summary import muse_scores  # brings numpy
 
-        gold = {
-            name: None if self.config.gold is None else gold_answers(self.config.gold, rows, name)
-            for name, rows in answers.items()
-        }
-        return {
-            name: Judgement(
-                scores=muse_scores(rows, gold[name], samples=samples, is_released=name == "released"), answers=rows
-            )
-            for name, rows in answers.items()
-        }
+        judgements: dict[Scoring, Judgement] = {}
+        for name, rows in answers.items():
+            scores = muse_scores(rows, self._gold(rows, name), samples=samples, is_released=name == "released")
+            judgements[name] = Judgement(scores=scores, answers=rows)
+        return judgements
+
+    def check(self, probes: Sequence[Probe], scoring: str) -> None:
+        """See `Benchmark.check`: the gold model's answers are to the same texts."""
+        for name in self.scorings:
+            if scoring in (name, "both"):
+                self._gold(probes, name)
+
+    def files(self, judgements: Mapping[Scoring, Judgement]) -> dict[str, Any]:
+        """MUSE_EVAL.json and MUSE_SUMMARY.json, where the answers were scored by the released rules."""
+        released = judgements.get("released")
+        return {} if released is None else log_files(released.answers, released.scores)
+
+    def _gold(self, asked: Sequence[Probe | Answer], scoring: Scoring) -> list[Answer] | None:
+        """What the gold model gave to the texts of the membership attacks, which alone are compared.
+
+        None also where a log is given and the scoring is another than the log's: two rules do not compare.
+        """
+        if self.config.gold is None:
+            return None
+        texts = [one for one in asked if one.group in (MEMBERS, OTHERS)]
+        log = gold_log(self.config.gold, EVAL_FILE)
+        if log is None:
+            return gold_answers(self.config.gold, texts, scoring)
+        return texts_of_log(log, texts) if scoring == "released" and texts else None
 
     def _shots(self, probes: Sequence[Probe]) -> dict[str, Sequence[Row]]:
         """The worked examples before the questions of each group that is asked."""

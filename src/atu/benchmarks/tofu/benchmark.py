@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from atu.benchmarks.base import Benchmark, GivenTexts
 from atu.benchmarks.curriculum import Curriculum
-from atu.benchmarks.gold import GOLD
+from atu.benchmarks.gold import GOLD, gold_sha256
 from atu.benchmarks.icu import forget_in_context
 from atu.benchmarks.options import Option
 from atu.benchmarks.tofu.authors import author_names
@@ -120,9 +120,9 @@ class TofuBenchmark(Benchmark):
         settings = {name: getattr(self.config, name) for name in ("split", "template", "gradnorm", "icu")}
         settings["tasks"] = list(self.config.tasks)
         if self.config.gold is not None:
-            from atu.benchmarks.tofu.gold import gold_sha256  # brings numpy
+            from atu.benchmarks.tofu.log import EVAL_FILE  # brings numpy
 
-            settings["gold"] = gold_sha256(self.config.gold)
+            settings["gold"] = gold_sha256(self.config.gold, EVAL_FILE)
         return settings
 
     def texts(self, target: Target, *, writer: str, seed: int) -> GivenTexts:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from atu.benchmarks.gold import gold_answers
+from atu.benchmarks.gold import gold_answers, gold_log
 from atu.benchmarks.privacy import MEMBERS, OTHERS
 from atu.benchmarks.tofu.log import EVAL_FILE, answers_of_log
 from atu.benchmarks.tofu.probes import FORGET
 from atu.errors import UserError
 from atu.records import Answer, Probe, Scoring
-from atu.storage.user_files import file_sha256, shown
 
 _COMPARED = (FORGET, MEMBERS, OTHERS)
 
@@ -30,7 +28,7 @@ def gold_of(gold: str, asked: Sequence[Probe | Answer], scoring: Scoring) -> lis
         UserError: there is no such evaluation, it is of another split, or it has no truth ratios.
     """
     compared = [one for one in asked if one.group in _COMPARED]
-    log = _log_of(Path(gold).expanduser())
+    log = gold_log(gold, EVAL_FILE)
     if log is None:
         found = gold_answers(gold, compared, scoring)
     elif scoring == "released":
@@ -44,31 +42,3 @@ def gold_of(gold: str, asked: Sequence[Probe | Answer], scoring: Scoring) -> lis
             "model with the task forget (in open-unlearning, with forget_truth_ratio)."
         )
     return found
-
-
-def gold_sha256(gold: str) -> str:
-    """Checksum (hex) of what `data.gold` names.
-
-    Raises:
-        UserError: it is neither an evaluation nor a log.
-    """
-    path = Path(gold).expanduser()
-    log = _log_of(path)
-    if log is not None:
-        return file_sha256(log)
-    for scoring in ("corrected", "released"):
-        answers = path / f"answers.{scoring}.jsonl"
-        if answers.is_file():
-            return file_sha256(answers)
-    raise UserError(
-        f"{shown(path)} holds no evaluation of a gold model: there is neither answers.corrected.jsonl nor {EVAL_FILE} "
-        "in it."
-    )
-
-
-def _log_of(path: Path) -> Path | None:
-    """The log that a path is, or that lies in it without answers of our own."""
-    if path.suffix == ".json":
-        return path
-    log = path / EVAL_FILE
-    return log if log.is_file() and not any(path.glob("answers.*.jsonl")) else None
