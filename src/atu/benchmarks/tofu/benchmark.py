@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -50,7 +51,14 @@ class TofuBenchmark(Benchmark):
             is_list=True,
         ),
         Option(flag="--template", key="template", help="Put questions by the chat template or plain: chat, plain."),
-        GOLD,
+        Option(
+            flag="--gradnorm",
+            key="gradnorm",
+            help="Run the membership attack by gradients too, which takes a backward pass for each row.",
+            commands=("evaluate",),
+            takes=bool,
+        ),
+        replace(GOLD, help=f"{GOLD.help[:-1]}, or a TOFU_EVAL.json."),
     )
     asked_by_attacks: ClassVar = {"tasks": ("forget", "retain")}
     recipe: ClassVar = RECIPE
@@ -105,6 +113,13 @@ class TofuBenchmark(Benchmark):
             digest.update(f"{name}\n".encode())
             digest.update(read_bytes(self.data.path(name)))
         return digest.hexdigest()
+
+    @classmethod
+    def data_command(cls) -> Callable[..., None]:
+        """See `Benchmark.data_command`."""
+        from atu.benchmarks.tofu.command import fetch  # brings typer
+
+        return fetch
 
     def packages(self, scoring: str) -> dict[str, Package]:
         """See `Benchmark.packages`."""
