@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from atu.errors import UserError
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from atu.benchmarks.base import Benchmark
 
 Command = Literal["evaluate", "attack"]
-OptionValue = str | int | bool | None
+OptionValue = str | int | bool | tuple[str, ...] | None
 """What a user gave to an option; None where it was not given."""
 
 
@@ -28,6 +28,8 @@ class Option:
     takes: type[str] | type[int] | type[bool] = str
     """What it is given: a text, a whole number, or nothing, which sets the key to true. One flag takes the same
     whichever benchmark has it."""
+    values: tuple[str, ...] = ()
+    """What its values are called where it takes several texts one after another, such as MEMBERS and NON-MEMBERS."""
     commands: tuple[Command, ...] = ("evaluate", "attack")
     is_list: bool = False
     """Whether several texts may be given, joined by commas."""
@@ -38,16 +40,14 @@ class Option:
         return self.flag.lstrip("-").replace("-", "_")
 
 
-def known_options(
-    command: Command, benchmarks: Mapping[str, type[Benchmark]]
-) -> dict[str, tuple[type[str] | type[int] | type[bool], str]]:
-    """Flag → what it takes and what `--help` says of it, for every option that some benchmark has for a command."""
-    known: dict[str, tuple[type[str] | type[int] | type[bool], str]] = {}
+def known_options(command: Command, benchmarks: Mapping[str, type[Benchmark]]) -> dict[str, Option]:
+    """Flag → an option with what `--help` says of it, for every one that some benchmark has for a command."""
+    known: dict[str, Option] = {}
     for name, benchmark in benchmarks.items():
         for option in benchmark.options:
             if command in option.commands:
-                _, text = known.get(option.flag, (option.takes, ""))
-                known[option.flag] = (option.takes, f"{text} {name}: {option.help}".lstrip())
+                text = known[option.flag].help if option.flag in known else ""
+                known[option.flag] = replace(option, help=f"{text} {name}: {option.help}".lstrip())
     return known
 
 
@@ -78,6 +78,8 @@ def option_keys(
                 f"{having[0][1].flag} is for --benchmark {' or '.join(other for other, _ in having)}, not for {name}."
             )
         option = own[parameter]
-        is_list = option.is_list and isinstance(value, str)
-        keys[option.key] = [part.strip() for part in str(value).split(",") if part.strip()] if is_list else value
+        if option.is_list and isinstance(value, str):
+            keys[option.key] = [part.strip() for part in value.split(",") if part.strip()]
+        else:
+            keys[option.key] = list(value) if isinstance(value, tuple) else value
     return keys

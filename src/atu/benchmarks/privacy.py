@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from atu.benchmarks.options import Option
 from atu.records import Answer, Score, Words
 from atu.text.metric_words import Family, MetricWords
 
@@ -22,6 +23,13 @@ OTHERS = "privacy/others"
 """Group of texts of the same kind that it was not trained on."""
 ATTACKS = ("loss", "zlib", "min_k", "min_k++", "gradnorm", "reference")
 """Names in `answer.values`; `reference` is made of two models' `loss`."""
+GRADNORM = Option(
+    flag="--gradnorm",
+    key="gradnorm",
+    help="The membership attack by gradients too, which computes one for each text.",
+    takes=bool,
+    commands=("evaluate",),
+)
 PRIVACY_SCORES = (*(f"privacy/auc_{attack}" for attack in ATTACKS), "privacy/leak", "privacy/gap")
 MEMORIZATION_SCORES = ("memorization/strength", "memorization/exact")
 

@@ -9,11 +9,18 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from atu.benchmarks.catalog import BENCHMARKS
-from atu.benchmarks.options import Command, known_options
+from atu.benchmarks.options import Command, Option, known_options
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 BENCHMARK_NAMES = "|".join(BENCHMARKS)
 """As `--help` shows what `--benchmark` takes."""
+
+
+def _annotation(option: Option) -> Any:
+    """The type by which typer reads an option; several values are a tuple of so many texts."""
+    if not option.values:
+        return option.takes | None
+    return tuple[*[str] * len(option.values)] | None  # type: ignore[misc]
 
 
 def with_benchmark_options(command: Command) -> Callable[[Function], Function]:
@@ -27,9 +34,11 @@ def with_benchmark_options(command: Command) -> Callable[[Function], Function]:
                 flag.lstrip("-").replace("-", "_"),
                 inspect.Parameter.KEYWORD_ONLY,
                 default=None,
-                annotation=Annotated[takes | None, typer.Option(flag, help=text)],
+                annotation=Annotated[
+                    _annotation(option), typer.Option(flag, help=option.help, metavar=" ".join(option.values) or None)
+                ],
             )
-            for flag, (takes, text) in known_options(command, BENCHMARKS).items()
+            for flag, option in known_options(command, BENCHMARKS).items()
         ]
         function.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
         function.__annotations__ = {one.name: one.annotation for one in [*own, *added]}

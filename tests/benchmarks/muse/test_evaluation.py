@@ -192,8 +192,8 @@ def test_golden_rows(smollm2: LanguageModel, shared_dir: Path, golden: dict[str,
         ("knowmem/forget_qa_icl", "news-knowmem-forget_qa_icl", 8),
         ("knowmem/retain_qa", "news-knowmem-retain_qa", 2),
         ("knowmem/retain_qa_icl", "news-knowmem-retain_qa_icl", 8),
-        ("verbmem/forget", "standin-verbmem-forget", 2),
-        ("privleak/forget", "standin-privleak-forget", 2),
+        ("verbmem/forget", "standin-verbmem-forget", 1),
+        ("privleak/forget", "standin-privleak-forget", 1),
         ("privleak/holdout", "standin-privleak-holdout", 1),
     ):
         path = tmp_path / "news" / f"{name}.json"

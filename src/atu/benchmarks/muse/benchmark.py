@@ -16,7 +16,7 @@ from atu.benchmarks.muse.prompts import FORGET_KNOWLEDGE, GROUPS, RETAIN_KNOWLED
 from atu.benchmarks.muse.reader import MuseData, Row
 from atu.benchmarks.muse.words import MUSE_WORDS
 from atu.benchmarks.options import Option
-from atu.benchmarks.privacy import MEMBERS, MEMORIZATION_SCORES, OTHERS, PRIVACY_SCORES
+from atu.benchmarks.privacy import GRADNORM, MEMBERS, MEMORIZATION_SCORES, OTHERS, PRIVACY_SCORES
 from atu.errors import UserError
 from atu.extras import ROUGE_SCORE, SCIKIT_LEARN, Package, require
 from atu.records import Answer, Judgement, Probe, Reference, Scoring, Target, Text
@@ -57,6 +57,7 @@ class MuseBenchmark(Benchmark):
             is_list=True,
         ),
         GOLD,
+        GRADNORM,
     )
     asked_by_attacks: ClassVar = {"tasks": ("forget", "retain")}
     how_to_ask = "put forget into data.tasks"

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from atu.benchmarks.base import Benchmark
-from atu.benchmarks.config import DataConfig
 from atu.benchmarks.general import files_sha256, general_file, general_probes
+from atu.benchmarks.gold import GOLD, GoldConfig, gold_answers
 from atu.benchmarks.icu import forget_in_context
 from atu.benchmarks.options import Option
+from atu.benchmarks.own.texts import ask_texts, text_probes
+from atu.benchmarks.privacy import GRADNORM, MEMBERS, OTHERS, PRIVACY_SCORES, PRIVACY_WORDS, privacy_scores
 from atu.errors import UserError
-from atu.records import Probe, Target
+from atu.extras import SCIKIT_LEARN, Package
+from atu.records import Answer, Judgement, Probe, Reference, Scoring, Target
 from atu.storage.user_files import file_sha256, json_rows, shown
 
+if TYPE_CHECKING:
+    from atu.evaluation.batching import Progress
+    from atu.evaluation.config import EvaluationConfig
+    from atu.models.language_model import LanguageModel
+
+_GROUPS = ("forget/fb", "forget/qa", "forget/aa", "neighbor/fb", "neighbor/qa", "utility/gen")
+"""Of the user's questions and the general facts."""
 _FIELDS = {"group", "prompt", "references", "max_new_tokens", "answer_prefix", "attack", "target"}
 _MAX_NEW_TOKENS = 4096
 """Of an answer: a model that never ends would write for hours beyond it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class OwnConfig(DataConfig):
+class OwnConfig(GoldConfig):
     """What the user says of the concept."""
 
     benchmark: str = "own"
@@ -31,9 +42,18 @@ class OwnConfig(DataConfig):
     """Names that must stay; filled up from a general list."""
     probes_path: str | None = None
     """JSONL with the user's own probes."""
+    mia: tuple[str, ...] = ()
+    """Two files of texts in JSONL for the membership attacks: those that were trained on, and others; or none."""
+    gradnorm: bool = False
+    """Whether the attack by gradients is made too: it computes a gradient for each text."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if len(self.mia) not in (0, 2):
+            raise UserError(f"data.mia takes two files, texts that were trained on and others, not {len(self.mia)}.")
+        for key in ("gold", "gradnorm"):
+            if not self.mia and getattr(self, key):
+                raise UserError(f"data.{key} is for the membership attacks: give their texts by data.mia (--mia).")
         if len(self.neighbors) > self.corpus.num_neighbors:
             raise UserError(
                 f"data.neighbors names {len(self.neighbors)} concepts, but data.corpus.num_neighbors is "
@@ -48,11 +68,30 @@ class OwnConcept(Benchmark):
     """
 
     name = "own"
-    groups = ("forget/fb", "forget/qa", "forget/aa", "neighbor/fb", "neighbor/qa", "utility/gen")
+    groups = (*_GROUPS, MEMBERS, OTHERS)
+    further_scores = PRIVACY_SCORES
+    words = PRIVACY_WORDS
     config: OwnConfig
     config_class = OwnConfig
-    options = (Option(flag="--probes", key="probes_path", help="File of your own questions (docs/own-concept.md)."),)
+    options = (
+        Option(flag="--probes", key="probes_path", help="File of your own questions (docs/own-concept.md)."),
+        Option(
+            flag="--mia",
+            key="mia",
+            help="Two files of texts: was the model trained on the first, as against the second?",
+            values=("MEMBERS", "NON-MEMBERS"),
+            commands=("evaluate",),
+        ),
+        GOLD,
+        GRADNORM,
+    )
+    asked_by_attacks: ClassVar = {"mia": (), "gold": None, "gradnorm": False}
     how_to_ask = "give questions by data.probes_path"
+
+    @property
+    def default_target(self) -> str | None:
+        """Texts alone are about no concept."""
+        return "texts" if self._has_texts_alone else None
 
     def targets(self) -> list[str]:
         """Any name is a target here, so none is listed."""
@@ -69,22 +108,90 @@ class OwnConcept(Benchmark):
         )
 
     def probes(self, folder: str) -> list[Probe]:
-        """The user's probes, but those whose `target` is another concept, and the general facts.
+        """The user's probes, but those whose `target` is another concept, the general facts, and texts for the attacks.
 
         Raises:
-            UserError: the file is missing, or a row of it is broken (its line is named).
+            UserError: a file is missing, or a row of it is broken (its line is named).
         """
+        texts = text_probes(Path(self.config.mia[0]), Path(self.config.mia[1]), folder) if self.config.mia else []
+        if self._has_texts_alone:
+            return texts
         own: list[Probe] = []
         if self.config.probes_path is not None:
             own = _read_probes(Path(self.config.probes_path), folder)
         asked = own + general_probes()
-        return forget_in_context(asked, self.target(folder).name) if self.config.icu else asked
+        return [*(forget_in_context(asked, self.target(folder).name) if self.config.icu else asked), *texts]
 
     def checksum(self, folder: str) -> str:
-        """sha256 of the probes' file, or of the general facts where there is none."""
+        """sha256 of the probes' file, or of the general facts where there is none, and of the attacks' texts."""
+        if self.config.mia:
+            paths = {path: Path(path) for path in (self.config.probes_path, *self.config.mia) if path is not None}
+            return files_sha256({path.name: path for path in paths.values()})
         if self.config.probes_path is None:
             return files_sha256({"general": general_file()})
         return file_sha256(Path(self.config.probes_path))
+
+    def packages(self, scoring: str) -> dict[str, Package]:
+        """See `Benchmark.packages`."""
+        return {"The membership attacks (--mia)": SCIKIT_LEARN} if self.config.mia else {}
+
+    def settings(self) -> dict[str, Any]:
+        """See `Benchmark.settings`."""
+        return {"gradnorm": True, **super().settings()} if self.config.gradnorm else super().settings()
+
+    def ask(
+        self,
+        llm: LanguageModel,
+        probes: Sequence[Probe],
+        *,
+        reference: Reference,
+        as_loaded: bool,
+        config: EvaluationConfig,
+        progress: Progress | None = None,
+    ) -> dict[Scoring, list[Answer]]:
+        """See `Benchmark.ask`; the texts of the attacks are asked last."""
+        texts = [probe for probe in probes if probe.group in (MEMBERS, OTHERS)]
+        if not texts:
+            return super().ask(llm, probes, reference=reference, as_loaded=as_loaded, config=config, progress=progress)
+        from atu.evaluation.batching import part_of  # these bring torch
+
+        questions = [probe for probe in probes if probe.group not in (MEMBERS, OTHERS)]
+        found: list[Answer] = []
+        if questions:
+            report = part_of(progress, first=0, size=len(questions), total=len(probes))
+            found = super().ask(
+                llm, questions, reference=reference, as_loaded=as_loaded, config=config, progress=report
+            )["corrected"]
+        found += ask_texts(
+            llm,
+            texts,
+            batch_size=config.batch_size,
+            with_gradients=self.config.gradnorm,
+            progress=part_of(progress, first=len(questions), size=len(texts), total=len(probes)),
+        )
+        by_id = {answer.probe_id: answer for answer in found}
+        return {"corrected": [by_id[probe.id] for probe in probes]}
+
+    def judge(self, answers: Mapping[Scoring, Sequence[Answer]], *, samples: int) -> dict[Scoring, Judgement]:
+        """See `Benchmark.judge`."""
+        judgements = super().judge(answers, samples=samples)
+        gold = self._gold(answers["corrected"])
+        scores = privacy_scores(answers["corrected"], gold, samples=samples)
+        judged = judgements["corrected"]
+        return {"corrected": replace(judged, scores={**judged.scores, **scores})}
+
+    def check(self, probes: Sequence[Probe], scoring: str) -> None:
+        """See `Benchmark.check`: the gold model's answers are to the same texts."""
+        self._gold(probes)
+
+    @property
+    def _has_texts_alone(self) -> bool:
+        return bool(self.config.mia) and self.config.probes_path is None
+
+    def _gold(self, asked: Sequence[Probe | Answer]) -> list[Answer] | None:
+        if self.config.gold is None:
+            return None
+        return gold_answers(self.config.gold, [one for one in asked if one.group in (MEMBERS, OTHERS)])
 
 
 def _read_probes(path: Path, folder: str) -> list[Probe]:
@@ -98,8 +205,8 @@ def _read_probes(path: Path, folder: str) -> list[Probe]:
 
 
 def _to_probe(row: dict[str, Any], where: str, probe_id: str) -> Probe:
-    if row.get("group") not in OwnConcept.groups:
-        raise UserError(f'{where}: each line must be an object with a "group", one of {", ".join(OwnConcept.groups)}.')
+    if row.get("group") not in _GROUPS:
+        raise UserError(f'{where}: each line must be an object with a "group", one of {", ".join(_GROUPS)}.')
     unknown = sorted(set(row) - _FIELDS)
     if unknown:
         raise UserError(f"{where}: unknown field '{unknown[0]}'; known are {', '.join(sorted(_FIELDS))}.")
