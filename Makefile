@@ -33,8 +33,9 @@ test: setup check ## Everything that must hold: check, then all tests.
 test-slurm: setup ## The launchers on a real SLURM of one node, started for it (minutes; installs it where it may).
 	ATU_TEST_SLURM=1 OMP_NUM_THREADS=1 $(PYTHON_BIN) -m pytest tests/slurm
 
-golden: setup ## Every row of the released RWKU evaluator's reference results (minutes; needs ATU_SHARED).
+golden: setup ## Every row of the reference results for RWKU and TOFU (minutes; needs ATU_SHARED).
 	$(PYTHON_BIN) tests/golden/whole_target.py
+	$(PYTHON_BIN) tests/golden/whole_tofu.py
 
 docs: setup ## The site of docs/, in docs/_build; a broken link is an error.
 	$(PYTHON_BIN) -m sphinx -b html -W -q docs docs/_build

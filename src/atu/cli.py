@@ -14,7 +14,9 @@ from typer.core import TyperGroup
 
 from atu import __version__
 from atu.benchmarks.catalog import BENCHMARKS, teaching_benchmarks
+from atu.benchmarks.comparison import number
 from atu.benchmarks.config import DataConfig
+from atu.benchmarks.metrics import describe
 from atu.benchmarks.options import OptionValue
 from atu.entry.attack import AttackRequest, attack_model
 from atu.entry.benchmark_options import BENCHMARK_NAMES, with_benchmark_options
@@ -138,9 +140,8 @@ def evaluate(
         for name, judgement in evaluate_model(request).items():
             typer.echo(f"{name}:")
             for label, score in judgement.scores.items():
-                typer.echo(
-                    f"{one_line(label):28}{score.value:9.2f}   {score.low:.2f} to {score.high:.2f}   n = {score.n}"
-                )
+                value, low, high = (number(one, describe(label).unit) for one in (score.value, score.low, score.high))
+                typer.echo(f"{one_line(label):36}{value:>8}   {low} to {high}   n = {score.n}")
         if before is None:
             typer.echo("Nothing to compare with: --before MODEL_OR_RUN adds the scores that compare with before.")
         typer.echo(one_line(f"answers and scores: {out}"))

@@ -20,6 +20,9 @@ MAX_NEW_DEGENERATE = 5.0
 DEGENERATE = ("degenerate/forget", "degenerate/neighbor", "degenerate/utility")
 """Shares of degenerate answers of all questions about the concept, about neighbors, and about anything else."""
 
+_LEAST_SHOWN = 0.0005
+"""With three decimals."""
+
 GAP = "–"
 """Stands for a missing number: never 0, never a guess."""
 
@@ -89,11 +92,16 @@ def checks(before: Mapping[str, Score], after: Mapping[str, Score]) -> list[Chec
 
 
 def number(value: float | None, unit: str = "%") -> str:
-    """A number as tables show it: one decimal for percent, three for others, a dash for a gap."""
+    """A number as tables show it: one decimal for percent, three for others, a dash for a gap.
+
+    A share that is not 0 and would look so is written as a power of ten: p values of tests may be that small.
+    """
     if value is None or math.isnan(value):
         return GAP
     if unit == "%":
         return f"{value:.1f}"
+    if not unit and 0 < abs(value) < _LEAST_SHOWN:
+        return f"{value:.0e}"
     return f"{value:.3f}" if abs(value) < 100 else f"{value:.1f}"
 
 
