@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import Any, NoReturn
 
 import pytest
 import yaml
+from harness_tasks import CHOICES, THINGS, write_choices, write_task
 from typer.testing import CliRunner, Result
-from workplace import Workplace, write_jsonl
+from workplace import Workplace
 
 from atu.benchmarks.lm_eval import tasks
 from atu.benchmarks.lm_eval.benchmark import LmEval
@@ -31,8 +31,6 @@ from atu.records import Answer
 from atu.report.page import write_report
 from atu.run import run
 
-THINGS = ("river", "castle", "garden", "letter", "winter")
-CHOICES = ["Tokyo", "Paris", "Stratford", "Hamlet"]
 HAS_HARNESS = find_spec("lm_eval") is not None
 needs_harness = pytest.mark.skipif(
     not HAS_HARNESS,
@@ -52,39 +50,6 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         import datasets
 
         monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
-
-
-def write_task(folder: Path, name: str, rows: Sequence[dict[str, object]], **config: object) -> str:
-    """A task file and the file of its rows; the path of the first."""
-    write_jsonl(folder / f"{name}.jsonl", list(rows))
-    task: dict[str, object] = {
-        "task": name,
-        "dataset_path": "json",
-        "dataset_kwargs": {"data_files": {"test": str(folder / f"{name}.jsonl")}},
-        "test_split": "test",
-        **config,
-    }
-    (folder / f"{name}.yaml").write_text(yaml.safe_dump(task), encoding="utf-8")
-    return str(folder / f"{name}.yaml")
-
-
-def write_choices(folder: Path, name: str, things: Sequence[str] = THINGS, **config: object) -> str:
-    """A task of four choices a row; the right one is its number in turn."""
-    rows: list[dict[str, object]] = [{"question": f"What of the {t}?", "answer": n % 4} for n, t in enumerate(things)]
-    mean = [{"metric": name, "aggregation": "mean", "higher_is_better": True} for name in ("acc", "acc_norm")]
-    return write_task(
-        folder,
-        name,
-        rows,
-        **{
-            "output_type": "multiple_choice",
-            "doc_to_text": "{{question}}\nAnswer:",
-            "doc_to_choice": CHOICES,
-            "doc_to_target": "answer",
-            "metric_list": mean,
-            **config,
-        },
-    )
 
 
 def ask(llm: LanguageModel, *names: str, **config: Any) -> tuple[LmEval, list[Answer]]:

@@ -10,6 +10,7 @@ from atu.benchmarks.base import Benchmark
 from atu.benchmarks.builtin.benchmark import BuiltinBenchmark
 from atu.benchmarks.config import DataConfig
 from atu.benchmarks.lm_eval.benchmark import LmEval
+from atu.benchmarks.lume.benchmark import LumeBenchmark
 from atu.benchmarks.muse.benchmark import MuseBenchmark
 from atu.benchmarks.own.benchmark import OwnConcept
 from atu.benchmarks.rwku.benchmark import RwkuBenchmark
@@ -23,6 +24,7 @@ BENCHMARKS: dict[str, type[Benchmark]] = {
     "rwku": RwkuBenchmark,
     "tofu": TofuBenchmark,
     "muse": MuseBenchmark,
+    "lume": LumeBenchmark,
     "lm-eval": LmEval,
 }
 """`data.benchmark` → what it is."""
