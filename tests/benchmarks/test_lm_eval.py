@@ -20,7 +20,7 @@ from atu.benchmarks.lm_eval import tasks
 from atu.benchmarks.lm_eval.benchmark import LmEval
 from atu.benchmarks.lm_eval.config import LmEvalConfig
 from atu.benchmarks.lm_eval.summary import task_scores
-from atu.benchmarks.lm_eval.tasks import Group, load
+from atu.benchmarks.lm_eval.tasks import Group, load, probe_of
 from atu.cli import app
 from atu.entry.compose import compose_run
 from atu.errors import UserError
@@ -120,9 +120,9 @@ def test_a_group_weighs_its_tasks_as_the_harness_does(by_size: bool, value: floa
     files = (write_choices(tmp_path, "long"), write_choices(tmp_path, "short", THINGS[:2]))
     loaded = load(LmEvalConfig(tasks=files))
     loaded = replace(loaded, groups=(Group(name="both", tasks=("long", "short"), metrics={"acc": by_size}),))
-    right = {"lm-eval/long/0", "lm-eval/short/0", "lm-eval/short/1"}
+    right = {"long/0", "short/0", "short/1"}
     answers = [
-        Answer.to(row.probe, text="", score=hit, values={"choice": 0.0, "acc": hit, "acc_norm": 0.0})
+        Answer.to(probe_of(row, "x"), text="", score=hit, values={"choice": 0.0, "acc": hit, "acc_norm": 0.0})
         for name, row in loaded.rows.items()
         for hit in [float(name in right)]
     ]
@@ -264,7 +264,7 @@ def test_what_cannot_be_is_one_line(tiny_llm: LanguageModel, tmp_path: Path, mon
         LmEvalConfig(icu=True)
     benchmark, answers = ask(tiny_llm, write_choices(tmp_path, "mine"))
     reworded = [replace(benchmark.probes("x")[0], prompt="What, please, of the river?")]
-    with pytest.raises(UserError, match="cannot ask 'lm-eval/mine/0' as 'What, please, of the river"):
+    with pytest.raises(UserError, match="cannot ask 'lm-eval/x/mine/0' as 'What, please, of the river"):
         benchmark.ask(tiny_llm, reworded, reference=None, as_loaded=True, config=EvaluationConfig())
     assert answers
 

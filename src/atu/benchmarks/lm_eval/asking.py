@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from atu.benchmarks.lm_eval.tasks import Loaded, prepare, quiet, silent_bars
+from atu.benchmarks.lm_eval.tasks import Loaded, prepare, quiet, row_key, silent_bars
 from atu.errors import UserError, first_line, is_out_of_memory
 from atu.evaluation.batching import Progress, eval_mode
 from atu.evaluation.collapse import is_degenerate
@@ -85,15 +86,16 @@ def ask_tasks(
     if apply_chat_template and not llm.has_template:
         raise UserError(f"The tokenizer of {llm.label} has no chat template: leave out --apply-chat-template.")
     for probe in probes:
-        if probe.id not in loaded.rows or loaded.rows[probe.id].probe != probe:
+        row = loaded.rows.get(row_key(probe.id))
+        if row is None or replace(row.probe, id=probe.id) != probe:
             raise UserError(
                 f"lm-eval asks its rows in its own words: it cannot ask '{probe.id}' as {probe.prompt[-60:]!r}."
             )
     rows: dict[str, list[int]] = {}
     for probe in probes:
-        _, task, row = probe.id.rsplit("/", 2)
-        rows.setdefault(task, []).append(int(row))
-    total = sum(loaded.rows[probe.id].num_requests for probe in probes)
+        task, _, number = row_key(probe.id).rpartition("/")
+        rows.setdefault(task, []).append(int(number))
+    total = sum(loaded.rows[row_key(probe.id)].num_requests for probe in probes)
     done = 0
 
     def report(count: int) -> None:
@@ -121,14 +123,14 @@ def ask_tasks(
             raise UserError(f"lm-evaluation-harness cannot ask {', '.join(rows)}: {first_line(error)}.") from error
     for task, samples in found["samples"].items():
         for sample in samples:
-            probe_id = f"lm-eval/{task}/{sample['doc_id']}"
-            if not apply_chat_template and str(sample["arguments"][0][0]) != loaded.rows[probe_id].context:
+            key = f"{task}/{sample['doc_id']}"
+            if not apply_chat_template and str(sample["arguments"][0][0]) != loaded.rows[key].context:
                 raise UserError(
                     f"lm-eval task '{task}' draws other worked examples for a part of its rows: ask in one process, or "
                     "set data.num_fewshot=0."
                 )
-            logged.setdefault(probe_id, {})[sample["filter"]] = sample
-    return [_answer(llm, probe, logged[probe.id], loaded) for probe in probes]
+            logged.setdefault(key, {})[sample["filter"]] = sample
+    return [_answer(llm, probe, logged[row_key(probe.id)], loaded) for probe in probes]
 
 
 def _samples(loaded: Loaded, rows: Mapping[str, list[int]]) -> dict[str, Sequence[int]]:
@@ -143,7 +145,7 @@ def _samples(loaded: Loaded, rows: Mapping[str, list[int]]) -> dict[str, Sequenc
 
 
 def _answer(llm: LanguageModel, probe: Probe, logged: Mapping[str, Any], loaded: Loaded) -> Answer:
-    task = probe.id.split("/")[1]
+    task = row_key(probe.id).rpartition("/")[0]
     metrics = loaded.metrics(task)
     first = logged[metrics[0].filter]
     values: dict[str, float] = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from atu.benchmarks.base import Benchmark
 from atu.benchmarks.lm_eval.config import LmEvalConfig
-from atu.benchmarks.lm_eval.tasks import NEEDED, load
+from atu.benchmarks.lm_eval.tasks import NEEDED, load, probe_of
 from atu.benchmarks.lm_eval.words import LM_EVAL_WORDS
 from atu.benchmarks.options import Option
 from atu.errors import UserError
@@ -84,7 +84,7 @@ class LmEval(Benchmark):
         Raises:
             UserError: the package is missing, a task does not exist, or its data cannot be had.
         """
-        return [row.probe for row in load(self.config).rows.values()]
+        return [probe_of(row, folder) for row in load(self.config).rows.values()]
 
     def checksum(self, folder: str) -> str:
         """sha256 over the rows of the tasks: the hub's may change, since the harness names no revision of them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from atu.benchmarks.lm_eval.tasks import Loaded
+from atu.benchmarks.lm_eval.tasks import Loaded, row_key
 from atu.evaluation.scores import bootstrap_mean, bootstrap_weighted_mean, summarize
 from atu.records import Answer, Score
 
@@ -19,7 +19,7 @@ def task_scores(rows: Sequence[Answer], loaded: Loaded, *, samples: int) -> dict
     scores = dict(summarize(rows, samples=samples))
     by_task: dict[str, list[Answer]] = {}
     for row in rows:
-        by_task.setdefault(row.probe_id.split("/")[1], []).append(row)
+        by_task.setdefault(row_key(row.probe_id).rpartition("/")[0], []).append(row)
     for task, answers in by_task.items():
         for metric in loaded.metrics(task)[1:]:
             numbers = [100 * row.values[metric.key] for row in answers if metric.key in row.values]

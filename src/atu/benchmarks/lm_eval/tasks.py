@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
 from hashlib import sha256
@@ -51,6 +51,7 @@ class Row:
     """A row of a task."""
 
     probe: Probe
+    """Its id is task and number alone, `wmdp_cyber/0`; see `probe_of`."""
     context: str
     """The prompt of its first request."""
     num_requests: int
@@ -74,7 +75,7 @@ class Loaded:
 
     @cached_property
     def rows(self) -> dict[str, Row]:
-        """All rows of all tasks, each as the harness words it, by the id of its probe."""
+        """All rows of all tasks, each as the harness words it, by task and number."""
         rows = [row for name, task in self.tasks.items() for row in self._rows_of(name, task)]
         return {row.probe.id: row for row in rows}
 
@@ -123,12 +124,22 @@ class Loaded:
         with told(name):
             return [
                 Row(
-                    probe=_probe(f"{self.side(name)}/{name}", f"lm-eval/{name}/{number}", task, parts),
+                    probe=_probe(f"{self.side(name)}/{name}", f"{name}/{number}", task, parts),
                     context=str(parts[0].args[0]),
                     num_requests=len(parts),
                 )
                 for number, parts in asked.items()
             ]
+
+
+def probe_of(row: Row, target: str) -> Probe:
+    """A row as it is asked about a target, which decides nothing but its id."""
+    return replace(row.probe, id=f"lm-eval/{target}/{row.probe.id}")
+
+
+def row_key(probe_id: str) -> str:
+    """Task and number of what `probe_of` gave."""
+    return probe_id.split("/", 2)[2]
 
 
 def load(config: LmEvalConfig) -> Loaded:
