@@ -54,7 +54,6 @@ def evaluate_finished(config: FinishedConfig, folder: EvaluationFolder) -> Mappi
     probes = find_probes(benchmark, config.target)
     asked = asked_of(benchmark, config.target, probes, config.evaluation)
     folder.refuse_other(asked)
-    benchmark.check(probes, config.evaluation.scoring)
     device = str(choose_compute(config.device, "fp32").device)
     set_threads(config.threads)
     with RunProgress(Console(stderr=True)) as progress:

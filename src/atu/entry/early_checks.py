@@ -61,6 +61,7 @@ def check_run(config: RunConfig) -> None:
     if RunFolder(root=root).says_done:
         return  # only reported: the texts may be gone by now
     require(benchmark.packages(config.evaluation.scoring))
+    benchmark.check(probes, config.evaluation.scoring)
     _check_verdict(benchmark, config.unlearning_target, probes)
     _check_texts(config, benchmark)
 

@@ -69,8 +69,9 @@ def evaluate_model(request: EvaluationRequest) -> Mapping[Scoring, Judgement]:
         before = replace(resolve_model(request.before), **present(loading), **chat_settings(model))
     check_device(request.device)
     check_model(model)
-    benchmark, _ = check_target(data, target)
+    benchmark, probes = check_target(data, target)
     require(benchmark.packages(evaluation.scoring))
+    benchmark.check(probes, evaluation.scoring)
     with open_evaluation(request.out) as folder:
         from atu.finished import FinishedConfig, evaluate_finished  # brings torch
 

@@ -60,7 +60,17 @@ class TofuBenchmark(Benchmark):
         ),
         replace(GOLD, help=f"{GOLD.help[:-1]}, or a TOFU_EVAL.json."),
     )
-    asked_by_attacks: ClassVar = {"tasks": ("forget", "retain")}
+    asked_by_attacks: ClassVar = {
+        "tasks": ("forget", "retain"),
+        "corpus": {
+            "source": "tofu",
+            "num_question_rows": 0,
+            "num_neighbor_question_rows": 0,
+            "num_quiz_rows": 0,
+            "num_neighbor_quiz_rows": 0,
+            "held_out_share": 0,
+        },
+    }
     recipe: ClassVar = RECIPE
     how_to_ask = "put forget into data.tasks"
 
