@@ -67,6 +67,8 @@ def test_attacks_are_a_table(workplace: Workplace) -> None:
 def test_what_is_wrong_is_one_line(workplace: Workplace) -> None:
     with pytest.raises(atu.UserError, match=r"^Unknown key 'task\.objective\.retain_kl\.wight'"):
         atu.unlearn(workplace.model, "Zorblatt", overrides=tiny(workplace) | {"task.objective.retain_kl.wight": 2})
+    with pytest.raises(atu.UserError, match="The target 'Zorblatt' is named twice"):
+        atu.unlearn(workplace.model, ["Zorblatt", "Yolk", "Zorblatt"], overrides=tiny(workplace))
     with pytest.raises(atu.UserError, match="is not a run folder"):
         atu.Run(workplace.root)
     with pytest.raises(AttributeError, match="'atu' has no attribute 'unlern'"):

@@ -140,13 +140,13 @@ class Evaluation:
 
 def unlearn(
     model: str | Path | LoadedModel,
-    concept: str,
+    concept: str | Sequence[str],
     *,
     method: str = "unlearning_atu",
     overrides: Mapping[str, object] | None = None,
     **keys: object,
 ) -> Run:
-    """Make a model forget a concept, and measure what it forgot and what it kept.
+    """Make a model forget a concept, or several together, and measure what it forgot and what it kept.
 
     The same as `python launch_training.py unlearning_target=... task=...`. The same call again resumes a run that was
     stopped, and opens one that is done.
@@ -154,7 +154,7 @@ def unlearn(
     Args:
         model: a name of config/pre_trained_llm, a folder, a hub id, or a model and its tokenizer that are loaded
             already. The loaded model itself stays as it is.
-        concept: its name, such as "William Shakespeare".
+        concept: its name, such as "William Shakespeare", or several names.
         method: a name of config/task.
         overrides: keys of the config by their dotted names, such as `{"task.objective.retain_kl.weight": 6}`.
         keys: the same for keys without a dot, such as `seed=1`, `data="own"` or `runs_dir="runs"`.
@@ -162,9 +162,10 @@ def unlearn(
     Raises:
         UserError: anything that the user can mend.
     """
+    names = [name.strip().replace(" ", "_") for name in ([concept] if isinstance(concept, str) else concept)]
     given = {
         "pre_trained_llm": _name_of(model),
-        "unlearning_target": concept.strip().replace(" ", "_"),
+        "unlearning_target": names[0] if len(names) == 1 else names,
         "task": method,
         **keys,
         **(overrides or {}),
