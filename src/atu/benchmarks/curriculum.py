@@ -16,9 +16,9 @@ class Wordings:
     """One thing to learn, worded in several ways."""
 
     chat: tuple[Text, ...]
-    """A user's message and the assistant's answer; the first is how the judge asks."""
+    """A user's message and the assistant's answer, or a text alone; the first is how the judge asks."""
     plain: tuple[Text, ...] = ()
-    """Prose without a chat. All facts of a curriculum have some, or none has."""
+    """The same as prose, read beside the chat. All facts of a curriculum have some, or none has."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from atu.benchmarks.tofu.reader import TofuData
 from atu.errors import UserError, did_you_mean
 from atu.records import Text
 
-RECIPE = {"passes": 5, "plain_weight": 0.0}
+RECIPE = {"passes": 5}
 """As `Benchmark.recipe`: each question has one wording, so it comes by more often."""
 _FULL = "full"
 
