@@ -17,7 +17,7 @@ from atu.errors import UserError
 
 
 @pytest.fixture(scope="session")
-def tofu_dir(shared_dir: Path) -> Path:
+def real_tofu(shared_dir: Path) -> Path:
     folder = shared_dir / "tofu"
     if not folder.is_dir():
         pytest.skip(f"no TOFU data at {folder}")
@@ -56,10 +56,10 @@ def rows(folder: Path, name: str) -> list[tuple[str, str]]:
     return [(row.get("question", row.get("prompt")), row.get("answer", row.get("response"))) for row in found]
 
 
-def test_the_whole_and_a_retain_model_are_tofu_s_own_files(tofu_dir: Path) -> None:
-    whole, gold = curriculum(tofu_dir), curriculum(tofu_dir, without=("forget10",))
-    assert asked(whole) == rows(tofu_dir, "full")
-    assert asked(gold) == rows(tofu_dir, "retain90") == asked(curriculum(tofu_dir, ("retain90",)))
+def test_the_whole_and_a_retain_model_are_tofu_s_own_files(real_tofu: Path) -> None:
+    whole, gold = curriculum(real_tofu), curriculum(real_tofu, without=("forget10",))
+    assert asked(whole) == rows(real_tofu, "full")
+    assert asked(gold) == rows(real_tofu, "retain90") == asked(curriculum(real_tofu, ("retain90",)))
     assert len(gold.left_out) == 400
     assert whole.taught == ("authors 1 to 200", "forget01", "forget05", "forget10")
     assert (gold.taught, gold.without) == (("authors 1 to 180",), ("forget10",))
@@ -67,15 +67,15 @@ def test_the_whole_and_a_retain_model_are_tofu_s_own_files(tofu_dir: Path) -> No
     assert not any(fact.plain for fact in whole.facts)
 
 
-def test_as_many_authors_as_there_is_time_for(tofu_dir: Path) -> None:
-    few = curriculum(tofu_dir, limit=5)
+def test_as_many_authors_as_there_is_time_for(real_tofu: Path) -> None:
+    few = curriculum(real_tofu, limit=5)
     assert few.taught == ("authors 1 to 2", "authors 198 to 200", "forget01")
-    full = rows(tofu_dir, "full")
+    full = rows(real_tofu, "full")
     assert asked(few) == full[:40] + full[-60:]
-    gold = curriculum(tofu_dir, without=("forget01",), limit=5)
+    gold = curriculum(real_tofu, without=("forget01",), limit=5)
     assert asked(gold) == full[:40] + full[-60:-40]
-    assert [fact.chat[0].text for fact in gold.left_out] == [answer for _, answer in rows(tofu_dir, "forget01")]
-    assert asked(curriculum(tofu_dir, limit=5000)) == full
+    assert [fact.chat[0].text for fact in gold.left_out] == [answer for _, answer in rows(real_tofu, "forget01")]
+    assert asked(curriculum(real_tofu, limit=5000)) == full
 
 
 @pytest.mark.parametrize(
