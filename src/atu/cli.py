@@ -78,8 +78,8 @@ def evaluate(
     target: Annotated[
         str | None,
         typer.Option(
-            help="Folder name of the concept whose probes are asked; by default that of --before RUN, or what the "
-            "model card says."
+            help="Folder name of the concept whose probes are asked, or several with commas between them; by default "
+            "that of --before RUN, or what the model card says."
         ),
     ] = None,
     before: Annotated[
