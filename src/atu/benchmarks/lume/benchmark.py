@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from atu.benchmarks.base import Benchmark, GivenTexts
 from atu.benchmarks.config import DataConfig
+from atu.benchmarks.curriculum import Curriculum
 from atu.benchmarks.general import files_sha256
 from atu.benchmarks.gold import GOLD, gold_answers
 from atu.benchmarks.icu import forget_in_context
 from atu.benchmarks.lume.config import LumeConfig
+from atu.benchmarks.lume.curriculum import RECIPE, lume_curriculum
 from atu.benchmarks.lume.probes import GROUPS, build_probes, choose_rows, training_texts
 from atu.benchmarks.lume.reader import SIDES, LumeData
 from atu.benchmarks.lume.words import FURTHER_SCORES, LUME_WORDS
@@ -62,6 +64,7 @@ class LumeBenchmark(Benchmark):
         ),
         GOLD,
     )
+    recipe: ClassVar = RECIPE
     how_to_ask = "put a task that has rows into data.tasks"
     asked_by_attacks: ClassVar = {"utility_tasks": ()}
 
@@ -131,6 +134,10 @@ class LumeBenchmark(Benchmark):
             forget=training_texts(chosen["forget"], target.name),
             retain=training_texts(chosen["retain"], "LUME's retain set"),
         )
+
+    def curriculum(self, wanted: Sequence[str], without: Sequence[str], *, limit: int | None) -> Curriculum:
+        """See `Benchmark.curriculum`: the documents of both sides; `limit` as in `data.limit`."""
+        return lume_curriculum(self.data, wanted, without, limit)
 
     def ask(
         self,
