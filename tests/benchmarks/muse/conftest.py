@@ -31,7 +31,7 @@ def write_repository(root: Path) -> Path:
     )
     write(folder / "privleak" / "forget.json", [f"Ann is mayor of {town}." for town in TOWNS])
     write(folder / "privleak" / "holdout.json", [{"text": f"Bob is doctor in {town}, far away."} for town in TOWNS[:3]])
-    write(folder / "raw" / "forget.json", [f"Ann is mayor of {town}. " * 5 for town in TOWNS])
+    write(folder / "raw" / "forget.json", [*(f"Ann is mayor of {town}. " * 5 for town in TOWNS), ""])
     write(folder / "raw" / "retain1.json", [f"Water boils in {town} at 100 degrees. " * 5 for town in TOWNS])
     write(folder / "sust" / "forget_2.json", [f"Eve is mayor of {town}. " * 5 for town in TOWNS])
     return root

@@ -30,6 +30,7 @@ def test_a_copy_of_the_repository(tmp_path: Path) -> None:
     assert data.rows("news", "knowmem/retain_qa") == (("What is Tokyo?", "The capital of Japan"),)
     assert data.rows("news", "privleak/forget")[1] == ("Ann is mayor of Bem.",)
     assert data.rows("news", "privleak/holdout")[1] == ("Bob is doctor in Bem, far away.",)
+    assert data.rows("news", "raw/forget")[-1] == ("",)  # as in the original, which has such a row
     assert read_manifest(tmp_path / "out")["corpora"]["news"]["source"] == f"folder:{tmp_path}/copy/data/bbc"
     assert verify(tmp_path / "out") == 10
     assert bring(tmp_path / "out", tmp_path / "again")[0] == said[0]  # a folder of ours is a copy, too
@@ -70,7 +71,8 @@ def test_what_a_copy_may_lack(tmp_path: Path) -> None:
     ("rows", "message"),
     [
         ([{"prompt": "x"}], r"verbmem/forget\.json, row 0: 'gt' is missing\. Is this MUSE's verbmem/forget\?$"),
-        ([{"prompt": "x", "gt": "y"}, {"prompt": "x", "gt": " "}], r"row 1: 'gt' must be a text that is not empty\.$"),
+        ([{"prompt": "x", "gt": "y"}, {"prompt": "x", "gt": " "}], r"row 1: 'gt' is empty\.$"),
+        ([{"prompt": "x", "gt": 1}], r"row 0: 'gt' must be a text\.$"),
         (["a text"], r"row 0: expected an object with prompt and gt\.$"),
         ({}, r"expected a JSON list of rows\."),
     ],

@@ -8,15 +8,19 @@ from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
+from workplace import Workplace
 
 from atu.benchmarks.muse.benchmark import MuseBenchmark
 from atu.benchmarks.muse.config import MuseConfig, MuseCorpusConfig
 from atu.benchmarks.muse.log import log_files
 from atu.benchmarks.muse.summary import muse_scores
 from atu.benchmarks.privacy import MEMBERS, OTHERS
+from atu.entry.compose import compose_run
 from atu.evaluation.config import EvaluationConfig
 from atu.models.language_model import LanguageModel
 from atu.records import Answer
+from atu.report.page import write_report
+from atu.run import run
 
 WRITTEN = {
     "forget_knowmem_ROUGE": "forget/knowmem",
@@ -216,3 +220,22 @@ def test_golden_rows(smollm2: LanguageModel, shared_dir: Path, golden: dict[str,
         for number, row in enumerate(groups[group]):
             expected = golden["mia_min_k"][side]["value_by_index"][str(number)]["score"]
             assert row.values["min_k"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_run_trains_on_its_texts_and_is_judged_by_it(workplace: Workplace, muse_dir: Path) -> None:
+    owned = ("data", "unlearning_target", "task.stages")
+    kept = [part for part in workplace.overrides() if not part.partition("=")[0].startswith(owned)]
+    chosen = (
+        "data=muse", f"data.data_dir={muse_dir}", "unlearning_target=news", "data.corpus.max_input_length=48",
+        "data.tasks=[forget,retain,privacy]", "evaluation.scoring=both",
+        "task.stages=[{type: training, steps: 1}, {type: unlearning, steps: 2}]",
+    )  # fmt: skip
+    folder = run(compose_run([*kept, *chosen]))
+    folder.close()
+    last = folder.read_stages()[-1]
+    assert {"forget/knowmem", "neighbor/knowmem", "privacy/auc_min_k"} <= last.scores.keys()
+    assert {answer.group for answer in folder.read_answers(last.label)} == {
+        "forget/knowmem", "neighbor/knowmem", MEMBERS, OTHERS,
+    }  # fmt: skip
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert "Who is mayor of Arl?" in page

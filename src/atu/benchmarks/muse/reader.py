@@ -81,6 +81,8 @@ def _to_row(file: MuseFile, value: Any, where: str) -> Row:
     for column in file.columns:
         if column not in value:
             raise UserError(f"{where}: '{column}' is missing. Is this MUSE's {file.name}?")
-        if not isinstance(value[column], str) or not value[column].strip():
-            raise UserError(f"{where}: '{column}' must be a text that is not empty.")
+        if not isinstance(value[column], str):
+            raise UserError(f"{where}: '{column}' must be a text.")
+        if file.is_asked and not value[column].strip():  # among the texts to train on a few are
+            raise UserError(f"{where}: '{column}' is empty.")
     return tuple(value[column] for column in file.columns)
