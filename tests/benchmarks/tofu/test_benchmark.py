@@ -103,6 +103,15 @@ def test_what_an_attack_changed_is_asked_for_its_text_alone(tofu_dir: Path, tiny
     assert [judge.score(changed, text) for text in ("book 0", "wrote book")] == [0.5, 1.0]
 
 
+def test_the_attack_by_gradients_is_run_where_it_is_wanted(tofu_dir: Path, tiny_llm: LanguageModel) -> None:
+    judge = benchmark(tofu_dir, tasks=("privacy",), gradnorm=True)
+    config = EvaluationConfig(scoring="both")
+    answers = judge.ask(tiny_llm, judge.probes("forget01"), reference=None, as_loaded=False, config=config)
+    for scoring, judgement in judge.judge(answers, samples=5).items():
+        assert judgement.scores["privacy/auc_gradnorm"].n == 2 * ROWS, scoring
+        assert all(answer.values["gradnorm"] > 0 for answer in judgement.answers)
+
+
 def test_every_score_has_words_of_its_own(tofu_dir: Path, workplace: Workplace) -> None:
     names = known_names()
     for name in names:
@@ -151,6 +160,8 @@ def test_the_commands(workplace: Workplace, tofu_dir: Path, tmp_path: Path) -> N
     assert f"There is no file {tmp_path / 'lost.json'}." in lost.output
     builtin = call("evaluate", log, "--target", "Japan", "--out", tmp_path / "no")
     assert "the benchmark 'builtin' evaluates models, and no file of results" in builtin.output
+    plain = call(*model, "--template", "plain", "--gold", tmp_path / "gold", "--out", tmp_path / "no")
+    assert "gold was asked with template None, this model is to be asked with plain" in plain.output
     write_rows(tofu_dir / "forget01_perturbed.json", perturbed_rows("Bela Quist"))
     other = call(*model, "--gold", tmp_path / "gold", "--out", tmp_path / "no")
     assert "has no answer of the gold model to 'tofu/forget01/forget/0'" in other.output

@@ -196,10 +196,11 @@ class TofuBenchmark(Benchmark):
         return judgements
 
     def check(self, probes: Sequence[Probe], scoring: str) -> None:
-        """See `Benchmark.check`: the gold model's answers are to the same probes."""
+        """See `Benchmark.check`: the gold model's answers are to the same probes, put in the same form."""
         if self.config.gold is not None:
-            from atu.benchmarks.tofu.gold import gold_of  # brings numpy
+            from atu.benchmarks.tofu.gold import check_template, gold_of  # brings numpy
 
+            check_template(self.config.gold, self.config.template)
             for name in self.scorings:
                 if scoring in (name, "both"):
                     gold_of(self.config.gold, probes, name)

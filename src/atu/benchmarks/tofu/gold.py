@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from atu.benchmarks.gold import gold_answers, gold_log
 from atu.benchmarks.privacy import MEMBERS, OTHERS
@@ -10,8 +11,25 @@ from atu.benchmarks.tofu.log import EVAL_FILE, answers_of_log
 from atu.benchmarks.tofu.probes import FORGET
 from atu.errors import UserError
 from atu.records import Answer, Probe, Scoring
+from atu.runs.evaluation_folder import IDENTITY_FILE
+from atu.storage.user_files import read_json_object
 
 _COMPARED = (FORGET, MEMBERS, OTHERS)
+
+
+def check_template(gold: str, template: str | None) -> None:
+    """Raise UserError where the gold model's evaluation put its questions in another form.
+
+    Args:
+        template: `data.template`.
+    """
+    path = Path(gold).expanduser() / IDENTITY_FILE
+    asked = read_json_object(path).get("benchmark") if path.is_file() else None
+    if isinstance(asked, dict) and asked.get("template") != template:
+        raise UserError(
+            f"{gold} was asked with template {asked.get('template')}, this model is to be asked with {template}: "
+            "evaluate both alike (--template)."
+        )
 
 
 def gold_of(gold: str, asked: Sequence[Probe | Answer], scoring: Scoring) -> list[Answer] | None:
