@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -101,6 +102,15 @@ def test_what_an_attack_changed_is_asked_for_its_text_alone(tofu_dir: Path, tiny
     assert "avg_loss" not in answer.values
     assert 0 <= answer.values["rougeL_recall"] <= 1
     assert [judge.score(changed, text) for text in ("book 0", "wrote book")] == [0.5, 1.0]
+
+
+def test_a_template_that_is_not_there(tofu_dir: Path, tiny_llm: LanguageModel) -> None:
+    tokenizer = copy.deepcopy(tiny_llm.tokenizer)
+    tokenizer.chat_template = None
+    llm = replace(tiny_llm, tokenizer=tokenizer)
+    judge = benchmark(tofu_dir, template="chat")
+    with pytest.raises(UserError, match=r"The tokenizer of tiny has no chat template: set data\.template=plain"):
+        judge.ask(llm, judge.probes("forget01"), reference=None, as_loaded=False, config=EvaluationConfig())
 
 
 def test_the_attack_by_gradients_is_run_where_it_is_wanted(tofu_dir: Path, tiny_llm: LanguageModel) -> None:

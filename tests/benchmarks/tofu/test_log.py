@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,22 @@ def test_no_gold_model(tofu_golden: Path, probes: list[Probe]) -> None:
     assert files["TOFU_EVAL.json"]["forget_quality"] == {"agg_value": None}
     assert "forget_quality" not in files["TOFU_SUMMARY.json"]
     assert files["TOFU_SUMMARY.json"]["model_utility"] == pytest.approx(0.185286, abs=1e-6)
+
+
+def test_a_log_of_some_metrics(tofu_golden: Path, probes: list[Probe], tmp_path: Path) -> None:
+    """It has probabilities of the true answers alone, and one row is no number."""
+    log = read(tofu_golden, "taught_plain")
+    del log["exact_memorization"]
+    log["forget_Q_A_Prob"]["value_by_index"]["3"]["avg_loss"] = math.nan
+    file = tmp_path / "some.json"
+    file.write_text(json.dumps(log))
+    rows = answers_of_log(file, probes)
+    scores = tofu_scores(rows, None, samples=5, is_released=True)
+    assert scores["tofu/forget_Q_A_Prob"].n == 23
+    assert scores["memorization/strength"].value == pytest.approx(100 * log["extraction_strength"]["agg_value"])
+    assert not {"tofu/forget_truth_ratio", "tofu/model_utility", "memorization/exact"} & scores.keys()
+    written = log_files(rows, scores)["TOFU_EVAL.json"]
+    assert written.keys() == log.keys() | {"forget_quality"}
 
 
 def test_a_log_is_no_gold_model_for_corrected_scores(tofu_golden: Path, probes: list[Probe]) -> None:

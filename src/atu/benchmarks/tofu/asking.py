@@ -126,7 +126,8 @@ def _likelihoods(
         for probe in own
     }
     by_token = list(dict.fromkeys(texts[probe.id][0] for probe in own if probe.group in (FORGET, *_PRIVACY)))
-    others = list(dict.fromkeys(one for given in texts.values() for one in given).keys() - dict.fromkeys(by_token))
+    seen = set(by_token)
+    others = [one for one in dict.fromkeys(one for given in texts.values() for one in given) if one not in seen]
     total = len(by_token) + len(others)
     statistics = dict(
         zip(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from atu.errors import UserError
+from atu.benchmarks.tofu.form import is_chat
 from atu.evaluation.evaluate import decode_answer
 from atu.evaluation.generate import Prompt
 from atu.evaluation.likelihood import Completion
@@ -20,7 +20,7 @@ _NEXT_QUESTION = "\nQuestion:"
 
 def completion(llm: LanguageModel, question: str, answer: str, template: str | None) -> Completion:
     """The answer's tokens and the token that ends the turn behind them."""
-    if _is_chat(llm, template):
+    if is_chat(llm, template):
         turn = llm.turn(question, answer)
         joined = llm.encode_behind(turn.head, turn.body + turn.closing)
         end = llm.turn_end
@@ -32,17 +32,11 @@ def completion(llm: LanguageModel, question: str, answer: str, template: str | N
 
 def prompt(llm: LanguageModel, question: str, template: str | None, max_new_tokens: int) -> Prompt:
     """What the model writes its answer behind."""
-    text = llm.render(question) if _is_chat(llm, template) else llm.plain_history + plain_prompt(question, "")
+    text = llm.render(question) if is_chat(llm, template) else llm.plain_history + plain_prompt(question, "")
     return Prompt(ids=tuple(llm.encode(text)), max_new_tokens=max_new_tokens)
 
 
 def text(llm: LanguageModel, asked: Sequence[int], new: Sequence[int], template: str | None) -> str:
     """What the model wrote, up to where a model without a chat asks itself the next question."""
     written = decode_answer(llm, asked, new)
-    return (written if _is_chat(llm, template) else written.partition(_NEXT_QUESTION)[0]).strip()
-
-
-def _is_chat(llm: LanguageModel, template: str | None) -> bool:
-    if template == "chat" and not llm.has_template:
-        raise UserError(f"The tokenizer of {llm.label} has no chat template: leave template=chat out.")
-    return llm.has_template if template is None else template == "chat"
+    return (written if is_chat(llm, template) else written.partition(_NEXT_QUESTION)[0]).strip()

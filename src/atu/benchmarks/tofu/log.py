@@ -12,15 +12,14 @@ from statistics import fmean
 from typing import Any
 
 from atu.benchmarks.privacy import MEMBERS, OTHERS
-from atu.benchmarks.tofu.probes import AUTHORS, FACTS, FORGET, NEIGHBOR
-from atu.benchmarks.tofu.summary import by_row, perturbed_losses
+from atu.benchmarks.tofu.probes import FORGET
+from atu.benchmarks.tofu.summary import SETS, by_row, perturbed_losses
 from atu.benchmarks.tofu.truth import EPSILON, normalised_probability
 from atu.errors import UserError
 from atu.records import Answer, Probe, Score
 from atu.storage.user_files import read_json_object, shown
 
 EVAL_FILE, SUMMARY_FILE = "TOFU_EVAL.json", "TOFU_SUMMARY.json"
-_SETS = {"forget": FORGET, "retain": NEIGHBOR, "ra": AUTHORS, "wf": FACTS}
 _ATTACKS = {
     "mia_loss": "loss",
     "mia_zlib": "zlib",
@@ -30,6 +29,7 @@ _ATTACKS = {
     "mia_reference": "reference",
 }
 _MEMORIZED = {"extraction_strength": "strength", "exact_memorization": "exact"}
+_KINDS = ("ROUGE", "Prob", "PERT_Prob", "PARA_Prob", "Prob_normalised")
 _ROUGE = ("rouge1_recall", "rougeL_f1", "rougeL_recall")
 _SIDES = {"forget": MEMBERS, "holdout": OTHERS}
 Rows = Mapping[str, Answer]
@@ -90,21 +90,23 @@ def _log(rows: Sequence[Answer], scores: Mapping[str, Score]) -> dict[str, dict[
         if own:
             log[name] = {"agg_value": value, "value_by_index": {number: row(one) for number, one in own.items()}}
 
-    for prefix, group in _SETS.items():
+    for prefix, group in SETS.items():
         own = _rows(rows, group)
-        scored = {number: one for number, one in own.items() if "avg_loss" in one.values}
-        written = {number: one for number, one in own.items() if "rougeL_recall" in one.values}
+
+        def having(*keys: str, own: Rows = own) -> Rows:
+            return {number: one for number, one in own.items() if all(key in one.values for key in keys)}
+
         ratio = "forget_truth_ratio" if prefix == "forget" else f"{prefix}_Truth_Ratio"
-        add(f"{prefix}_Q_A_Prob", scored, lambda one: _prob(one.values["avg_loss"]), means[f"{prefix}_Q_A_Prob"])
-        add(f"{prefix}_Q_A_PERT_Prob", scored, _wrong_probs, means[f"{prefix}_Q_A_PERT_Prob"])
-        add(ratio, scored, lambda one: {"score": one.values["truth_ratio"]}, means[ratio])
-        add(f"{prefix}_Q_A_ROUGE", written, _written, means[f"{prefix}_Q_A_ROUGE"])
+        rouge, prob, wrong, para, norm = (f"{prefix}_Q_A_{kind}" for kind in _KINDS)
+        add(prob, having("avg_loss"), lambda one: _prob(one.values["avg_loss"]), means[prob])
+        add(wrong, having("perturbed_loss_0"), _wrong_probs, means[wrong])
+        add(ratio, having("truth_ratio"), lambda one: {"score": one.values["truth_ratio"]}, means[ratio])
+        add(rouge, having(*_ROUGE), _written, means[rouge])
         if prefix in ("forget", "retain"):
-            name = f"{prefix}_Q_A_PARA_Prob"
-            add(name, scored, lambda one: _prob(one.values["paraphrased_loss"]), means[name])
+            add(para, having("paraphrased_loss"), lambda one: _prob(one.values["paraphrased_loss"]), means[para])
         else:
-            name = f"{prefix}_Q_A_Prob_normalised"
-            add(name, scored, lambda one: {"prob": _normalised(one)}, means[name])
+            scored = having("avg_loss", "perturbed_loss_0")
+            add(norm, scored, lambda one: {"prob": _normalised(one)}, means[norm])
     forget = _rows(rows, FORGET)
     for name, value in _MEMORIZED.items():
         own = {number: one for number, one in forget.items() if value in one.values}
@@ -171,7 +173,7 @@ def _value(scores: Mapping[str, Score], name: str) -> float | None:
 
 def _names() -> list[str]:
     kinds = ("Q_A_Prob", "Q_A_ROUGE", "Truth_Ratio")
-    return ["forget_truth_ratio", *_ATTACKS, *_MEMORIZED, *(f"{prefix}_{kind}" for prefix in _SETS for kind in kinds)]
+    return ["forget_truth_ratio", *_ATTACKS, *_MEMORIZED, *(f"{prefix}_{kind}" for prefix in SETS for kind in kinds)]
 
 
 def _values_of(log: Mapping[str, Any], group: str, path: Path) -> dict[str, dict[str, float]]:
@@ -184,7 +186,7 @@ def _values_of(log: Mapping[str, Any], group: str, path: Path) -> dict[str, dict
             for value, metric in metrics.items()
             if isinstance(metric, dict) and value != "reference"
         }
-    prefix = next(prefix for prefix, one in _SETS.items() if one == group)
+    prefix = next(prefix for prefix, one in SETS.items() if one == group)
     ratio = "forget_truth_ratio" if prefix == "forget" else f"{prefix}_Truth_Ratio"
     values = {
         "avg_loss": _column(log.get(f"{prefix}_Q_A_Prob"), "avg_loss", path),
@@ -204,11 +206,11 @@ def _by_index(metric: object) -> Mapping[str, Any]:
 
 
 def _column(metric: object, key: str, path: Path) -> dict[str, float]:
-    """Row → number; rows without one are left out, as the reference implementation does."""
+    """Row → number; rows without one, or with NaN, are left out."""
     column = {}
     for number, row in _by_index(metric).items():
         value = row.get(key) if isinstance(row, dict) else None
-        if value is None:
+        if value is None or value != value:  # which NaN is not
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise UserError(f"{shown(path)}: '{key}' of row {number} is not a number.")
@@ -228,7 +230,7 @@ def _wrong_losses(metric: object, path: Path) -> dict[str, dict[str, float]]:
 
 
 def _texts(log: Mapping[str, Any], group: str) -> dict[str, dict[str, Any]]:
-    prefix = next((prefix for prefix, one in _SETS.items() if one == group), "")
+    prefix = next((prefix for prefix, one in SETS.items() if one == group), "")
     return {number: row for number, row in _by_index(log.get(f"{prefix}_Q_A_ROUGE")).items() if isinstance(row, dict)}
 
 

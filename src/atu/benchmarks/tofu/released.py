@@ -10,6 +10,7 @@ from __future__ import annotations
 from jinja2 import TemplateError
 
 from atu.benchmarks import open_unlearning
+from atu.benchmarks.tofu.form import is_chat
 from atu.errors import UserError, first_line
 from atu.evaluation.generate import Prompt
 from atu.evaluation.likelihood import Completion
@@ -49,7 +50,7 @@ def ground_truth(llm: LanguageModel, question: str, answer: str, template: str |
 
 
 def _whole(llm: LanguageModel, question: str, answer: str, template: str | None) -> list[int]:
-    if _is_chat(llm, template):
+    if is_chat(llm, template):
         ids = _encode(llm, _render(llm, question, answer))
     else:
         ids = _encode_plain(llm, f"{_plain(question)}{answer}")
@@ -57,19 +58,13 @@ def _whole(llm: LanguageModel, question: str, answer: str, template: str | None)
 
 
 def _before(llm: LanguageModel, question: str, template: str | None) -> list[int]:
-    if _is_chat(llm, template):
+    if is_chat(llm, template):
         return _encode(llm, _render(llm, question, None))
     return _encode_plain(llm, _plain(question))
 
 
 def _plain(question: str) -> str:
     return f"Question: {question}\nAnswer: "
-
-
-def _is_chat(llm: LanguageModel, template: str | None) -> bool:
-    if template == "chat" and not llm.has_template:
-        raise UserError(f"The tokenizer of {llm.label} has no chat template: leave template=chat out.")
-    return llm.has_template if template is None else template == "chat"
 
 
 def _render(llm: LanguageModel, question: str, answer: str | None) -> str:

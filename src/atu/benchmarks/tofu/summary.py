@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 from atu.benchmarks.privacy import privacy_scores
 from atu.benchmarks.tofu.probes import AUTHORS, FACTS, FORGET, NEIGHBOR
@@ -24,7 +25,8 @@ from atu.benchmarks.tofu.truth import (
 from atu.evaluation.scores import bootstrap_mean, summarize
 from atu.records import Answer, Score
 
-_SETS = {"forget": FORGET, "retain": NEIGHBOR, "ra": AUTHORS, "wf": FACTS}
+SETS = {"forget": FORGET, "retain": NEIGHBOR, "ra": AUTHORS, "wf": FACTS}
+"""How the reference implementation's names begin → the group of probes."""
 _MAIN = ("forget_truth_ratio", "forget_truth_ratio_prob_mean", "forget_Q_A_Prob", "forget_Q_A_ROUGE")
 
 
@@ -59,21 +61,25 @@ def by_row(rows: Sequence[Answer], *, epsilon: float) -> dict[str, list[float]]:
     `epsilon`: see `truth.py`.
     """
     columns: dict[str, list[float]] = {}
-    for prefix, group in _SETS.items():
+    for prefix, group in SETS.items():
         own = [row.values for row in rows if row.group == group]
-        columns[f"{prefix}_Q_A_ROUGE"] = [values["rougeL_recall"] for values in own if "rougeL_recall" in values]
-        own = [values for values in own if "avg_loss" in values]
-        wrong = [perturbed_losses(values) for values in own]
-        columns[f"{prefix}_Q_A_Prob"] = [math.exp(-values["avg_loss"]) for values in own]
-        columns[f"{prefix}_Q_A_PERT_Prob"] = [math.fsum(math.exp(-x) for x in losses) / len(losses) for losses in wrong]
+
+        def column(key: str, own: Sequence[Mapping[str, float]] = own) -> list[float]:
+            return [values[key] for values in own if key in values]
+
+        wrong = [losses for losses in map(perturbed_losses, own) if losses]
+        ratios = column("truth_ratio")
+        columns[f"{prefix}_Q_A_ROUGE"] = column("rougeL_recall")
+        columns[f"{prefix}_Q_A_Prob"] = [math.exp(-loss) for loss in column("avg_loss")]
+        columns[f"{prefix}_Q_A_PERT_Prob"] = [fmean(math.exp(-loss) for loss in losses) for losses in wrong]
         if prefix in ("forget", "retain"):
-            columns[f"{prefix}_Q_A_PARA_Prob"] = [math.exp(-values["paraphrased_loss"]) for values in own]
+            columns[f"{prefix}_Q_A_PARA_Prob"] = [math.exp(-loss) for loss in column("paraphrased_loss")]
         else:
             columns[f"{prefix}_Q_A_Prob_normalised"] = [
-                normalised_probability(values["avg_loss"], losses, epsilon=epsilon)
-                for values, losses in zip(own, wrong, strict=True)
+                normalised_probability(values["avg_loss"], perturbed_losses(values), epsilon=epsilon)
+                for values in own
+                if "avg_loss" in values and perturbed_losses(values)
             ]
-        ratios = [row.values["truth_ratio"] for row in rows if row.group == group and "truth_ratio" in row.values]
         if prefix == "forget":
             columns["forget_truth_ratio"] = [nearness_to_one(ratio, epsilon=epsilon) for ratio in ratios]
             columns["forget_truth_ratio_prob_mean"] = [right_share(ratio) for ratio in ratios]
