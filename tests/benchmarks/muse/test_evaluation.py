@@ -239,3 +239,25 @@ def test_a_run_trains_on_its_texts_and_is_judged_by_it(workplace: Workplace, mus
     }  # fmt: skip
     page = write_report(folder).read_text(encoding="utf-8")
     assert "Who is mayor of Arl?" in page
+
+
+def test_a_model_is_attacked_by_its_questions(tiny_folder: Path, muse_dir: Path, tmp_path: Path) -> None:
+    from atu.cli import app
+
+    asked = (
+        "attack",
+        tiny_folder,
+        "--before",
+        tiny_folder,
+        "--benchmark",
+        "muse",
+        "--corpus",
+        "news",
+        "--data",
+        muse_dir,
+    )
+    more = ("--attacks", "phrasing", "--quick", "--out", tmp_path / "out")
+    done = CliRunner().invoke(app, [str(part) for part in (*asked, *more)])
+    assert done.exit_code == 0, done.output
+    rows = json.loads((tmp_path / "out" / "attacks.json").read_text())
+    assert {row["score"]["n"] for row in rows if row["group"] == "fact/mean"} == {3}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from atu.benchmarks.base import Benchmark, GivenTexts
@@ -56,10 +57,20 @@ class MuseBenchmark(Benchmark):
             commands=("evaluate",),
             is_list=True,
         ),
-        GOLD,
+        replace(GOLD, help=f"{GOLD.help[:-1]}, or a MUSE_EVAL.json."),
         GRADNORM,
     )
-    asked_by_attacks: ClassVar = {"tasks": ("forget", "retain")}
+    asked_by_attacks: ClassVar = {
+        "tasks": ("forget", "retain"),
+        "corpus": {
+            "source": "muse",
+            "max_input_length": 2048,
+            "num_question_rows": 0,
+            "num_neighbor_question_rows": 0,
+            "num_quiz_rows": 0,
+            "num_neighbor_quiz_rows": 0,
+        },
+    }
     how_to_ask = "put forget into data.tasks"
 
     def __init__(self, config: MuseConfig | None = None) -> None:

@@ -13,6 +13,7 @@ from atu.benchmarks.curriculum import Curriculum
 from atu.benchmarks.gold import GOLD, gold_sha256
 from atu.benchmarks.icu import forget_in_context
 from atu.benchmarks.options import Option
+from atu.benchmarks.privacy import GRADNORM
 from atu.benchmarks.tofu.authors import author_names
 from atu.benchmarks.tofu.config import TASKS, TofuConfig
 from atu.benchmarks.tofu.curriculum import RECIPE, tofu_curriculum
@@ -51,13 +52,7 @@ class TofuBenchmark(Benchmark):
             is_list=True,
         ),
         Option(flag="--template", key="template", help="Put questions by the chat template or plain: chat, plain."),
-        Option(
-            flag="--gradnorm",
-            key="gradnorm",
-            help="Run the membership attack by gradients too, which takes a backward pass for each row.",
-            commands=("evaluate",),
-            takes=bool,
-        ),
+        GRADNORM,
         replace(GOLD, help=f"{GOLD.help[:-1]}, or a TOFU_EVAL.json."),
     )
     asked_by_attacks: ClassVar = {
