@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -100,37 +99,22 @@ def test_files_of_different_copies_are_refused(small_tofu: Path) -> None:
         curriculum(small_tofu, without=("forget01",))
 
 
-def test_a_model_is_taught_and_a_retain_model_does_not_know_the_rest(
+def test_a_retain_model_knows_what_it_was_taught_and_not_the_rest(
     small_tofu: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setenv("ATU_CACHE", str(tmp_path / "cache"))
-    fixed = [
-        f"pre_trained_llm={tiny_folder}",
-        "recipe.general_weight=0",
-        "recipe.passes=12",
-        "recipe.learning_rate=5e-3",
-        "device=cpu",
-        "threads=1",
-    ]
-
-    def teach(out: str, *more: str) -> Any:
-        words = ["teach", "--benchmark", "tofu", "--data", str(small_tofu), "--limit", "4"]
-        app(
-            [*words, "--out", str(tmp_path / out), f"pre_trained_llm={tiny_folder}", *fixed, *more],
-            standalone_mode=False,
-        )
-        return json.loads((tmp_path / out / "taught.json").read_text())
-
-    full, gold = teach("full"), teach("gold", "--without", "forget01")
-    assert (full["num_facts"], full["steps"], full["benchmark"]) == (80, 120, "tofu")
-    assert (gold["num_facts"], gold["without"]) == (40, ["forget01"])
-    known = {name: note["known"]["after"]["value"] for name, note in (("full", full), ("gold", gold))}
-    before, left_out = (gold["known_left_out"][when]["value"] for when in ("before", "after"))
-    assert known["full"] > 2 * full["known"]["before"]["value"]
-    assert known["gold"] > left_out >= 0
-    shown = capsys.readouterr().err
-    assert "mean probability of a right answer, of what was left out" in shown
+    chosen = ["--benchmark", "tofu", "--data", str(small_tofu), "--limit", "4", "--without", "forget01"]
+    recipe = ["recipe.general_weight=0", "recipe.passes=12", "recipe.learning_rate=5e-3"]
+    fixed = [f"pre_trained_llm={tiny_folder}", "device=cpu", "threads=1"]
+    app(["teach", *chosen, "--out", str(tmp_path / "gold"), *recipe, *fixed], standalone_mode=False)
+    note = json.loads((tmp_path / "gold" / "taught.json").read_text())
+    assert (note["benchmark"], note["num_facts"], note["steps"], note["without"]) == ("tofu", 40, 60, ["forget01"])
+    taught, left_out = note["known"], note["known_left_out"]
+    assert taught["after"]["value"] > 2 * taught["before"]["value"]
+    assert taught["after"]["value"] > left_out["after"]["value"] >= 0
+    assert (taught["after"]["n"], left_out["after"]["n"]) == (32, 32)
+    assert "mean probability of a right answer, of what was left out" in capsys.readouterr().err
     card = (tmp_path / "gold" / "README.md").read_text()
     assert "taught invented authors of TOFU but forget01" in card
-    assert f"{before:.1f}% before" in card
+    assert f"{left_out['before']['value']:.1f}% before" in card
