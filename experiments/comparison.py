@@ -78,7 +78,7 @@ _LONGER_WITH_ALIGN = f"task.stages=[{{type: training, steps: 150}}, {_STEPS}, {{
 SUBSPACE_SUFFIX = "-subspace"
 _IN_SUBSPACE = (
     "task.training_module.moves=subspace",
-    "task.training_module.subspace.lr=2e-2",
+    "task.training_module.subspace={lr: 2e-2, min_ratio: 50}",
     "task.training_module.retain_batch_size=16",
     "task.scale={concept_left: 0.5, retain_kl: 3e-3, largest: 1.5}",
     "task.stages=[{type: unlearning, steps: 12}]",

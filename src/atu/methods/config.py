@@ -45,9 +45,9 @@ class StageConfig:
 class SubspaceConfig:
     """The forget subspace: in each layer the input directions that the concept's texts use and retain texts do not."""
 
-    lr: float = 1e-2
+    lr: float = 2e-2
     """Learning rate. Steps are in units of the size that the layer's output has on forget texts."""
-    min_ratio: float = 25.0
+    min_ratio: float = 50.0
     """How many times more the forget texts must use a direction than the retain texts do. Layers without such a
     direction stay as they are."""
     max_rank: int = 1
