@@ -42,6 +42,7 @@ def gold_file(folder: str, scoring: Scoring = "corrected") -> Path:
     """
     path = Path(folder).expanduser() / f"answers.{scoring}.jsonl"
     if not path.is_file():
+        _refuse_model(folder)
         raise UserError(f"{folder} holds no evaluation of a gold model: there is no {path.name} in it.")
     return path
 
@@ -73,6 +74,7 @@ def gold_sha256(gold: str, log_name: str) -> str:
         answers = path / f"answers.{scoring}.jsonl"
         if answers.is_file():
             return file_sha256(answers)
+    _refuse_model(gold)
     raise UserError(
         f"{shown(path)} holds no evaluation of a gold model: there is neither answers.corrected.jsonl nor {log_name} "
         "in it."
@@ -100,3 +102,10 @@ def gold_answers(folder: str, asked: Sequence[Probe | Answer], scoring: Scoring 
             )
         found.append(answer)
     return found
+
+
+def _refuse_model(gold: str) -> None:
+    if (Path(gold).expanduser() / "config.json").is_file():
+        raise UserError(
+            f"{gold} is a model: ask it first (atu evaluate {gold} ... --out FOLDER), and give that folder as --gold."
+        )

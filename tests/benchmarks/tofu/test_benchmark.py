@@ -166,6 +166,8 @@ def test_the_commands(workplace: Workplace, tofu_dir: Path, tmp_path: Path) -> N
     lost = call(*model, "--gold", tmp_path / "nothing", "--out", tmp_path / "no")
     assert lost.exit_code == 2
     assert "nothing holds no evaluation of a gold model" in lost.output
+    unasked = call(*model, "--gold", workplace.model, "--out", tmp_path / "no")
+    assert f"{workplace.model} is a model: ask it first (atu evaluate" in unasked.output
     lost = call("evaluate", tmp_path / "lost.json", *asked, "--out", tmp_path / "no")
     assert f"There is no file {tmp_path / 'lost.json'}." in lost.output
     builtin = call("evaluate", log, "--target", "Japan", "--out", tmp_path / "no")
