@@ -269,6 +269,16 @@ def test_what_cannot_be_is_one_line(tiny_llm: LanguageModel, tmp_path: Path, mon
     assert answers
 
 
+@needs_harness
+def test_choices_cannot_be_attacked(workplace: Workplace, tmp_path: Path) -> None:
+    done = call(
+        "attack", workplace.model, "--before", workplace.model, "--benchmark", "lm-eval", "--attacks", "sample",
+        "--tasks", write_choices(tmp_path, "wmdp_mine"), "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert done.exit_code == 2
+    assert "lm-eval asks no question about 'lm-eval' that a model answers in its own words" in done.output
+
+
 def test_without_the_package_it_says_how_to_get_it(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

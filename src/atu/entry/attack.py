@@ -58,7 +58,12 @@ def attack_model(request: AttackRequest) -> None:
     models = _models(request)
     benchmark = build_benchmark(data)
     target = request.target or benchmark.default_target or target_of_card(request.model, benchmark)
-    check_target(data, target)
+    _, probes = check_target(data, target)
+    if not any(probe.kind == "generate" and probe.group.startswith("forget/") for probe in probes):
+        raise UserError(
+            f"{benchmark.name} asks no question about '{target}' that a model answers in its own words, and attacks "
+            f"need such: {benchmark.how_to_ask}, or take another --benchmark."
+        )
     given_texts(benchmark, find_target(benchmark, target), writer=models["original"].name, seed=0)
     for model in models.values():
         check_model(model)

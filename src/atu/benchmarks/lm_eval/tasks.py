@@ -205,14 +205,16 @@ def quiet() -> Iterator[None]:
     """Without what the harness and its data library write beside the bars that there are here."""
     import datasets
 
-    logger = logging.getLogger("lm_eval")
-    level, has_bars = logger.level, not datasets.utils.are_progress_bars_disabled()
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("lm_eval", "datasets", "huggingface_hub")]
+    levels, has_bars = [logger.level for logger in loggers], not datasets.utils.are_progress_bars_disabled()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     datasets.disable_progress_bars()
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
         if has_bars:
             datasets.enable_progress_bars()
 
