@@ -179,7 +179,9 @@ def test_the_first_align_stage_follows_first_stage_steps() -> None:
     ],
 )
 def test_every_option_of_every_group_composes(group: str, option: str) -> None:
-    own = ["data.corpus.forget_path=a.jsonl", "data.corpus.retain_path=b.jsonl"] if option in ("jsonl", "lm-eval") else []
+    own = (
+        ["data.corpus.forget_path=a.jsonl", "data.corpus.retain_path=b.jsonl"] if option in ("jsonl", "lm-eval") else []
+    )
     config = composed(f"{group}={option}", "unlearning_target=Japan", *own)
     if group != "data":
         assert getattr(config, group).name == option

@@ -291,6 +291,57 @@ def test_the_real_files(shared_dir: Path) -> None:
     assert len({row.document for row in rows["retain"]}) == 867
 
 
+def made_answer(truth: str, number: int) -> str:
+    """What a model may have written: the truth, in capitals, nothing, a word that pandas reads so, half, more."""
+    words = truth.split()
+    return (
+        f" {truth}",
+        truth.upper(),
+        "",
+        "None",
+        f"{' '.join(words[: len(words) // 2])} and other words",
+        " ".join(reversed(words)),
+        f"{truth}\nQuestion: what else?",
+    )[number % 7]
+
+
+ORGANISERS: dict[str, float] = {
+    "forget/regurgitation": 54.41415461213145,
+    "forget/regurgitation_1": 54.82518320684798,
+    "forget/regurgitation_2": 55.78371158890326,
+    "forget/regurgitation_3": 52.63356904064308,
+    "forget/knowledge": 38.21428571428571,
+    "forget/knowledge_1": 40.0,
+    "forget/knowledge_2": 39.5,
+    "forget/knowledge_3": 30.0,
+    "neighbor/regurgitation": 53.274495561784704,
+    "neighbor/regurgitation_1": 51.77240848523177,
+    "neighbor/regurgitation_2": 53.973277029343215,
+    "neighbor/regurgitation_3": 54.07780117077918,
+    "neighbor/knowledge": 37.142857142857146,
+    "neighbor/knowledge_1": 30.0,
+    "neighbor/knowledge_2": 40.0,
+    "neighbor/knowledge_3": 30.0,
+    "lume/task_aggregate": 45.91593635609135,
+}
+"""What the organisers' evaluator makes of `made_answer` for the first 40 documents of each task and side; percent."""
+
+
+def test_the_organisers_evaluator_gives_the_same_numbers(shared_dir: Path) -> None:
+    """Its own code, as a participant published it, run on these answers written to its CSV files."""
+    pytest.importorskip("rouge_score", reason="LUME's ROUGE needs rouge-score: pip install '.[eval]'")
+    if not (shared_dir / "lume").is_dir():
+        pytest.skip(f"no LUME at {shared_dir / 'lume'}")
+    benchmark = benchmark_of(shared_dir / "lume", limit=40)
+    answers = [
+        Answer.to(probe, text="", score=released.row_score(probe, text)[0], values={})
+        for number, probe in enumerate(benchmark.probes("forget"))
+        for text in [made_answer(probe.references[0], number)]
+    ]
+    scores = benchmark.judge({"released": answers}, samples=10)["released"].scores
+    assert {name: scores[name].value for name in ORGANISERS} == pytest.approx(ORGANISERS, abs=1e-9)
+
+
 def count(rows: Sequence[Any]) -> dict[tuple[str, str], int]:
     found: dict[tuple[str, str], int] = {}
     for row in rows:

@@ -33,13 +33,18 @@ def completion(llm: LanguageModel, probe: Probe) -> Completion:
 
 def written(llm: LanguageModel, probe: Probe, new: Sequence[int]) -> Answer:
     """The row of the answers file for a text that was written."""
-    text, truth = decoded(llm, new), probe.references[0]
-    if "/knowledge_" in probe.group:
-        score, values = exact_match(truth, text), {}
-    else:
-        found = rouge(as_read_back(truth), as_read_back(text), use_stemmer=True)
-        score, values = found.rougeL_recall, {"rouge1": found.rouge1_recall}
+    text = decoded(llm, new)
+    score, values = row_score(probe, text)
     return Answer.to(probe, text=text, score=score, values=values, degenerate=is_degenerate(text))
+
+
+def row_score(probe: Probe, text: str) -> tuple[float, dict[str, float]]:
+    """Score (0..1) of a written text, and further values of the row."""
+    truth = probe.references[0]
+    if "/knowledge_" in probe.group:
+        return exact_match(truth, text), {}
+    found = rouge(as_read_back(truth), as_read_back(text), use_stemmer=True)
+    return found.rougeL_recall, {"rouge1": found.rouge1_recall}
 
 
 def member(probe: Probe, tokens: TokenStatistics) -> Answer:
