@@ -42,12 +42,15 @@ class Option:
 
 def known_options(command: Command, benchmarks: Mapping[str, type[Benchmark]]) -> dict[str, Option]:
     """Flag → an option with what `--help` says of it, for every one that some benchmark has for a command."""
+    having: dict[str, dict[str, list[str]]] = {}
     known: dict[str, Option] = {}
     for name, benchmark in benchmarks.items():
         for option in benchmark.options:
             if command in option.commands:
-                text = known[option.flag].help if option.flag in known else ""
-                known[option.flag] = replace(option, help=f"{text} {name}: {option.help}".lstrip())
+                having.setdefault(option.flag, {}).setdefault(option.help, []).append(name)
+                texts = having[option.flag].items()
+                help_text = " ".join(f"{', '.join(names)}: {text}" for text, names in texts)
+                known[option.flag] = replace(option, help=help_text)
     return known
 
 
