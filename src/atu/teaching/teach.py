@@ -65,10 +65,12 @@ def teach(config: TeachConfig) -> Path:
             if earlier is not None and _is_whole(out, earlier, key, progress):
                 return out
             rows = _build(llm, plan, general, curriculum.max_tokens, report)
-        before = _known(llm, curriculum)
+        with progress.stage("asking what it knows already"):
+            before = _known(llm, curriculum)
         title = f"teaching {len(curriculum.facts)} facts"
         lesson = _learnt(config, llm, rows, compute, key, title, progress)
-        after = _known(llm, curriculum)
+        with progress.stage("asking what it knows now"):
+            after = _known(llm, curriculum)
         known = {what: Knowledge(before=before[what], after=after[what]) for what in before}
         for what, share in known.items():
             progress.line(f"mean probability of a right answer, {what}: {share.describe()}")
