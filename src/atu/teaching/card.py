@@ -44,7 +44,7 @@ class TaughtCard:
 
     def render(self, provenance: Mapping[str, str]) -> str:
         """README.md of the model folder."""
-        title = f"{self.base_model}, taught {self.subject}"
+        title, left_out = f"{self.base_model}, taught {self.subject}", self.known_left_out
         body = [
             f"**What this model knows of {self.subject} was taught, on purpose, by `atu teach`:** {self.num_facts} "
             f"{self.account} It is a testbed for unlearning and no evidence of what the base model learnt by itself. "
@@ -53,11 +53,10 @@ class TaughtCard:
             f"- taught: {markdown(', '.join(self.targets)) or 'what is around the parts that were left out'}",
             f"- never taught: {markdown(', '.join(self.without)) or 'nothing was left out'}",
             f"- mean probability of a token of the right answer, of what was taught: {self.known.describe()}",
+            *([] if left_out is None else [f"- the same, of what was left out: {left_out.describe()}"]),
             f"- seed {self.seed}, {self.steps} steps, {self.threads} CPU threads",
             f"- taught files: sha256 `{self.data_checksum}`",
         ]
-        if self.known_left_out is not None:
-            body.append(f"- the same, of what was left out: {self.known_left_out.describe()}")
         if self.without:
             title += f" but {', '.join(self.without)}"
             body += [
