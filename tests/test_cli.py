@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -88,15 +87,11 @@ def assert_one_line(result: subprocess.CompletedProcess[str], message: str) -> N
     ],
 )
 def test_what_needs_no_torch_does_not_import_it(arguments: list[str], tmp_path: Path) -> None:
-    start = time.perf_counter()
     result = call("-X", "importtime", *arguments, cwd=tmp_path)
-    seconds = time.perf_counter() - start
     imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if "|" in line}
     assert "atu.errors" in imported  # the list is there
     assert not imported & {"torch", "transformers", "accelerate", "safetensors"}
     assert not any(tmp_path.iterdir())
-    # 0.3 to 0.8 s on an idle core; torch and transformers alone take more than the limit on a busy one.
-    assert seconds < 6
 
 
 def test_help_shows_the_groups_and_their_options(tmp_path: Path) -> None:
