@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -171,12 +170,8 @@ def test_a_disk_that_fails_half_way_leaves_the_old_results(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--stage"], ["--source", "json"]])
 def test_help_and_wrong_options_answer_without_the_drawing_libraries(arguments: list[str], tmp_path: Path) -> None:
-    start = time.perf_counter()
     result = call("-X", "importtime", str(ROOT / "generate_results.py"), *arguments, cwd=tmp_path)
-    seconds = time.perf_counter() - start
     imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if "|" in line}
     assert "atu.report.generate" in imported
     assert not imported & {"matplotlib", "pandas", "scipy", "torch", "jinja2", "wandb"}
     assert result.returncode == (0 if arguments == ["--help"] else 2)
-    # 0.4 s on an idle core; the drawing libraries alone take more than the limit on a busy one.
-    assert seconds < 6

