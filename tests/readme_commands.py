@@ -19,6 +19,7 @@ def run(words: list[str]) -> list[object]:
     with TemporaryFile() as output:
         child = os.fork()
         if child == 0:
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # nothing is typed
             os.dup2(output.fileno(), 1)
             os.dup2(output.fileno(), 2)
             code = 1
