@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stderr
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 
 from atu.errors import missing_package
@@ -42,3 +45,13 @@ def require(needed: Mapping[str, Package]) -> None:
     for setting, package in needed.items():
         if any(find_spec(module) is None for module in package.modules):
             raise missing_package(setting, package.name, package.extra)
+
+
+def import_absl() -> None:
+    """Import the logging of absl, before a package that brings it: rouge-score, lm-eval.
+
+    It keeps the stderr that it finds at its import, and closes it when logging is configured anew, unless it is the
+    process's own: a caller that had put another one there for a while would lose it.
+    """
+    with redirect_stderr(sys.__stderr__):
+        import_module("absl.logging")

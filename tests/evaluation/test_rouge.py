@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from atu.evaluation.rouge import rouge
@@ -22,3 +26,20 @@ def test_order_counts_for_the_subsequence_alone() -> None:
 
 def test_an_empty_text_has_none() -> None:
     assert rouge("a truth", "", use_stemmer=True).rougeL_f1 == 0.0
+
+
+def test_a_stderr_that_was_there_for_a_while_is_not_closed() -> None:
+    """absl keeps the one of its import, and closes it when logging is configured anew."""
+    code = (
+        "import io, logging.config, sys\n"
+        "from contextlib import redirect_stderr\n"
+        "from atu.evaluation.rouge import rouge\n"
+        "kept = io.StringIO()\n"
+        "with redirect_stderr(kept):\n"
+        "    rouge('a word', 'a word', use_stemmer=True)\n"
+        "logging.config.dictConfig({'version': 1})\n"
+        "assert 'absl' in sys.modules and not kept.closed\n"
+    )
+    source = Path(__file__).resolve().parents[2] / "src"
+    code = f"import sys; sys.path.insert(0, {str(source)!r})\n{code}"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

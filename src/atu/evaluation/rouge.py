@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from atu.extras import import_absl
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rouge:
@@ -35,6 +37,7 @@ def rouge(truth: str, text: str, *, use_stemmer: bool) -> Rouge:
 
 @cache
 def _scorer(use_stemmer: bool) -> Any:
+    import_absl()
     from rouge_score.rouge_scorer import RougeScorer
 
     return RougeScorer(["rouge1", "rougeL"], use_stemmer=use_stemmer)

@@ -16,7 +16,7 @@ from typing import Any
 
 from atu.benchmarks.lm_eval.config import LmEvalConfig
 from atu.errors import UserError, first_line
-from atu.extras import LM_EVAL, require
+from atu.extras import LM_EVAL, import_absl, require
 from atu.records import Probe
 
 NEEDED = {"benchmark lm-eval": LM_EVAL}
@@ -174,6 +174,7 @@ def _load(names: tuple[str, ...], forget_tasks: tuple[str, ...], num_fewshot: in
 @cache
 def _manager(include_defaults: bool) -> Any:
     """What finds tasks. The index of all 14,000 names takes seconds, and a task file needs none of them."""
+    import_absl()
     from lm_eval.tasks import TaskManager
 
     return TaskManager(include_defaults=include_defaults)
