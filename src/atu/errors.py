@@ -14,6 +14,8 @@ EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
+_MOST_NAMES = 60
+"""That a message lists."""
 _MEMORY = re.compile(
     r"not enough memory|can't allocate memory|cannot allocate memory|out of memory|failed to map segment|bad_alloc",
     re.IGNORECASE,
@@ -83,12 +85,13 @@ def first_line(error: Exception) -> str:
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
-    """The end of an error message: the nearest known name, or all of them when none is near."""
+    """The end of an error message: the nearest known name, or the known ones when none is near; of many the first."""
     names = sorted(known)
     near = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
     if near:
         return f" Did you mean '{near[0]}'?"
-    return f" Known: {', '.join(names)}." if names else ""
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f" Known: {', '.join(names[:_MOST_NAMES])}{more}." if names else ""
 
 
 def system_words(error: Exception) -> tuple[str, str]:
