@@ -12,15 +12,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from atu.attacks.config import FULL, QUICK, packages_of, parse_attacks, parse_seeds
+from atu.attacks.config import FULL, QUICK, parse_attacks, parse_seeds
 from atu.config import RunConfig
 from atu.entry.compose import compose_run
 from atu.entry.evaluate import EvaluationRequest, evaluate_model
 from atu.entry.overrides import as_override
 from atu.errors import UserError
-from atu.extras import require
 from atu.launch import run_checked
-from atu.records import Answer, AttackRow, Score, Scoring, StageResult
+from atu.records import Answer, AttackRow, Score, Scoring
 from atu.runs.run_folder import RunFolder
 from atu.text.escaping import file_name
 from atu.typed import from_mapping
@@ -71,8 +70,10 @@ class Run:
         """
         import pandas as pd
 
-        before, after = self._ends()
+        before, after = self._files.read_ends()
         names = list(dict.fromkeys([*before, *after]))
+        if not names:
+            raise self._unmeasured()
         rows = [_row(before.get(name), after.get(name)) for name in names]
         return pd.DataFrame(rows, index=pd.Index(names, name="score"))
 
@@ -88,7 +89,9 @@ class Run:
         """
         import pandas as pd
 
-        stages = self._measured()
+        stages = self._files.read_measured()
+        if not stages:
+            raise self._unmeasured()
         first, last = (self._files.read_answers(stage.label) for stage in (stages[0], stages[-1]))
         before = {answer.probe_id: answer for answer in first} if stages[0].kind == "before" else {}
         return pd.DataFrame([_answer_row(before.get(answer.probe_id), answer) for answer in last])
@@ -115,16 +118,8 @@ class Run:
     def _files(self) -> RunFolder:
         return RunFolder(root=self.folder)
 
-    def _measured(self) -> list[StageResult]:
-        stages = [stage for stage in self._files.read_stages() if stage.scores]
-        if not stages:
-            raise UserError(f"{self.folder} has no stage that was measured yet.")
-        return stages
-
-    def _ends(self) -> tuple[Mapping[str, Score], Mapping[str, Score]]:
-        stages = self._measured()
-        before = stages[0].scores if stages[0].kind == "before" else {}
-        return before, stages[-1].scores if stages[-1].kind != "before" else {}
+    def _unmeasured(self) -> UserError:
+        return UserError(f"{self.folder} has no stage that was measured yet.")
 
 
 @dataclass(frozen=True)
@@ -200,8 +195,6 @@ def evaluate(
     Raises:
         UserError: anything that the user can mend.
     """
-    from atu.runs.rows import read_answers
-
     name = _name_of(model)
     folder = Path(out) if out is not None else Path("evaluations") / _evaluation_name(name, benchmark, target)
     found = evaluate_model(
@@ -224,7 +217,7 @@ def evaluate(
     return Evaluation(
         folder=folder,
         scores={rules: _score_frame(judgement.scores) for rules, judgement in found.items()},
-        answers={rules: _answer_frame(read_answers(folder / f"answers.{rules}.jsonl")) for rules in found},
+        answers={rules: _answer_frame(judgement.answers) for rules, judgement in found.items()},
     )
 
 
@@ -253,7 +246,6 @@ def attack(
     """
     run = run if isinstance(run, Run) else Run(Path(run))
     names = parse_attacks(attacks if isinstance(attacks, str) else ",".join(attacks))
-    require(packages_of(names))
     from rich.console import Console
 
     from atu.audit import audit, audit_config, named_encoder

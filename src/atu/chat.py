@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from atu.evaluation.evaluate import decode_answer
 from atu.evaluation.generate import Prompt, generate
 from atu.models.config import ModelConfig
 from atu.models.language_model import LanguageModel
@@ -70,7 +71,7 @@ def answer(llm: LanguageModel, prompt: str, *, max_new_tokens: int) -> str:
     ids = tuple(llm.encode(llm.render(prompt, "")))
     (found,) = generate(llm, [Prompt(ids=ids, max_new_tokens=max_new_tokens)], batch_size=1)
     end = "" if found.stop_id is not None else " …"
-    return one_line(llm.tokenizer.decode(found.ids, skip_special_tokens=True)).strip() + end
+    return one_line(decode_answer(llm, ids, found.ids)).strip() + end
 
 
 def marked(answers: Sequence[str]) -> list[Text]:

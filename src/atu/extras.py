@@ -33,6 +33,15 @@ ROUGE_SCORE = Package(name="rouge-score", modules=("rouge_score",), extra="eval"
 SCIKIT_LEARN = Package(name="scikit-learn", modules=("sklearn",), extra="eval")
 
 
+def needed_of(packages: Mapping[str, tuple[Package, bool]]) -> dict[str, Package]:
+    """Those packages that are needed, for `require`.
+
+    Args:
+        packages: by setting, each with whether it is needed.
+    """
+    return {setting: package for setting, (package, is_needed) in packages.items() if is_needed}
+
+
 def require(needed: Mapping[str, Package]) -> None:
     """Refuse what needs a package that is not installed.
 

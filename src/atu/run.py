@@ -257,7 +257,7 @@ def _plain(
 
 def _export(config: RunConfig, folder: RunFolder, llm: LanguageModel, target: Target, probes: Sequence[Probe]) -> None:
     """Write the model folder and prove that plain transformers gives the same answers from it."""
-    stages = [stage for stage in folder.read_stages() if stage.scores]
+    before, after = folder.read_ends()
     asked = [llm.render(probe.prompt, probe.answer_prefix) for probe in probes[:: max(1, len(probes) // 4)]]
     remarks = []
     if adapter_parameters(llm.model):
@@ -269,8 +269,8 @@ def _export(config: RunConfig, folder: RunFolder, llm: LanguageModel, target: Ta
         target=target.name,
         method=config.task.describe(),
         config_hash=config_hash(config),
-        before=stages[0].scores if stages[0].kind == "before" else {},
-        after=stages[-1].scores,
+        before=before,
+        after=after,
         remarks=remarks,
     )
     export_model(llm, folder.model_dir, card)

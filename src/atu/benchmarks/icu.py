@@ -18,3 +18,9 @@ def forget_in_context(probes: Sequence[Probe], subject: str) -> list[Probe]:
     """The probes, each behind the request to act as if the subject were unknown."""
     prefix = PREFIX.format(subject=subject)
     return [replace(probe, prompt=prefix + probe.prompt) for probe in probes]
+
+
+def ask_in_context(probes: Sequence[Probe], subject: str) -> list[Probe]:
+    """The same with the request before what is answered in words alone: texts that are only read stay as they are."""
+    prefix = PREFIX.format(subject=subject)
+    return [replace(one, prompt=prefix + one.prompt) if one.kind == "generate" else one for one in probes]

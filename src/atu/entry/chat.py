@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -39,7 +39,7 @@ def chat_with_run(request: ChatRequest, console: Console) -> None:
         raise UserError(f"{request.run} has no model yet: it is written when the run is done.")
     before = from_mapping(ModelConfig, config.get("pre_trained_llm", {}), "pre_trained_llm")
     # Both are asked in the same words.
-    after = from_mapping(ModelConfig, {**vars(resolve_model(str(folder.model_dir))), **chat_settings(before)}, "")
+    after = replace(resolve_model(str(folder.model_dir)), **chat_settings(before))
     check_device(request.device)
     for model in (before, after):
         check_model(model)

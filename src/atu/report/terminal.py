@@ -21,10 +21,7 @@ _CAPTION = " ↓ lower is better   ↑ higher is better   95%: bootstrap interva
 
 def print_outcome(folder: RunFolder, console: Console) -> None:
     """Print the verdict on a finished run, its scores before and after, and where model and report lie."""
-    stages = [stage for stage in folder.read_stages() if stage.scores]
-    before = stages[0].scores if stages and stages[0].kind == "before" else {}
-    after = stages[-1].scores if stages and stages[-1].kind != "before" else {}
-    print_before_after(before, after, console)
+    print_before_after(*folder.read_ends(), console)
     for what, path in (("model", folder.model_dir), ("report", folder.report_path)):
         console.print(one_line(f"{what}: {path}"), markup=False, highlight=False, soft_wrap=True)
 

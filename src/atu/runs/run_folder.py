@@ -19,7 +19,7 @@ from filelock import BaseFileLock
 
 from atu.errors import UserError
 from atu.processes.notices import notice
-from atu.records import Answer, Judgement, Scoring, StageResult
+from atu.records import Answer, Judgement, Score, Scoring, StageResult
 from atu.runs.manifest import now
 from atu.runs.rows import read_answers, read_stage, to_row
 from atu.storage.digests import (
@@ -163,6 +163,19 @@ class RunFolder:
             if name != self.model_dir.name:
                 raise DamagedError(f"{fault}. {_MEASURE_AGAIN}")
         return sorted((self.read_stage(label, scoring) for label in self.stage_labels()), key=lambda stage: stage.index)
+
+    def read_measured(self) -> list[StageResult]:
+        """The finished stages that asked probes; raises as `read_stages` does."""
+        return [stage for stage in self.read_stages() if stage.scores]
+
+    def read_ends(self) -> tuple[Mapping[str, Score], Mapping[str, Score]]:
+        """The scores before the run and after its last measured stage; empty where that was not measured.
+
+        Raises as `read_stages` does.
+        """
+        stages = self.read_measured()
+        before = stages[0].scores if stages and stages[0].kind == "before" else {}
+        return before, stages[-1].scores if stages and stages[-1].kind != "before" else {}
 
     def read_stage(self, label: str, scoring: Scoring = "corrected") -> StageResult:
         """One finished stage; raises as `read_stages` does."""

@@ -97,6 +97,14 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_fetched(path: Path, sha256: str | None) -> None:
+    """Raise UserError unless a file of fetched data is as its manifest has it."""
+    if not path.is_file():
+        raise UserError(f"{shown(path)} is missing. Run the download again.")
+    if file_sha256(path) != sha256:
+        raise UserError(f"{shown(path)} differs from the manifest. Delete it and run the download again.")
+
+
 def read_text(path: Path, limit: int = MAX_JSON_BYTES) -> str:
     """UTF-8 text, with or without a byte order mark.
 

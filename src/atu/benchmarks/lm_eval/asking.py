@@ -12,7 +12,6 @@ from atu.benchmarks.lm_eval.tasks import Loaded, prepare, quiet, row_key, silent
 from atu.errors import UserError, first_line, is_out_of_memory
 from atu.evaluation.batching import Progress, eval_mode
 from atu.evaluation.collapse import is_degenerate
-from atu.extras import import_absl
 from atu.models.language_model import LanguageModel
 from atu.records import Answer, Probe
 
@@ -26,7 +25,6 @@ def harness_model(llm: LanguageModel, batch_size: int, report: Callable[[int], N
     It is asked in parts: there is progress then, and smaller batches when memory runs out. The tokenizer is a copy: the
     harness gives one without a padding token the eos for it.
     """
-    import_absl()
     from lm_eval.models.huggingface import HFLM
 
     class Parted(HFLM):  # type: ignore[misc]

@@ -12,7 +12,7 @@ from atu.benchmarks.config import DataConfig
 from atu.benchmarks.curriculum import Curriculum
 from atu.benchmarks.general import files_sha256
 from atu.benchmarks.gold import GOLD, gold_answers
-from atu.benchmarks.icu import forget_in_context
+from atu.benchmarks.icu import ask_in_context
 from atu.benchmarks.lume.config import LumeConfig
 from atu.benchmarks.lume.curriculum import RECIPE, lume_curriculum
 from atu.benchmarks.lume.probes import GROUPS, build_probes, choose_rows, training_texts
@@ -92,8 +92,7 @@ class LumeBenchmark(Benchmark):
         """All rows of both sides, the membership texts where they are at hand, and the rows of `utility_tasks`."""
         probes = build_probes(self.data, self.config.tasks, self.config.limit)
         if self.config.icu:
-            asked = iter(forget_in_context([p for p in probes if p.kind == "generate"], self.target(folder).name))
-            probes = [next(asked) if probe.kind == "generate" else probe for probe in probes]
+            probes = ask_in_context(probes, self.target(folder).name)
         harness = self._harness()
         return probes if harness is None else [*probes, *harness.probes(folder)]
 

@@ -11,7 +11,7 @@ from typing import Any
 from atu.benchmarks.lume.reader import MEMBERSHIP_FILES, SIDES, read_documents, read_rows
 from atu.errors import UserError, first_line
 from atu.storage.files import disk_errors, write_json_atomic
-from atu.storage.user_files import file_sha256, read_json_object, shown
+from atu.storage.user_files import check_fetched, file_sha256, read_json_object, shown
 
 REPOSITORY = "amazon-science/lume-llm-unlearning"
 COMMIT = "b2fa8f9c567715f1e2c6d442213f33b2e9a28fe6"
@@ -86,10 +86,7 @@ def verify(out: Path) -> int:
     if not isinstance(files, dict) or not all(isinstance(entry, dict) for entry in files.values()):
         raise UserError(f"{shown(path)} is no manifest of LUME's data: delete it and run the download again.")
     for name, entry in files.items():
-        if not (out / name).is_file():
-            raise UserError(f"{shown(out / name)} is missing. Run the download again.")
-        if file_sha256(out / name) != entry.get("sha256"):
-            raise UserError(f"{shown(out / name)} differs from the manifest. Delete it and run the download again.")
+        check_fetched(out / name, entry.get("sha256"))
     return len(files)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from atu.benchmarks.base import Benchmark, GivenTexts
 from atu.benchmarks.general import files_sha256
 from atu.benchmarks.gold import GOLD, gold_answers, gold_log, gold_sha256
-from atu.benchmarks.icu import forget_in_context
+from atu.benchmarks.icu import ask_in_context
 from atu.benchmarks.muse.config import MuseConfig
 from atu.benchmarks.muse.files import FILES, FORGET_SHOTS, RETAIN_SHOTS, RETAIN_TEXTS
 from atu.benchmarks.muse.log import EVAL_FILE, log_files, texts_of_log
@@ -19,7 +19,7 @@ from atu.benchmarks.muse.words import MUSE_WORDS
 from atu.benchmarks.options import Option
 from atu.benchmarks.privacy import GRADNORM, MEMBERS, MEMORIZATION_SCORES, OTHERS, PRIVACY_SCORES
 from atu.errors import UserError
-from atu.extras import ROUGE_SCORE, SCIKIT_LEARN, Package, require
+from atu.extras import ROUGE_SCORE, SCIKIT_LEARN, Package, needed_of, require
 from atu.records import Answer, Judgement, Probe, Reference, Scoring, Target, Text
 
 if TYPE_CHECKING:
@@ -98,10 +98,7 @@ class MuseBenchmark(Benchmark):
     def probes(self, folder: str) -> list[Probe]:
         """All rows of the tasks' files; with `icu` the request to forget stands in questions and before passages."""
         probes = build_probes(self.data, folder, self.config.tasks or tuple(TASKS))
-        if not self.config.icu:
-            return probes
-        asked = iter(forget_in_context([p for p in probes if p.kind == "generate"], self.target(folder).name))
-        return [next(asked) if probe.kind == "generate" else probe for probe in probes]
+        return ask_in_context(probes, self.target(folder).name) if self.config.icu else probes
 
     def checksum(self, folder: str) -> str:
         """sha256 over the files that are asked."""
@@ -114,7 +111,7 @@ class MuseBenchmark(Benchmark):
             "MUSE's ROUGE": (ROUGE_SCORE, bool(tasks - {"privacy"})),
             "MUSE's task privacy": (SCIKIT_LEARN, "privacy" in tasks),
         }
-        return {setting: package for setting, (package, is_needed) in needed.items() if is_needed}
+        return needed_of(needed)
 
     def settings(self) -> dict[str, Any]:
         """See `Benchmark.settings`."""

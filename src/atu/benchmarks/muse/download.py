@@ -14,7 +14,7 @@ from atu.benchmarks.muse.reader import parse_rows
 from atu.errors import UserError, first_line
 from atu.extras import PYARROW, require
 from atu.storage.files import disk_errors, write_json_atomic, write_text_atomic
-from atu.storage.user_files import file_sha256, read_json, read_json_object, shown
+from atu.storage.user_files import check_fetched, file_sha256, read_json, read_json_object, shown
 
 MANIFEST = "manifest.json"
 _PARTIAL = ".partial"
@@ -72,11 +72,7 @@ def verify(out: Path) -> int:
         raise UserError(f"{shown(out)} has no {MANIFEST}: nothing was downloaded into it.")
     files = [(name, file) for name, corpus in manifest["corpora"].items() for file in corpus["files"].items()]
     for name, (file, entry) in files:
-        path = out / name / file
-        if not path.is_file():
-            raise UserError(f"{shown(path)} is missing. Run the download again.")
-        if file_sha256(path) != entry["sha256"]:
-            raise UserError(f"{shown(path)} differs from the manifest. Delete it and run the download again.")
+        check_fetched(out / name / file, entry["sha256"])
     return len(files)
 
 

@@ -19,7 +19,7 @@ from atu.benchmarks.rwku.reader import RwkuData, target_name
 from atu.benchmarks.rwku.rows import TruthfulRow
 from atu.benchmarks.rwku.wordings import FRAMES, wordings
 from atu.benchmarks.rwku.words import FURTHER_SCORES, GROUPS, RWKU_WORDS
-from atu.extras import NLTK, ROUGE, SCIKIT_LEARN, Package, require
+from atu.extras import NLTK, ROUGE, SCIKIT_LEARN, Package, needed_of, require
 from atu.records import Answer, Judgement, Probe, Reference, Scoring, Target
 from atu.storage.user_files import read_bytes
 
@@ -106,7 +106,7 @@ class RwkuBenchmark(Benchmark):
             "RWKU's task mia": (SCIKIT_LEARN, "mia" in tasks),
             "RWKU's task fluency": (NLTK, "fluency" in tasks),
         }
-        return {setting: package for setting, (package, is_needed) in needed.items() if is_needed}
+        return needed_of(needed)
 
     def settings(self) -> dict[str, Any]:
         """See `Benchmark.settings`."""

@@ -22,7 +22,7 @@ from atu.benchmarks.tofu.probes import GROUPS, build_probes, parts_of, row_of
 from atu.benchmarks.tofu.reader import TofuData
 from atu.benchmarks.tofu.words import FURTHER_SCORES, TOFU_WORDS
 from atu.errors import UserError, did_you_mean
-from atu.extras import ROUGE_SCORE, SCIKIT_LEARN, Package, require
+from atu.extras import ROUGE_SCORE, SCIKIT_LEARN, Package, needed_of, require
 from atu.records import Answer, Judgement, Probe, Reference, Scoring, Target, Text
 from atu.storage.user_files import read_bytes
 
@@ -133,7 +133,7 @@ class TofuBenchmark(Benchmark):
             "TOFU's ROUGE": (ROUGE_SCORE, bool(tasks - {"privacy"})),
             "TOFU's task privacy": (SCIKIT_LEARN, "privacy" in tasks),
         }
-        return {setting: package for setting, (package, is_needed) in needed.items() if is_needed}
+        return needed_of(needed)
 
     def settings(self) -> dict[str, Any]:
         """See `Benchmark.settings`."""
