@@ -177,6 +177,26 @@ def test_a_wrong_key_of_a_launcher_gets_its_nearest_too(tmp_path: Path) -> None:
     assert_one_line(result, "There is no key 'hydra.launcher.partiton'. Did you mean 'hydra.launcher.partition'?")
 
 
+def test_a_dry_run_shows_the_runs_and_writes_nothing(tmp_path: Path) -> None:
+    one = launch("--dry-run", "--target", "Japan", cwd=tmp_path)
+    assert one.returncode == 0
+    assert "Japan-seed0" in one.stdout
+    many = launch("-m", "hydra/launcher=slurm", "seed=0,1", "exp=a", "name=${exp}${seed}", "--dry-run", cwd=tmp_path)
+    assert many.returncode == 0
+    assert "gres=gpu:1" in many.stdout
+    assert "2 of 2 runs would start." in many.stdout
+    wrong = launch("--dry-run", "--target", "Jpan", cwd=tmp_path)
+    assert (wrong.returncode, "Did you mean 'Japan'?" in wrong.stderr) == (2, True)
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_target_may_be_given_as_a_key_where_it_is_an_option(tmp_path: Path) -> None:
+    wrong = call(
+        "-m", "atu", "evaluate", "smollm2-135m-instruct", "unlearning_target=Jpan", "--out", "out", cwd=tmp_path
+    )
+    assert (wrong.returncode, "Did you mean 'Japan'?" in wrong.stderr) == (2, True)
+
+
 def test_atu_train_takes_the_same_overrides_and_flags(tmp_path: Path) -> None:
     script = launch("seed=3", "--cfg", "job", cwd=tmp_path)
     command = call("-m", "atu", "train", "seed=3", "--cfg", "job", cwd=tmp_path)

@@ -24,6 +24,7 @@ from atu.entry.cache_command import app as cache_app
 from atu.entry.chat import ChatRequest, chat_with_run
 from atu.entry.evaluate import EvaluationRequest, evaluate_model
 from atu.entry.guard import exit_codes
+from atu.entry.overrides import target_as_flag
 from atu.errors import UserError
 from atu.evaluation.config import MAX_BATCH_SIZE
 from atu.launch import launch
@@ -33,7 +34,6 @@ from atu.text.escaping import one_line
 app = typer.Typer(
     help="Make a language model forget a concept and keep the rest.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -43,7 +43,7 @@ app = typer.Typer(
 def main() -> None:
     """Entry point of the `atu` command."""
     with exit_codes("The same command starts anew."):
-        app(prog_name="atu")
+        app(target_as_flag(sys.argv[1:]) if sys.argv[1:2] != ["train"] else None, prog_name="atu")
 
 
 def _print_version(wanted: bool) -> None:

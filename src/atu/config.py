@@ -196,6 +196,21 @@ def to_mapping(config: RunConfig) -> dict[str, Any]:
     return cast("dict[str, Any]", _plain(dataclasses.asdict(config)))
 
 
+def dotted_values(config: RunConfig) -> dict[str, Any]:
+    """Every key that holds a plain value or a list, such as `task.first_stage_steps`, in the order of the config."""
+    found: dict[str, Any] = {}
+
+    def walk(node: Any, prefix: str) -> None:
+        if isinstance(node, dict) and node:
+            for key, value in node.items():
+                walk(value, f"{prefix}.{key}" if prefix else key)
+        else:
+            found[prefix] = node
+
+    walk(to_mapping(config), "")
+    return found
+
+
 def config_hash(config: RunConfig) -> str:
     """Hex sha256 of what defines the results: all keys but `NOT_DEFINING`, in a fixed order."""
     mapping = to_mapping(config)

@@ -58,7 +58,10 @@ def job(cfg: DictConfig) -> JobEnd | None:
 
         return run_job(cfg, _run)
     try:
-        _run(cfg)
+        if HydraConfig.get().sweeper.get("dry_run"):
+            _show(cfg)
+        else:
+            _run(cfg)
     except Exception as error:
         exit_with(error)
     return None
@@ -73,6 +76,23 @@ def _run(cfg: DictConfig) -> None:
     config = load(cfg)
     check_target_is_given(config, HydraConfig.get().overrides.task)
     run_checked(config)
+
+
+def _show(cfg: DictConfig) -> None:
+    """What `_run` would run, and whether it would be refused."""
+    from hydra.core.hydra_config import HydraConfig
+    from rich.console import Console
+
+    from atu.config import load
+    from atu.entry.early_checks import check_run, check_target_is_given
+    from atu.sweep.plan import plan_job
+    from atu.sweep.preview import print_plan
+
+    overrides = HydraConfig.get().overrides.task
+    config = load(cfg)
+    check_target_is_given(config, overrides)
+    check_run(config)
+    print_plan([plan_job(0, tuple(overrides), cfg)], None, Console())
 
 
 def run_checked(config: RunConfig) -> RunFolder:

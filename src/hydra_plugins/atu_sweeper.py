@@ -21,6 +21,10 @@ class AtuSweeper(BasicSweeper):
     The basic sweeper is private in hydra-core 1.3; without it the product of the values would be drawn here again.
     """
 
+    def __init__(self, max_batch_size: int | None, params: DictConfig | None = None, *, dry_run: bool = False) -> None:
+        super().__init__(max_batch_size, params)
+        self.dry_run = dry_run
+
     def sweep(self, arguments: list[str]) -> None:
         """Run the jobs.
 
@@ -42,7 +46,7 @@ class AtuSweeper(BasicSweeper):
         overrides = OverridesParser.create(config_loader=loader).parse_overrides([*self._parse_config(), *arguments])
         _check_count(overrides)
         batches = self.split_arguments(overrides, self.max_batch_size)
-        run_sweep(batches, compose, master, self.launcher, print_scores)
+        run_sweep(batches, compose, master, self.launcher, print_scores, is_dry_run=self.dry_run)
 
 
 def _check_count(overrides: Sequence[Override]) -> None:

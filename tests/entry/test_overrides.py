@@ -20,7 +20,8 @@ from atu.errors import UserError
         ("--seed 1", "There is no flag '--seed': write seed=1."),
         ("--seed=1", "There is no flag '--seed=1': write seed=1."),
         ("--seed", "There is no flag '--seed': write seed=VALUE."),
-        ("--target Japan", "There is no flag '--target': write unlearning_target=Japan."),
+        ("--method unlearning_npo", "There is no flag '--method': write task=unlearning_npo."),
+        ("--target", "--target needs the name of a concept behind it, such as --target Japan."),
         (
             "--unlearning-target=24_Beyoncé",
             "'--unlearning-target=24_Beyoncé': write unlearning_target=\"'24_Beyoncé'\".",

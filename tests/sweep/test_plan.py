@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
+from rich.console import Console
 
 from atu.config import NOT_DEFINING, config_hash, to_mapping
 from atu.errors import UserError
 from atu.runs.opening import open_run
 from atu.storage.digests import write_digests
 from atu.sweep.job import JobEnd
-from atu.sweep.plan import PlannedJob, plan
+from atu.sweep.plan import PlannedJob, plan, record_faults
+from atu.sweep.preview import differing_keys, print_plan
 
 from .conftest import Compose
 
@@ -76,6 +80,8 @@ def test_a_run_that_is_done_with_another_config_stays_as_it_is(jobs: list[Planne
 
 def test_a_bad_config_fails_alone_and_says_so_in_its_folder(composed: Compose, tmp_path: Path) -> None:
     bad, good = plan([["unlearning_target=Japan", "threads=0"], ["unlearning_target=Human_Heart"]], composed)
+    assert not (tmp_path / "runs").exists()
+    record_faults([bad, good])
     message = "threads must be at least 1, or null, not 0."
     assert (bad.name, bad.end, good.end) == ("Japan", JobEnd(state="failed", message=message), None)
     status = json.loads((tmp_path / "runs" / "Japan" / "status.json").read_text())
@@ -96,4 +102,20 @@ def test_a_name_that_is_no_folder_writes_nothing(name: str, composed: Compose, t
 def test_two_jobs_may_not_share_a_folder(composed: Compose, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"The jobs 'seed=1' and 'seed=2' would write the same run 'William_Shakespea"):
         plan([["seed=1"], ["seed=2"], ["threads=0", "name=a"]], composed)
+    assert not any(tmp_path.iterdir())
+
+
+def test_keys_that_differ_are_those_of_which_two_jobs_have_other_values(composed: Compose, tmp_path: Path) -> None:
+    planned = plan(
+        [["unlearning_target=Japan", "seed=1"], ["unlearning_target=Human_Heart", "seed=1"], ["threads=0"]], composed
+    )
+    assert differing_keys(planned) == ["unlearning_target"]
+    out = io.StringIO()
+    slurm = OmegaConf.create({"gres": "gpu:1", "timeout_min": 480, "qos": None})
+    print_plan(planned, slurm, Console(file=out, width=100))
+    said = out.getvalue()
+    assert "would start" in said
+    assert "wrong: threads must be at least 1" in said
+    assert "SLURM, each job: gres=gpu:1, timeout_min=480\n" in said
+    assert "2 of 3 runs would start." in said
     assert not any(tmp_path.iterdir())

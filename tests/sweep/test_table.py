@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 from rich.console import Console
 from scored_runs import points, save_run
 
@@ -26,7 +27,8 @@ def console(*, is_terminal: bool = False, width: int = 100) -> tuple[Console, io
 
 
 def job(number: int, root: Path) -> PlannedJob:
-    return PlannedJob(number=number, overrides=(), name=root.name, root=root, config=None, end=None)
+    cfg = OmegaConf.create()
+    return PlannedJob(number=number, overrides=(), name=root.name, root=root, cfg=cfg, config=None, end=None)
 
 
 def test_the_table_has_a_row_a_job() -> None:

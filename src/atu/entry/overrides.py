@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import NoReturn
 
@@ -16,8 +16,8 @@ from atu.models.resolve import resolve_model
 
 _MAPPINGS = ("pre_trained_llm.chat_template_kwargs",)
 """Keys whose own keys are the user's to name."""
+_DRY_RUN = "--dry-run"
 _NICKNAMES = {
-    "target": "unlearning_target",
     "model": "pre_trained_llm",
     "llm": "pre_trained_llm",
     "encoder": "text_encoder",
@@ -37,6 +37,8 @@ def complete(arguments: Sequence[str]) -> list[str]:
     """Rewrite what is right by our rules but not by Hydra's.
 
     - Flags and overrides may stand in any order: the overrides go to the end.
+    - `--target Japan` is `unlearning_target=Japan`, as in the other commands.
+    - `--dry-run` is a key of Hydra's sweeper.
     - A key that no yaml lists may still be set, since the dataclasses know it: `text_encoder.revision=...`
       becomes `++text_encoder.revision=...`.
     - `pre_trained_llm=` takes a folder or a hub id besides the names of its group.
@@ -51,8 +53,11 @@ def complete(arguments: Sequence[str]) -> list[str]:
     flags: list[str] = []
     models: list[str] = []
     overrides: list[str] = []
-    for argument in arguments:
+    for argument in _target_as_key(arguments):
         key, is_override, value = argument.partition("=")
+        if argument == _DRY_RUN:
+            overrides.append("hydra.sweeper.dry_run=true")
+            continue
         if argument.startswith("-") or not (is_override or argument.startswith("~")):
             flags.append(argument)
             continue
@@ -67,6 +72,33 @@ def complete(arguments: Sequence[str]) -> list[str]:
         flags[-1] = "--info=all"
     # The whole model first, as Hydra does with a group: a key of it counts wherever it stands.
     return [*flags, *models, *overrides]
+
+
+def target_as_flag(arguments: Sequence[str]) -> list[str]:
+    """A command line in which the key `unlearning_target=Japan` is the option `--target Japan`."""
+    found: list[str] = []
+    for argument in arguments:
+        key, is_override, value = argument.partition("=")
+        found += ["--target", value] if is_override and key == "unlearning_target" else [argument]
+    return found
+
+
+def _target_as_key(arguments: Sequence[str]) -> Iterator[str]:
+    """A command line in which the option `--target Japan` is the key `unlearning_target=Japan`.
+
+    Raises:
+        UserError: the option has no value.
+    """
+    left = iter(arguments)
+    for argument in left:
+        flag, has_value, value = argument.partition("=")
+        if flag != "--target":
+            yield argument
+            continue
+        target = value if has_value else next(left, "")
+        if not target or target.startswith("-"):
+            raise UserError("--target needs the name of a concept behind it, such as --target Japan.")
+        yield f"unlearning_target={target}"
 
 
 def quoted_for_shell(key: str, value: str) -> str:
@@ -171,7 +203,7 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _unknown_flag(flag: str, following: Sequence[str], parser: argparse.ArgumentParser) -> str:
-    """What to say to `--seed 1`, `--seed=1`, `--target Japan` and `--wrong`."""
+    """What to say to `--seed 1`, `--seed=1`, `--method unlearning_npo` and `--wrong`."""
     name, has_value, value = flag.lstrip("-").partition("=")
     key = name.replace("-", "_")
     key = _NICKNAMES.get(key, key)

@@ -1,4 +1,7 @@
-"""The jobs of a sweep before anything is launched: what each is called, and which of them need not run."""
+"""The jobs of a sweep before anything is launched: what each is called, and which of them need not run.
+
+Nothing is written here but by `record_faults`.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +30,16 @@ class PlannedJob:
     """Name of its run; its overrides where the config does not even tell that."""
     root: Path | None
     """Folder of its run."""
+    cfg: DictConfig
+    """Its config as it was composed, without Hydra's part."""
     config: RunConfig | None
-    """None where it has a fault; `end` says which."""
+    """The same once read; None where it has a fault, and `end` says which."""
     end: JobEnd | None
     """How it ended before it was launched; None when it is to run."""
 
 
 def plan(overrides: Sequence[Sequence[str]], compose: Callable[[Sequence[str]], DictConfig]) -> list[PlannedJob]:
-    """Read the config of every job. A job whose config has a fault fails here, and says so in its run folder.
+    """Read the config of every job. A job whose config has a fault has failed.
 
     Args:
         overrides: those of each job.
@@ -45,12 +50,16 @@ def plan(overrides: Sequence[Sequence[str]], compose: Callable[[Sequence[str]], 
         HydraException: a config cannot be composed.
     """
     cfgs = [_without_hydra(compose(words)) for words in overrides]
-    jobs = [_plan(number, tuple(overrides[number]), cfg) for number, cfg in enumerate(cfgs)]
+    jobs = [plan_job(number, tuple(overrides[number]), cfg) for number, cfg in enumerate(cfgs)]
     _refuse_shared_folders(jobs)
-    for job, cfg in zip(jobs, cfgs, strict=True):
-        if job.config is None and job.end is not None:
-            record_failure(cfg, job.end.message)
     return jobs
+
+
+def record_faults(jobs: Sequence[PlannedJob]) -> None:
+    """Have each job whose config has a fault say so in its run folder."""
+    for job in jobs:
+        if job.config is None and job.end is not None:
+            record_failure(job.cfg, job.end.message)
 
 
 def _without_hydra(cfg: DictConfig) -> DictConfig:
@@ -59,7 +68,8 @@ def _without_hydra(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
-def _plan(number: int, overrides: tuple[str, ...], cfg: DictConfig) -> PlannedJob:
+def plan_job(number: int, overrides: tuple[str, ...], cfg: DictConfig) -> PlannedJob:
+    """One job from its composed config, without Hydra's part."""
     try:
         config = load(cfg)
     except UserError as error:
@@ -69,6 +79,7 @@ def _plan(number: int, overrides: tuple[str, ...], cfg: DictConfig) -> PlannedJo
             overrides=overrides,
             name=" ".join(overrides) if root is None else root.name,
             root=root,
+            cfg=cfg,
             config=None,
             end=JobEnd(state="failed", message=str(error)),
         )
@@ -77,6 +88,7 @@ def _plan(number: int, overrides: tuple[str, ...], cfg: DictConfig) -> PlannedJo
         overrides=overrides,
         name=config.name,
         root=root_of(config),
+        cfg=cfg,
         config=config,
         end=_end_of(config),
     )

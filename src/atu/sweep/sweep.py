@@ -14,7 +14,8 @@ from rich.console import Console
 from atu.errors import EXIT_JOBS_FAILED
 from atu.sweep.job import JobEnd
 from atu.sweep.ledger import queued_jobs, write_ledger
-from atu.sweep.plan import PlannedJob, plan
+from atu.sweep.plan import PlannedJob, plan, record_faults
+from atu.sweep.preview import print_plan
 from atu.sweep.queue import QueueState, slurm_states
 from atu.sweep.submit import Submitted, require_slurm, submit
 from atu.sweep.table import PrintScores, SweepTable, print_end
@@ -27,8 +28,10 @@ def run_sweep(
     master: DictConfig,
     launcher: Launcher,
     print_scores: PrintScores,
+    *,
+    is_dry_run: bool,
 ) -> None:
-    """Run the jobs of a sweep that are not done yet, and show what came out.
+    """Run the jobs of a sweep that are not done yet, and show what came out; a dry run only shows what it would run.
 
     Args:
         batches: overrides of each job; a batch begins when the one before has ended.
@@ -36,19 +39,26 @@ def run_sweep(
         master: Hydra's config of the sweep.
         launcher: Hydra's.
         print_scores: shows what came out of the finished runs.
+        is_dry_run: needs no SLURM.
 
     Raises:
         UserError: nothing can be launched: two jobs with one run folder, no SLURM, or SLURM refuses.
-        SystemExit: 1 when a job failed.
+        SystemExit: 1 when a job failed, or in a dry run has a fault in its config.
     """
     # Submitit's launchers alone have it; in hydra-submitit-launcher 1.2 nothing else tells `slurm` from `local`.
     cluster = getattr(launcher, "_EXECUTOR", None)
+    jobs = plan([overrides for batch in batches for overrides in batch], compose)
+    console = Console()
+    if is_dry_run:
+        print_plan(jobs, master.hydra.launcher if cluster == "slurm" else None, console)
+        if any(job.config is None for job in jobs):
+            raise SystemExit(EXIT_JOBS_FAILED)
+        return
     if cluster == "slurm":
         require_slurm(str(master.hydra.runtime.choices["hydra/launcher"]))
-    jobs = plan([overrides for batch in batches for overrides in batch], compose)
+    record_faults(jobs)
     ends = {job.number: job.end for job in jobs if job.end is not None}
     to_run = [[job for job in batch if job.end is None] for batch in _like(batches, jobs)]
-    console = Console()
     if any(to_run):
         sweep_dir = Path(str(master.hydra.sweep.dir))
         sweep_dir.mkdir(parents=True, exist_ok=True)
