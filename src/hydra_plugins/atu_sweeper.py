@@ -21,7 +21,9 @@ class AtuSweeper(BasicSweeper):
     The basic sweeper is private in hydra-core 1.3; without it the product of the values would be drawn here again.
     """
 
-    def __init__(self, max_batch_size: int | None, params: dict[str, str] | None = None, *, dry_run: bool = False) -> None:
+    def __init__(
+        self, max_batch_size: int | None, params: dict[str, str] | None = None, *, dry_run: bool = False
+    ) -> None:
         super().__init__(max_batch_size, params)
         self.dry_run = dry_run
 
