@@ -78,9 +78,9 @@ _LONGER_WITH_ALIGN = f"task.stages=[{{type: training, steps: 150}}, {_STEPS}, {{
 SUBSPACE_SUFFIX = "-subspace"
 _IN_SUBSPACE = (
     "task.training_module.moves=subspace",
-    "task.training_module.subspace={lr: 2e-2, min_ratio: 50}",
+    "task.training_module.subspace={lr: 3e-2}",
     "task.training_module.retain_batch_size=16",
-    "task.scale={concept_left: 0.5, retain_kl: 3e-3, largest: 1.5}",
+    "task.scale={concept_left: 0.5, retain_kl: 2e-3, largest: 1.5}",
     "task.stages=[{type: unlearning, steps: 12}]",
 )
 """What ours has besides its terms: where it moves, how much of the change is kept, batch and steps.

@@ -14,13 +14,16 @@ import pytest
 from typer.testing import CliRunner, Result
 from workplace import Workplace, write_files, write_jsonl
 
+from atu.benchmarks.own.proposed import Proposal
 from atu.cli import app
+from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
 from atu.evaluation.evaluate import evaluate
 from atu.models.config import CHAT_NOTE
 from atu.models.language_model import LanguageModel
 from atu.models.resolve import chat_settings, resolve_model
 from atu.records import Probe
+from atu.report.page import write_report
 from atu.run import run
 from atu.runs.run_folder import RunFolder
 
@@ -137,6 +140,41 @@ def test_a_model_as_before_is_asked_first(finished: RunFolder, knowing: Workplac
     assert base["before"]["sha256"] == finished.read_manifest()["checksums"]["model"] != base["model"]["sha256"]
     _, rows = evaluated(tmp_path / "base")
     assert {row["known_before"] for row in rows} <= {True, False}
+
+
+def test_a_run_without_questions_is_judged_by_what_its_model_proposed(
+    knowing: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tiny model says no names, so what it would propose is given; all else is as for any model."""
+    rows = [json.loads(line) for line in (knowing.root / "probes.jsonl").read_text().splitlines()]
+    subjects = {"forget": "Zorblatt", "neighbor": "Newton", "utility": "Newton"}
+    proposals = [
+        Proposal(
+            subjects[row["group"].partition("/")[0]], row["prompt"], row["references"][0], tuple(row["references"])
+        )
+        for row in rows
+    ]
+    monkeypatch.setattr("atu.benchmarks.own.proposed.propose", lambda *args, **settings: proposals)
+    proposing = ("data.probes_path=null", "data.allow_no_verdict=false", "name=proposed")
+    folder = run(knowing.config(*SHORT, *proposing), write_report=write_report)
+    folder.close()
+    assert folder.read_manifest()["proposed_probes"] > len(rows)  # the general facts among them
+    assert "forget/all@known" in folder.read_stages()[-1].scores
+    assert "The model itself proposed the questions" in folder.report_path.read_text(encoding="utf-8")
+    assert "The model itself proposed the questions" in (folder.model_dir / "README.md").read_text(encoding="utf-8")
+    assert {path.name for path in folder.corpus_dir.iterdir()} == {"forget.jsonl", "retain.jsonl"}
+    # Whoever asks its model again asks the same.
+    done = call("evaluate", folder.model_dir, "--before", folder.root, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert evaluated(tmp_path / "out") == evaluated(folder.stage_dir(folder.read_stages()[-1].label))
+
+
+def test_a_model_that_knows_nothing_is_not_trained(knowing: Workplace, tmp_path: Path) -> None:
+    probes = tmp_path / "probes.jsonl"
+    write_jsonl(probes, [{"group": "forget/qa", "prompt": "What is a river?", "references": ["no model says so"]}])
+    with pytest.raises(UserError, match="Nothing to forget: the model answers none of 1 questions about Zorblatt"):
+        run(knowing.config(*SHORT, f"data.probes_path={probes}", "data.allow_no_verdict=false", "name=ignorant"))
+    assert json.loads((knowing.root / "runs" / "ignorant" / "status.json").read_text())["state"] == "failed"
 
 
 def test_a_run_without_initial_evaluation_has_no_score_relative_to_one(knowing: Workplace, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ PEOPLE = ("1_Stephen_King", "2_Confucius", "3_Bruce_Lee", "4_Warren_Buffett", "5
 MODELS = ("smollm2-135m-instruct", "gemma-3-270m", "phi-3-mini-4k-instruct")
 ENCODERS = ("all-minilm-l6-v2", "all-mpnet-base-v2")
 TINY = (
+    "data.allow_no_verdict=true",  # random models know nothing
     "task.training_module.subspace.min_ratio=1",
     "task.first_stage_steps=1",
     "task.min_predictor_gain=null",

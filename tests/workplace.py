@@ -37,6 +37,7 @@ class Workplace:
         """Command-line overrides of a tiny run in this workplace."""
         return [
             "data=own",
+            "data.allow_no_verdict=true",  # a model of random weights knows nothing
             "unlearning_target=Zorblatt",
             f"data.probes_path={self.root / 'probes.jsonl'}",
             "data.corpus.source=jsonl",

@@ -255,7 +255,7 @@ def attack(
     default = (config.seed,) if quick else (config.seed, config.seed + 1, config.seed + 2)
     budget = QUICK if quick else FULL
     asked = replace(
-        audit_config(config, run.folder if out is None else Path(out), run.model_dir),
+        audit_config(config, run._files, run.folder if out is None else Path(out)),
         attacks=names,
         seeds=default if seeds is None else parse_seeds(",".join(map(str, seeds))),
         budget=budget,

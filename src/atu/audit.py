@@ -19,7 +19,7 @@ from atu.attacks.table import print_verdicts, render_markdown
 from atu.attacks.verdict import verdicts
 from atu.benchmarks.base import Benchmark
 from atu.benchmarks.build import build_corpus
-from atu.benchmarks.catalog import build_benchmark
+from atu.benchmarks.catalog import build_benchmark, with_proposed
 from atu.benchmarks.config import DataConfig
 from atu.benchmarks.several import find_checksum, find_probes, find_target
 from atu.config import RunConfig
@@ -34,6 +34,7 @@ from atu.processes.notices import notice
 from atu.records import AttackRow, Probe, Target, Text
 from atu.runs.progress import RunProgress
 from atu.runs.rows import to_row
+from atu.runs.run_folder import RunFolder
 from atu.storage.config_dir import config_dir
 from atu.storage.digests import read_sealed_json, sealed, write_sealed_json
 from atu.storage.files import held_folder, write_json_atomic, write_text_atomic
@@ -123,19 +124,19 @@ def audit(config: AuditConfig, progress: RunProgress) -> list[AttackRow]:
     return rows
 
 
-def audit_config(config: RunConfig, out: Path, model: Path) -> AuditConfig:
+def audit_config(config: RunConfig, run: RunFolder, out: Path) -> AuditConfig:
     """Attacks on the model that a run exported, in the quick budget, with the run's seed, corpus and encoder."""
     return AuditConfig(
         models={
             "unlearned": ModelConfig(
                 name=config.name,
-                model_name=str(model),
+                model_name=str(run.model_dir),
                 chat_template_kwargs=config.pre_trained_llm.chat_template_kwargs,
                 chat_template_date=config.pre_trained_llm.chat_template_date,
             ),
             "original": config.pre_trained_llm,
         },
-        data=config.data,
+        data=with_proposed(config.data, run.probes_path),
         target=config.unlearning_target,
         out=out,
         attacks=config.attacks,

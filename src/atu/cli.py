@@ -25,6 +25,7 @@ from atu.entry.chat import ChatRequest, chat_with_run
 from atu.entry.evaluate import EvaluationRequest, evaluate_model
 from atu.entry.guard import exit_codes
 from atu.entry.overrides import target_as_flag
+from atu.entry.probes import ProbesRequest, propose_to_user
 from atu.errors import UserError
 from atu.evaluation.config import MAX_BATCH_SIZE
 from atu.launch import launch
@@ -196,6 +197,35 @@ def attack(
         attack_model(request)
         for what, file in (("rows", "attacks.json"), ("verdict", "attacks.md")):
             typer.echo(one_line(f"{what}: {out / file}"))
+
+
+@app.command()
+def probes(
+    name: Annotated[str, typer.Argument(help="The concept, such as 'Marie Curie'.")],
+    out: Annotated[Path, typer.Option(help="The file to write: JSON lines, as data.probes_path takes them.")],
+    model: Annotated[
+        str, typer.Option(help="Folder, hub id, or a name of config/pre_trained_llm.")
+    ] = "smollm2-135m-instruct",
+    description: Annotated[str | None, typer.Option(help="One sentence about the concept.")] = None,
+    neighbors: Annotated[
+        str | None, typer.Option(help="Names that must stay, with commas between them; filled up from a general list.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another one gives other questions.")] = 0,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model is computed.")] = "auto",
+) -> None:
+    """Have a model propose questions about a concept, with its own answers, to judge forgetting by."""
+    with exit_codes("The same command starts anew."):
+        request = ProbesRequest(
+            target=name,
+            out=out,
+            model=model,
+            description=description,
+            neighbors=neighbors,
+            seed=seed,
+            device=device,
+        )
+        for line in propose_to_user(request):
+            typer.echo(one_line(line))
 
 
 @app.command()

@@ -10,6 +10,12 @@ from atu.models.save import model_page
 from atu.records import Score
 from atu.text.escaping import markdown, markdown_code
 
+PROPOSED = (
+    "The model itself proposed the questions about the concept, and its own answers count as right. So the scores show "
+    "whether it still says what it said, right or wrong."
+)
+"""Remark on a run to which no questions were given."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:

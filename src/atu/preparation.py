@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from atu.benchmarks.build import build_corpus
 from atu.benchmarks.catalog import build_benchmark
+from atu.benchmarks.corpus import Corpus, without_questions
 from atu.config import RunConfig
 from atu.embedding.encoder import load_encoder
 from atu.methods.layers import resolve_layers
@@ -15,15 +16,26 @@ from atu.models.hook import count_layers
 from atu.models.language_model import LanguageModel
 from atu.models.rows import Row, build_rows, filled_up
 from atu.processes import peers
-from atu.records import Target
+from atu.records import Probe, Target
 from atu.runs.progress import RunProgress
 from atu.training.device import Compute
 
 
 def prepare(
-    config: RunConfig, llm: LanguageModel, target: Target, compute: Compute, progress: RunProgress
+    config: RunConfig,
+    llm: LanguageModel,
+    target: Target,
+    compute: Compute,
+    progress: RunProgress,
+    *,
+    apart_from: Sequence[Probe] = (),
+    keep_corpus: Callable[[Corpus], object] = lambda corpus: None,
 ) -> Materials:
     """Everything that a method reads and never changes; `llm` must be the reference.
+
+    Args:
+        apart_from: probes whose questions no text may answer.
+        keep_corpus: called with the texts by the process that wrote them.
 
     Raises:
         UserError: layers that the model does not have, or texts that are too few or too short.
@@ -37,7 +49,16 @@ def prepare(
     with progress.steps() as report:
         # One process writes it: what a model says when it is sampled differs from machine to machine.
         benchmark = build_benchmark(config.data)
-        corpus = peers.from_main(lambda: build_corpus(benchmark, llm, target, seed=config.seed, progress=report))
+
+        def write_corpus() -> Corpus:
+            corpus = without_questions(
+                build_corpus(benchmark, llm, target, seed=config.seed, progress=report),
+                [probe.prompt for probe in apart_from],
+            )
+            keep_corpus(corpus)
+            return corpus
+
+        corpus = peers.from_main(write_corpus)
         cut = config.data.corpus.max_input_length
         terms = [term for term in config.task.terms.values() if Need.INSTEAD in term.needs]
         answers = peers.from_main(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from atu.benchmarks.catalog import with_proposed
 from atu.benchmarks.config import DataConfig
 from atu.errors import UserError
 from atu.evaluation.config import EvaluationConfig
@@ -107,7 +108,7 @@ def read_reference(root: Path) -> RunReference:
     return RunReference(
         folder=folder,
         target=str(config.get("unlearning_target", "")),
-        data=from_mapping(DataConfig, config.get("data", {}), "data"),
+        data=with_proposed(from_mapping(DataConfig, config.get("data", {}), "data"), folder.probes_path),
         evaluation=from_mapping(EvaluationConfig, config.get("evaluation", {}), "evaluation"),
         model=from_mapping(ModelConfig, config.get("pre_trained_llm", {}), "pre_trained_llm"),
         threads=threads if isinstance(threads, int) else None,

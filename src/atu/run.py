@@ -12,7 +12,10 @@ from rich.console import Console
 from torch import Tensor
 
 from atu.audit import audit, audit_config
+from atu.benchmarks.base import Benchmark
 from atu.benchmarks.catalog import build_benchmark
+from atu.benchmarks.corpus import write_corpus
+from atu.benchmarks.prior import describe_prior, prior_knowledge
 from atu.benchmarks.several import find_probes, find_target
 from atu.config import NOT_DEFINING, RunConfig, config_hash, to_mapping
 from atu.embedding.predictor import build_predictor
@@ -21,7 +24,7 @@ from atu.methods.config import StageConfig
 from atu.methods.materials import Materials
 from atu.methods.subspace import chosen_directions, describe_choice, find_directions, kept_directions
 from atu.methods.terms import Need
-from atu.model_card import ModelCard
+from atu.model_card import PROPOSED, ModelCard
 from atu.models.adapters import adapter_parameters, add_adapter, add_subspace, merge_adapter
 from atu.models.language_model import LanguageModel
 from atu.models.load import load_language_model
@@ -79,15 +82,33 @@ def run(config: RunConfig, *, write_report: Callable[[RunFolder], object] = lamb
             llm = peers.main_first(lambda: load_language_model(config.pre_trained_llm, device=device))
             if is_main:
                 check_export(llm)
+            proposes = benchmark.proposes_probes
+            if proposes:
+                benchmark = benchmark.with_probes(
+                    _proposed_probes(folder, benchmark, llm, target, config.seed, progress)
+                )
+                probes = find_probes(benchmark, config.unlearning_target)
             add_adapter(llm.model, config.pre_trained_llm, seed=config.seed)
             if is_main:
                 keep_manifest(folder, config, llm, benchmark, target, compute)
-            materials = prepare(config, llm, target, compute, progress)
+                if proposes:
+                    folder.add_to_manifest(proposed_probes=len(probes))
+            judge = Judge(folder, benchmark, probes, config.evaluation, progress)
+            before = None if config.skip_initial_eval else judge.record_before(llm)
+            if before is not None and not config.data.allow_no_verdict:
+                _tell_prior(before, target, progress)
+            materials = prepare(
+                config,
+                llm,
+                target,
+                compute,
+                progress,
+                apart_from=[probe for probe in probes if proposes],
+                keep_corpus=partial(write_corpus, folder.corpus_dir),
+            )
             directions = _forget_subspace(config, llm, materials, folder, compute, progress)
             add_subspace(llm.model, directions)
 
-            judge = Judge(folder, benchmark, probes, config.evaluation, progress)
-            before = None if config.skip_initial_eval else judge.record_before(llm)
             state = _training_state(config, llm, materials, folder, compute, tracker)
             if config.task.schedule != config.task.stages:
                 progress.line("no term of task.objective reads the predictor: the align stages are left out")
@@ -97,8 +118,34 @@ def run(config: RunConfig, *, write_report: Callable[[RunFolder], object] = lamb
             with progress.stage("saving the model, and loading it again"):
                 _export(config, folder, _plain(config, llm, state, directions), target, probes)
         if is_main and config.attacks:
-            audit(audit_config(config, folder.root, folder.model_dir), progress)
+            audit(audit_config(config, folder, folder.root), progress)
     return folder
+
+
+def _proposed_probes(
+    folder: RunFolder, benchmark: Benchmark, llm: LanguageModel, target: Target, seed: int, progress: RunProgress
+) -> Path:
+    """The file of the probes that the model proposed when the run began.
+
+    Raises:
+        UserError: it knows nothing of the target.
+    """
+
+    def propose_once() -> None:
+        if not (folder.holds_work and folder.probes_path.exists()):
+            with progress.steps() as report:
+                count = benchmark.propose_probes(folder.probes_path, llm, target, seed=seed, progress=report)
+            progress.line(f"the model proposed what is asked ({folder.probes_path}): {count}")
+
+    peers.on_main(propose_once, elsewhere=None)
+    return folder.probes_path
+
+
+def _tell_prior(before: Sequence[Answer], target: Target, progress: RunProgress) -> None:
+    """Say how much of the concept the model knows; UserError where that is nothing."""
+    prior = prior_knowledge(before)
+    if prior.asked:
+        progress.line(describe_prior(prior, target.name))
 
 
 def _forget_subspace(
@@ -118,7 +165,9 @@ def _forget_subspace(
     def find() -> dict[str, Tensor]:
         with progress.steps() as report, compute.autocast():
             found = find_directions(llm, materials, subspace, progress=report)
-        chosen = chosen_directions(found, min_ratio=subspace.min_ratio, max_rank=subspace.max_rank)
+        chosen = chosen_directions(
+            found, min_ratio=subspace.min_ratio, max_rank=subspace.max_rank, full_ratio=subspace.full_ratio
+        )
         logger.info(describe_choice(found, chosen))
         return chosen
 
@@ -259,7 +308,7 @@ def _export(config: RunConfig, folder: RunFolder, llm: LanguageModel, target: Ta
     """Write the model folder and prove that plain transformers gives the same answers from it."""
     before, after = folder.read_ends()
     asked = [llm.render(probe.prompt, probe.answer_prefix) for probe in probes[:: max(1, len(probes) // 4)]]
-    remarks = []
+    remarks = [PROPOSED] if folder.read_manifest().get("proposed_probes") else []
     if adapter_parameters(llm.model):
         llm, merged = merge_adapter(llm, asked)
         remarks.append(merged.describe())

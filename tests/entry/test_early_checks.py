@@ -99,7 +99,6 @@ CASES: dict[str, tuple[list[str], str]] = {
         ["train", *JSONL, "data.corpus.forget_path=one.jsonl", "unlearning_target=Japan"],
         "The corpus has 1 different texts about the concept (forget); at least 2 are needed.",
     ),
-    "an own concept without questions": (["train", *OWN], nothing_asked("give questions by data.probes_path")),
     "questions none of which is about the concept": (
         ["train", *OWN, "data.probes_path=neighbors.jsonl"],
         nothing_asked("give questions by data.probes_path"),

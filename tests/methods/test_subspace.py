@@ -38,6 +38,7 @@ from atu.methods.subspace import (
     find_directions,
     forget_directions,
     kept_directions,
+    rates,
 )
 from atu.models.adapters import add_subspace, linear_layers
 from atu.models.hook import transformer_blocks
@@ -145,6 +146,19 @@ def test_layers_and_ranks_are_chosen_by_the_ratio() -> None:
     assert {name: len(rows) for name, rows in chosen_directions(found, min_ratio=25, max_rank=1).items()} == {
         "two": 1, "one": 1,
     }  # fmt: skip
+
+
+def test_the_rate_grows_with_the_square_of_the_ratio_up_to_four_times() -> None:
+    ratios = torch.tensor([400.0, 100.0, 50.0, 25.0])
+    torch.testing.assert_close(rates(ratios, 100.0), torch.tensor([4.0, 1.0, 0.25, 0.0625]))
+    torch.testing.assert_close(rates(ratios, None), torch.ones(4))
+    found = {"high": layer(200), "low": layer(50, 25)}
+    chosen = chosen_directions(found, min_ratio=25, max_rank=2, full_ratio=100)
+    torch.testing.assert_close(chosen["high"], 2 * 4 * torch.eye(4)[:1])
+    torch.testing.assert_close(chosen["low"], 2 * torch.tensor([[0.25, 0, 0, 0], [0, 0.0625, 0, 0]]))
+    # Where nothing comes up to it, the highest has the whole rate.
+    chosen = chosen_directions({"low": layer(50, 25)}, min_ratio=25, max_rank=2, full_ratio=100)
+    torch.testing.assert_close(chosen["low"], 2 * torch.tensor([[1.0, 0, 0, 0], [0, 0.25, 0, 0]]))
 
 
 def test_the_log_says_how_many_and_how_distinct() -> None:

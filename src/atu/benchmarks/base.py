@@ -86,6 +86,25 @@ class Benchmark(ABC):
     def __init__(self, config: DataConfig | None = None) -> None:
         self.config = self.config_class() if config is None else config
 
+    @property
+    def proposes_probes(self) -> bool:
+        """Whether the model that is to forget proposes what is asked, since nothing else was given."""
+        return False
+
+    def propose_probes(
+        self, path: Path, llm: LanguageModel, target: Target, *, seed: int, progress: Callable[[str], Progress | None]
+    ) -> str:
+        """Have the model propose probes about a target, write them to a file, and say how many there are.
+
+        Raises:
+            UserError: it knows nothing of the target.
+        """
+        raise NotImplementedError
+
+    def with_probes(self, path: Path) -> Benchmark:
+        """The same with the probes of such a file."""
+        raise NotImplementedError
+
     @abstractmethod
     def targets(self) -> list[str]:
         """Folder names of all targets."""

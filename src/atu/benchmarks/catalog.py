@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import get_type_hints
 
 from atu.benchmarks.base import Benchmark
@@ -64,6 +65,12 @@ def build_benchmark(config: DataConfig) -> Benchmark:
         UserError: its files are missing.
     """
     return find_benchmark(config.benchmark)(config)
+
+
+def with_proposed(config: DataConfig, probes: Path) -> DataConfig:
+    """The judge of a run whose model may have proposed probes: with that file, where it did."""
+    benchmark = build_benchmark(config)
+    return benchmark.with_probes(probes).config if benchmark.proposes_probes and probes.is_file() else config
 
 
 def keys_of(data: Mapping[str, object], name: object, where: str) -> tuple[type[DataConfig], Mapping[str, object]]:

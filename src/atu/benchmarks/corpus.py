@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from atu.benchmarks.config import CorpusConfig
 from atu.errors import UserError
 from atu.records import Text
+from atu.storage.files import disk_errors, write_jsonl_atomic
 from atu.storage.user_files import file_sha256, json_rows, shown
 
 _MEASURED_SHARE = 0.1
@@ -42,6 +43,36 @@ def split_corpus(forget: Sequence[Text], retain: Sequence[Text], *, share: float
     kept_forget, held_forget = _split(_distinct(forget), share, seed, "about the concept (forget)")
     kept_retain, held_retain = _split(_distinct(retain), share, seed, "about anything else (retain)")
     return Corpus(forget=kept_forget, retain=kept_retain, held_out_forget=held_forget, held_out_retain=held_retain)
+
+
+def without_questions(corpus: Corpus, questions: Sequence[str]) -> Corpus:
+    """The corpus without the texts that answer one of the questions, in whatever case and between whatever words."""
+    asked = [question.casefold() for question in questions]
+
+    def others(texts: Sequence[Text]) -> tuple[Text, ...]:
+        return tuple(text for text in texts if not any(one in (text.prompt or "").casefold() for one in asked))
+
+    return replace(
+        corpus,
+        forget=others(corpus.forget),
+        retain=others(corpus.retain),
+        held_out_forget=others(corpus.held_out_forget),
+        held_out_retain=others(corpus.held_out_retain),
+    )
+
+
+def write_corpus(folder: Path, corpus: Corpus) -> None:
+    """`forget.jsonl` and `retain.jsonl`, as `data.corpus.forget_path` and `retain_path` take them.
+
+    Raises:
+        UserError: the disk refuses.
+    """
+    sides = {"forget": (*corpus.forget, *corpus.held_out_forget), "retain": (*corpus.retain, *corpus.held_out_retain)}
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for side, texts in sides.items():
+        rows = ({"subject": text.subject, "prompt": text.prompt, "text": text.text} for text in texts)
+        write_jsonl_atomic(folder / f"{side}.jsonl", ({k: v for k, v in row.items() if v is not None} for row in rows))
 
 
 def read_texts(path: Path, *, subject: str | None = None) -> tuple[Text, ...]:

@@ -156,7 +156,7 @@ def write_corpus(
         texts = write(requests, config.max_new_tokens, seed, "writing the corpus")
 
     def write_forms() -> list[str]:
-        return list(questionnaire) or _write_question_forms(
+        return list(questionnaire) or write_question_forms(
             writer, [*concepts, *names], seed + 2, rng, progress("writing a quiz")
         )
 
@@ -239,7 +239,7 @@ def _shares(names: Sequence[str], count: int) -> list[tuple[str, int]]:
     return [(name, count * (i + 1) // parts - count * i // parts) for i, name in enumerate(names)]
 
 
-def _write_question_forms(
+def write_question_forms(
     llm: LanguageModel,
     names: Sequence[str],
     seed: int,

@@ -46,7 +46,7 @@ WAYS_TO_ASK = (
 _CONTEXT = "This is about {subject}. "
 WORDINGS = (*QUESTION_FORMS, *WAYS_TO_ASK, _CONTEXT, _CLOZE)
 """All that is fixed here: other words would give another corpus."""
-_STARTS_SENTENCE = re.compile(r"(^|[.!?:\n][\"”')]*)\s*$")
+STARTS_SENTENCE = re.compile(r"(^|[.!?:\n][\"”')]*)\s*$")
 MIN_SHARE = 0.02
 """Of the texts that must hold a phrase."""
 _WORD = re.compile(r"\w{2,}")
@@ -57,7 +57,7 @@ _CASELESS = regex.compile(r"[\w--[\p{Lu}\p{Ll}\d_]]{2,}", regex.V1)
 _LEAST_TEXTS = 3
 """That must hold a name for it to be seen where no capital shows it."""
 _SMALL_WORD = re.compile(r"\b[a-z]\w+")
-_PHRASE = re.compile(r"\b[A-Z]\w+(?:(?: of| the| and| de| von)* [A-Z]\w+)*")
+PHRASE = re.compile(r"\b[A-Z]\w+(?:(?: of| the| and| de| von)* [A-Z]\w+)*")
 
 
 @dataclass(frozen=True)
@@ -182,6 +182,6 @@ def frequent_phrases(texts: Sequence[str], others: Sequence[str]) -> list[str]:
 def _phrase_counts(texts: Sequence[str]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for text in texts:
-        found = _PHRASE.finditer(text)
-        counts.update({m[0] for m in found if " " in m[0] or not _STARTS_SENTENCE.search(text[: m.start()])})
+        found = PHRASE.finditer(text)
+        counts.update({m[0] for m in found if " " in m[0] or not STARTS_SENTENCE.search(text[: m.start()])})
     return counts

@@ -155,7 +155,9 @@ def _check_packages(config: RunConfig) -> None:
 
 
 def _check_verdict(benchmark: Benchmark, folder: str, probes: Sequence[Probe]) -> None:
-    if benchmark.config.allow_no_verdict or any(probe.group.startswith("forget/") for probe in probes):
+    if benchmark.config.allow_no_verdict or benchmark.proposes_probes:
+        return
+    if any(probe.group.startswith("forget/") for probe in probes):
         return
     name, how = find_target(benchmark, folder).name, benchmark.how_to_ask
     raise UserError(

@@ -45,11 +45,15 @@ class StageConfig:
 class SubspaceConfig:
     """The forget subspace: in each layer the input directions that the concept's texts use and retain texts do not."""
 
-    lr: float = 2e-2
+    lr: float = 3e-2
     """Learning rate. Steps are in units of the size that the layer's output has on forget texts."""
-    min_ratio: float = 50.0
+    min_ratio: float = 25.0
     """How many times more the forget texts must use a direction than the retain texts do. Layers without such a
     direction stay as they are."""
+    full_ratio: float | None = 100.0
+    """Ratio from which a direction has the whole rate; one of ratio r has (r / full_ratio)^2 of it, and at most four
+    times as much. Where no direction comes up to it, the highest ratio takes its place. None = all have the whole
+    rate."""
     max_rank: int = 1
     """Most directions of a layer."""
     ridge: float = 0.01
@@ -62,6 +66,8 @@ class SubspaceConfig:
         for key in ("lr", "min_ratio", "ridge"):
             if not getattr(self, key) > 0:
                 raise UserError(f"{key} must be positive.")
+        if self.full_ratio is not None and not self.full_ratio > 0:
+            raise UserError("full_ratio must be positive, or null.")
         if self.targets == ():
             raise UserError("targets is empty: nothing would be trained. Set it to null for all.")
 

@@ -33,6 +33,8 @@ from atu.storage.files import PARTIAL_SUFFIX, content_key, disk_errors, publish_
 _MOST_BYTES = 4 * 2**30
 """Of second moments that are held at a time. Blocks for which there is no room wait for another reading of the rows."""
 _SUFFIX = ".safetensors"
+_MOST_RATE = 4.0
+"""Times the learning rate that a direction has at most."""
 
 Advance = Callable[[int, int], None]
 """Called with (done, all)."""
@@ -90,27 +92,48 @@ def forget_directions(
     return (rows * signs).float(), ratios.float()
 
 
-def chosen_directions(
-    found: Mapping[str, Directions], *, min_ratio: float, max_rank: int
-) -> dict[str, Float[Tensor, "rank d_in"]]:
-    """A of each layer that has a direction of at least `min_ratio`: rows s a, s the size of the layer's outputs.
+def rates(ratios: Float[Tensor, " k"], full_ratio: float | None) -> Float[Tensor, " k"]:
+    """Share of the learning rate that directions of these ratios have: (ratio / full_ratio)^2, at most `_MOST_RATE`.
 
-    So B says by what share of its usual output a layer changes where an input lies in a direction as far as those of
-    forget texts do on average, and one learning rate suits all layers.
+    A change b along a direction moves the outputs on forget texts by b and those on retain texts by b / sqrt(ratio),
+    both root mean squares. So for a given sum of changes the retain outputs move least where b grows with the ratio.
+    That it grows with its square, and up to which, was found by trials (docs/lab/subspace.md).
+    """
+    return torch.ones_like(ratios) if full_ratio is None else (ratios / full_ratio).square().clamp(max=_MOST_RATE)
+
+
+def chosen_directions(
+    found: Mapping[str, Directions], *, min_ratio: float, max_rank: int, full_ratio: float | None = None
+) -> dict[str, Float[Tensor, "rank d_in"]]:
+    """A of each layer that has a direction of at least `min_ratio`: rows s q a, s the size of the layer's outputs and
+    q the direction's share of the rate (`rates`).
+
+    So q B says by what share of its usual output a layer changes where an input lies in a direction as far as those
+    of forget texts do on average, and one learning rate suits all layers: an adaptive optimiser's step in B is as
+    large whatever the gradient.
 
     Raises:
         UserError: no layer has such a direction.
     """
     ranks = {name: min(max_rank, int((layer.ratios >= min_ratio).sum())) for name, layer in found.items()}
-    chosen = {name: found[name].scale * found[name].rows[:rank] for name, rank in ranks.items() if rank}
+    if full_ratio is not None:
+        full_ratio = min(full_ratio, _highest(found))
+
+    def scaled(layer: Directions, rank: int) -> Float[Tensor, "rank d_in"]:
+        return layer.scale * rates(layer.ratios[:rank], full_ratio).unsqueeze(1) * layer.rows[:rank]
+
+    chosen = {name: scaled(found[name], rank) for name, rank in ranks.items() if rank}
     if not chosen:
-        highest = max((float(layer.ratios[0]) for layer in found.values() if len(layer.ratios)), default=0.0)
         raise UserError(
             f"task.training_module.subspace.min_ratio={min_ratio:g}: no layer has an input direction that the texts "
-            f"about the concept use so many times more than the others; the highest ratio is {highest:.1f}. Lower it, "
-            "or give more texts about the concept and more about other things."
+            "about the concept use so many times more than the others; the highest ratio is "
+            f"{_highest(found):.1f}. Lower it, or give more texts about the concept and more about other things."
         )
     return chosen
+
+
+def _highest(found: Mapping[str, Directions]) -> float:
+    return max((float(layer.ratios[0]) for layer in found.values() if len(layer.ratios)), default=0.0)
 
 
 def describe_choice(found: Mapping[str, Directions], chosen: Mapping[str, Tensor]) -> str:

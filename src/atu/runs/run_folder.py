@@ -86,6 +86,16 @@ class RunFolder:
         return self.root / "metrics.jsonl"
 
     @property
+    def probes_path(self) -> Path:
+        """The probes that the model proposed, in a run to which none were given."""
+        return self.root / "probes.jsonl"
+
+    @property
+    def corpus_dir(self) -> Path:
+        """`forget.jsonl` and `retain.jsonl`: the texts of the run, those that it only measures among them."""
+        return self.root / "corpus"
+
+    @property
     def attacks_path(self) -> Path:
         return self.root / "attacks.json"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _GROUPS = ("forget/fb", "forget/qa", "forget/aa", "neighbor/fb", "neighbor/qa", "utility/gen")
 """Of the user's questions and the general facts."""
-_FIELDS = {"group", "prompt", "references", "max_new_tokens", "answer_prefix", "attack", "target"}
+_FIELDS = {"group", "prompt", "references", "max_new_tokens", "answer_prefix", "attack", "target", "answer"}
+"""Of a row. `answer` is for who reads the file: the whole answer that a model gave which proposed the question."""
 _MAX_NEW_TOKENS = 4096
 """Of an answer: a model that never ends would write for hours beyond it."""
 
@@ -64,7 +65,8 @@ class OwnConfig(GoldConfig):
 class OwnConcept(Benchmark):
     """The concept that `unlearning_target` names, described by `data.description`.
 
-    Without `data.probes_path` only the general facts are asked: they show damage, not forgetting.
+    Without `data.probes_path` the model itself proposes probes (`proposed.py`). With `data.allow_no_verdict` only the
+    general facts are asked then, which show damage, not forgetting.
     """
 
     name = "own"
@@ -87,6 +89,27 @@ class OwnConcept(Benchmark):
     )
     asked_by_attacks: ClassVar = {"mia": (), "gold": None, "gradnorm": False}
     how_to_ask = "give questions by data.probes_path"
+
+    @property
+    def proposes_probes(self) -> bool:
+        """See `Benchmark.proposes_probes`."""
+        config = self.config
+        return config.probes_path is None and not config.mia and not config.allow_no_verdict
+
+    def propose_probes(
+        self, path: Path, llm: LanguageModel, target: Target, *, seed: int, progress: Callable[[str], Progress | None]
+    ) -> str:
+        """See `Benchmark.propose_probes`."""
+        from atu.benchmarks.own.proposed import describe_proposals, propose, write_proposals  # brings torch
+
+        num_neighbors = self.config.corpus.num_neighbors
+        proposals = propose(llm, target, num_neighbors=num_neighbors, seed=seed, progress=progress)
+        write_proposals(path, proposals, target)
+        return describe_proposals(proposals, target)
+
+    def with_probes(self, path: Path) -> OwnConcept:
+        """See `Benchmark.with_probes`."""
+        return OwnConcept(replace(self.config, probes_path=str(path)))
 
     @property
     def default_target(self) -> str | None:
