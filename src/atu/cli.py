@@ -23,9 +23,11 @@ from atu.entry.benchmark_options import BENCHMARK_NAMES, with_benchmark_options
 from atu.entry.cache_command import app as cache_app
 from atu.entry.chat import ChatRequest, chat_with_run
 from atu.entry.evaluate import EvaluationRequest, evaluate_model
+from atu.entry.export import ExportRequest, export_run
 from atu.entry.guard import exit_codes
 from atu.entry.overrides import target_as_flag
 from atu.entry.probes import ProbesRequest, propose_to_user
+from atu.entry.push import PushRequest, push_run
 from atu.errors import UserError
 from atu.evaluation.config import MAX_BATCH_SIZE
 from atu.launch import launch
@@ -242,6 +244,32 @@ def chat(
         from rich.console import Console
 
         chat_with_run(ChatRequest(run=run, max_new_tokens=max_new_tokens, device=device), Console())
+
+
+@app.command()
+def push(
+    run: Annotated[Path, typer.Argument(help="Folder of a run that is done.")],
+    repository: Annotated[str, typer.Argument(metavar="USER/NAME", help="Where it goes on the Hugging Face hub.")],
+    private: Annotated[bool, typer.Option("--private", help="A new repository is private.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and send nothing.")] = False,
+) -> None:
+    """Share a run's model with its card and report on the Hugging Face hub."""
+    with exit_codes("The same command starts anew; what is there already is not sent twice."):
+        for line in push_run(PushRequest(run=run, repository=repository, private=private, dry_run=dry_run)):
+            typer.echo(one_line(line))
+
+
+@app.command("export")
+def export_gguf(
+    run: Annotated[Path, typer.Argument(help="Folder of a run that is done.")],
+    out: Annotated[Path, typer.Option(help="The GGUF file to write.")],
+    outtype: Annotated[
+        Literal["f32", "f16", "bf16", "q8_0"], typer.Option(help="Type of the weights in the file.")
+    ] = "bf16",
+) -> None:
+    """Write a run's model as a GGUF file, for llama.cpp and what builds on it; needs llama.cpp's converter."""
+    with exit_codes("The same command starts anew."):
+        typer.echo(one_line(f"model: {export_run(ExportRequest(run=run, out=out, type=outtype))}"))
 
 
 @app.command()
