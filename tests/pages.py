@@ -103,8 +103,8 @@ def assert_self_contained(path: Path) -> None:
     assert page.tags.index("meta") < page.tags.index("style") < page.tags.index("script")
 
 
-def browse(page: Path, profile: Path, *arguments: str, fragment: str = "") -> subprocess.CompletedProcess[str]:
-    """Open a page in a headless browser."""
+def browse(page: Path | str, profile: Path, *arguments: str, fragment: str = "") -> subprocess.CompletedProcess[str]:
+    """Open a page in a headless browser: a file, or an address."""
     assert CHROMIUM is not None
     return subprocess.run(
         [
@@ -126,7 +126,7 @@ def browse(page: Path, profile: Path, *arguments: str, fragment: str = "") -> su
             "--enable-logging=stderr",
             "--v=0",
             *arguments,
-            f"file://{page}{f'#{fragment}' if fragment else ''}",
+            f"{page if isinstance(page, str) else f'file://{page}'}{f'#{fragment}' if fragment else ''}",
         ],
         capture_output=True,
         text=True,
@@ -137,7 +137,12 @@ def browse(page: Path, profile: Path, *arguments: str, fragment: str = "") -> su
 
 def acting_copy(page: Path, actions: str, folder: Path) -> Path:
     """A copy without the policy, in which a script does what a reader would do."""
-    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text(encoding="utf-8"))
     copy = folder / "acted.html"
-    copy.write_text(text.replace("</body>", f"<script>{actions}</script></body>"), encoding="utf-8")
+    copy.write_text(acting(page.read_text(encoding="utf-8"), actions), encoding="utf-8")
     return copy
+
+
+def acting(page: str, actions: str) -> str:
+    """The text of such a copy."""
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
+    return text.replace("</body>", f"<script>{actions}</script></body>")

@@ -21,7 +21,8 @@ from atu.benchmarks.options import OptionValue
 from atu.entry.attack import AttackRequest, attack_model
 from atu.entry.benchmark_options import BENCHMARK_NAMES, with_benchmark_options
 from atu.entry.cache_command import app as cache_app
-from atu.entry.chat import ChatRequest, chat_with_run
+from atu.entry.chat import ChatRequest, chat_with_run, check_sides, models_of_run
+from atu.entry.compare import example_prompts, read_prompts, two_models
 from atu.entry.evaluate import EvaluationRequest, evaluate_model
 from atu.entry.export import ExportRequest, export_run
 from atu.entry.guard import exit_codes
@@ -244,6 +245,68 @@ def chat(
         from rich.console import Console
 
         chat_with_run(ChatRequest(run=run, max_new_tokens=max_new_tokens, device=device), Console())
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="A run's folder, a model's folder, a hub id, or a name.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    prompts: Annotated[Path, typer.Option(help='File with a prompt a line, or JSON lines with a "prompt".')],
+    out: Annotated[Path, typer.Option(help="The page to write, such as compared.html.")],
+    max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Length of an answer.")] = 96,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the models are computed.")] = "auto",
+) -> None:
+    """Ask two models the prompts of a file, and write a page with their answers side by side."""
+    with exit_codes("The same command starts anew."):
+        asked = read_prompts(prompts)
+        models = two_models(first, second)
+        check_sides(models, device)
+        # These bring torch.
+        from rich.console import Console
+
+        from atu.chat import answer_all, different_parts, load_sides
+        from atu.report.compare_page import ComparedPrompt, write_comparison
+        from atu.runs.progress import RunProgress
+
+        with RunProgress(Console(stderr=True)) as progress:
+            sides = load_sides(models, device=device)
+            answers = []
+            for side in sides:
+                with progress.stage(f"asking {one_line(side.title)} {len(asked)} prompts") as advance:
+                    answers.append(answer_all(side.llm, asked, max_new_tokens=max_new_tokens, progress=advance))
+        rows = [
+            ComparedPrompt(prompt, different_parts(said))
+            for prompt, said in zip(asked, zip(*answers, strict=True), strict=True)
+        ]
+        write_comparison(out, [side.title for side in sides], rows)
+        typer.echo(one_line(f"page: {out}"))
+
+
+@app.command()
+def demo(
+    run: Annotated[Path, typer.Argument(help="Folder of a run that is done.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the address; 0 for one that is free.")] = 7860,
+    max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Length of an answer.")] = 96,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the models are computed.")] = "auto",
+) -> None:
+    """Serve a web page on this machine alone, to ask the models before and after a run, until Ctrl-C."""
+    with exit_codes("The same command starts anew."):
+        models = models_of_run(run)
+        check_sides(models, device)
+        from atu.chat import answer_all, different_parts, load_sides  # brings torch
+        from atu.report.compare_page import demo_page
+        from atu.report.demo import demo_server
+
+        sides = load_sides(models, device=device)
+
+        def ask(prompt: str) -> list[list[tuple[str, bool]]]:
+            said = [answer_all(side.llm, [prompt], max_new_tokens=max_new_tokens)[0] for side in sides]
+            return different_parts(said)
+
+        page = demo_page([side.title for side in sides], one_line(run.resolve().name), example_prompts(run))
+        with demo_server(page, ask, port) as (server, address):
+            typer.echo(one_line(f"Open {address} in a browser. Ctrl-C ends."))
+            server.serve_forever()
 
 
 @app.command()

@@ -92,9 +92,9 @@ def test_without_two_sides_there_is_no_verdict(before: dict[str, Score], after: 
 
 def test_the_numbers_stand_behind_the_judgement() -> None:
     assert verdict(BEFORE, scores(23, 72, 84, 400 / 74, 0, 0)) == (
-        "Forgotten, and the rest kept: forgetting 70 → 23% (33% left), neighbors 74 → 72% (97% kept), "
+        "Forgotten, and the rest kept: still answered 70 → 23% (33% left), neighbors 74 → 72% (97% kept), "
         "general knowledge 85 → 84% (99% kept), degenerate answers +4 points.",
-        "已遗忘，其余知识保留：遗忘 70 → 23%（剩余 33%），邻近知识 74 → 72%（保留 97%），"
+        "已遗忘，其余知识保留：仍能回答 70 → 23%（剩余 33%），邻近知识 74 → 72%（保留 97%），"
         "通用能力 85 → 84%（保留 99%），退化回答 +4 个百分点。",
     )
 
@@ -103,7 +103,8 @@ def test_few_questions_leave_it_open() -> None:
     """Two of three right before, one of three after: the interval of so few answers holds both."""
     before, after = (Score(value=v, n=3, low=0.0, high=100.0) for v in (66.7, 33.3))
     assert verdict({"forget/all": before}, {"forget/all": after}).en == (
-        "Perhaps forgotten (too few questions to tell), but more than a third is left: forgetting 67 → 33% (50% left)."
+        "Perhaps forgotten (too few questions to tell), but more than a third is left: "
+        "still answered 67 → 33% (50% left)."
     )
 
 

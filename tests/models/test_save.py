@@ -211,7 +211,7 @@ def test_the_card_tells_what_was_forgotten_how_and_with_what_effect() -> None:
     assert "unlearning" in front["tags"]
     assert "forget **William Shakespeare** with `unlearning_atu`" in text
     assert "| forget/all | 87.0 (78.0 to 95.0, n 61) | 23.0 (13.0 to 34.0, n 61) |" in text
-    assert "Forgotten: forgetting 87 → 23% (26% left)." in text
+    assert "Forgotten: still answered 87 → 23% (26% left)." in text
     assert "| nll/forget@known | 0.70 (0.50 to 0.90, n 30) |  |" in text
     assert "| p/forget@known | 0.573 (0.500 to 0.650, n 30) |  |" in text
     assert "config hash: `abc123`" in text

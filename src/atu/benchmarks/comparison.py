@@ -84,7 +84,7 @@ def compare(before: Mapping[str, Score], after: Mapping[str, Score]) -> list[Row
 def checks(before: Mapping[str, Score], after: Mapping[str, Score]) -> list[Check]:
     """Forgotten, neighbors kept, general knowledge kept, answers not broken: in this order."""
     return [
-        _share_check("forget", Words("Forgetting", "遗忘"), before, after),
+        _share_check("forget", Words("Still answered", "仍能回答"), before, after),
         _share_check("neighbor", Words("Neighbors", "邻近知识"), before, after),
         _share_check("utility", Words("General knowledge", "通用能力"), before, after),
         _degenerate_check(before, after),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -33,20 +33,33 @@ def chat_with_run(request: ChatRequest, console: Console) -> None:
     Raises:
         UserError: it is no run, or has no model yet.
     """
-    folder = RunFolder(root=request.run)
-    config = folder.read_config()
-    if not folder.model_dir.is_dir():
-        raise UserError(f"{request.run} has no model yet: it is written when the run is done.")
-    before = from_mapping(ModelConfig, config.get("pre_trained_llm", {}), "pre_trained_llm")
-    # Both are asked in the same words.
-    after = replace(resolve_model(str(folder.model_dir)), **chat_settings(before))
-    check_device(request.device)
-    for model in (before, after):
-        check_model(model)
+    models = models_of_run(request.run)
+    check_sides(models, request.device)
     from atu.chat import load_sides, talk  # brings torch
 
-    sides = load_sides([("before", before), ("after", after)], device=request.device, threads=config.get("threads"))
-    talk(sides, _prompts(console), console, max_new_tokens=request.max_new_tokens)
+    talk(load_sides(models, device=request.device), _prompts(console), console, max_new_tokens=request.max_new_tokens)
+
+
+def models_of_run(run: Path) -> list[tuple[str, ModelConfig]]:
+    """The models before and after a run, each with its title.
+
+    Raises:
+        UserError: it is no run, or has no model yet.
+    """
+    folder = RunFolder(root=run)
+    config = folder.read_config()
+    if not folder.model_dir.is_dir():
+        raise UserError(f"{run} has no model yet: it is written when the run is done.")
+    before = from_mapping(ModelConfig, config.get("pre_trained_llm", {}), "pre_trained_llm")
+    # Both are asked in the same words.
+    return [("before", before), ("after", replace(resolve_model(str(folder.model_dir)), **chat_settings(before)))]
+
+
+def check_sides(models: Sequence[tuple[str, ModelConfig]], device: Literal["auto", "cpu", "cuda"]) -> None:
+    """Raise UserError where a device or model is missing, before torch is imported."""
+    check_device(device)
+    for _, model in models:
+        check_model(model)
 
 
 def _prompts(console: Console) -> Iterator[str]:
