@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -18,3 +19,9 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     pages = {path.stem for path in (ROOT / "docs").glob("*.md")}
     assert pages <= {path.stem for path in (tmp_path / "site").glob("*.html")}
     assert "atu.api.unlearn" in (tmp_path / "site" / "api.html").read_text(encoding="utf-8")
+
+
+def test_the_reference_is_what_the_program_has() -> None:
+    """`python tools/reference.py` writes it anew."""
+    page = runpy.run_path(str(ROOT / "tools" / "reference.py"))["page"]()
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == page
