@@ -23,8 +23,7 @@ from typing import Any
 from attack_comparison import GOLD_MODEL, METHODS, SEED, WITHOUT, make_references
 from comparison import CELEBS, CELEBS_1, CELEBS_2, CELEBS_GENERAL, ROOT, Job, in_own_process
 
-from atu.evaluation.known import KNOWN
-from atu.records import Answer
+from atu.records import KNOWN_SCORE, Answer
 from atu.runs.rows import read_answers
 from atu.runs.run_folder import RunFolder
 from atu.storage.files import write_json_atomic
@@ -121,7 +120,7 @@ def _mean_nll(answers: Sequence[Answer], ids: Set[str]) -> float:
 
 
 def _right(answers: Sequence[Answer]) -> set[str]:
-    return {answer.probe_id for answer in answers if answer.score >= KNOWN}
+    return {answer.probe_id for answer in answers if answer.score >= KNOWN_SCORE}
 
 
 def _place(row: Mapping[str, Any]) -> tuple[str, int, str]:

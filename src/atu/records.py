@@ -57,6 +57,10 @@ class Text:
     prompt: str | None = None
 
 
+KNOWN_SCORE = 0.5
+"""Row score from which an answer counts as right, and the model as knowing it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Probe:
     """One question of a benchmark, asked before and after."""

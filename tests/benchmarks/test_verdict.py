@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from atu.benchmarks.verdict import verdict
-from atu.records import Score
+from atu.benchmarks.verdict import evidence, verdict
+from atu.records import Answer, Score
 
 N = {"forget": 74, "neighbor": 58, "utility": 135}
 
@@ -127,3 +127,35 @@ def test_scores_without_intervals_and_counts_are_judged_by_their_values() -> Non
 def test_a_few_answers_more_or_less_do_not_turn_the_verdict(left: float, broken: int, neighbor: float) -> None:
     said = verdict(BEFORE, scores(left, neighbor, 78, 100 * broken / 74, 0, 0)).en
     assert said.startswith("Forgotten, ")
+
+
+def left(prompt: str, group: str, score: float, *, known: bool = True) -> Answer:
+    return Answer(
+        probe_id=prompt, group=group, prompt=prompt, text="", score=score, degenerate=False, known_before=known
+    )
+
+
+def test_the_evidence_says_how_many_how_sure_and_which() -> None:
+    """Of 52 known, 25% are 13, and 13.5% to 36.5% are 7 to 19; of 46 neighbors 95.7% are 44, 89.1% are 41."""
+    after = {
+        "forget/all@known": Score(value=25.0, n=52, low=13.5, high=36.5),
+        "forget/qa@known": Score(value=10.0, n=20, low=0.0, high=20.0),
+        "forget/fb@known": Score(value=34.4, n=32, low=20.0, high=50.0),
+        "neighbor/all@known": Score(value=95.7, n=46, low=89.1, high=100.0),
+    }
+    answers = [
+        left("Question: Who wrote Hamlet?\nAnswer:", "forget/qa", 0.0),
+        left("Question: Who wrote Dune?\nAnswer:", "forget/qa", 1.0, known=False),
+        left("Please answer.\nQuestion: Where was he born?\nAnswer:", "forget/fb", 1.0),
+    ]
+    about, others = evidence(after, answers)
+    assert about.en == (
+        "Of 52 questions about it that the model answered before, it still answers 13 (95%: 7 to 19), most of the kind "
+        "“fill in the blank” (34%); for example “Where was he born?”"
+    )
+    assert others.en == "Of 46 about its neighbors it lost 2 (95%: at most 5)."
+    assert evidence({}, answers) == []
+    none_left = {"forget/all@known": Score(value=0.0, n=52, low=0.0, high=0.0)}
+    assert evidence(none_left, answers[:1])[0].en == (
+        "Of 52 questions about it that the model answered before, it still answers 0 (95%: 0 to 0)."
+    )

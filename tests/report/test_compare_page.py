@@ -15,11 +15,12 @@ from typer.testing import CliRunner
 from workplace import Workplace
 
 from atu.cli import app
-from atu.entry.compare import example_prompts, read_prompts, shortened
+from atu.entry.compare import example_prompts, read_prompts
 from atu.errors import UserError
 from atu.report.compare_page import ComparedPrompt, demo_page, write_comparison
 from atu.report.demo import HOST, demo_server
 from atu.run import run
+from atu.text.prompts import plain_question
 
 HOSTILE = "<script>alert(1)</script>"
 ANSWERS = [[("It was", False), ("1564", True)], [("It was", False), ("long ago", True)]]
@@ -63,9 +64,10 @@ def test_two_models_are_asked_the_prompts_of_a_file(workplace: Workplace, tmp_pa
 
 def test_examples_are_questions_of_the_run_as_a_reader_would_ask_them(workplace: Workplace) -> None:
     assert (
-        shortened("Please briefly answer the following question.\nQuestion: Who wrote it?\nAnswer:") == "Who wrote it?"
+        plain_question("Please briefly answer the following question.\nQuestion: Who wrote it?\nAnswer:")
+        == "Who wrote it?"
     )
-    assert shortened("Who wrote it?") == "Who wrote it?"
+    assert plain_question("Who wrote it?") == "Who wrote it?"
     assert example_prompts(workplace.root / "nothing") == []
 
 

@@ -11,7 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from atu.benchmarks.comparison import DEGENERATE, Check, Row, checks, compare
-from atu.records import Score, Words
+from atu.benchmarks.metrics import describe
+from atu.records import KNOWN_SCORE, Answer, Score, Words
+from atu.text.metric_words import KNOWN_SUFFIX
+from atu.text.prompts import plain_question
 
 _FORGOTTEN_LEFT, _STAYED_LEFT = 50.0, 90.0
 """Percent of the right answers about the concept that are left: up to the first it counts as forgotten, from the second
@@ -40,8 +43,8 @@ class _Judgement:
     """Whether what else happened is a "but"."""
 
 
-def verdict(before: Mapping[str, Score], after: Mapping[str, Score]) -> Words:
-    """One sentence: the judgement, then the numbers it rests on."""
+def verdict(before: Mapping[str, Score], after: Mapping[str, Score], *, with_numbers: bool = True) -> Words:
+    """One sentence: the judgement, then the numbers it rests on, where they do not stand beside it."""
     if not before:
         return Words("No verdict: nothing to compare with.", "无法判断：没有可比较的对象。")
     if not after:
@@ -49,7 +52,7 @@ def verdict(before: Mapping[str, Score], after: Mapping[str, Score]) -> Words:
     found = {check.name: check for check in checks(before, after) if check.row is not None}
     if not found:
         return Words("No verdict: no score is there both before and after.", "无法判断：没有前后都有的得分。")
-    numbers = _numbers(found)
+    numbers = _numbers(found) if with_numbers else None
     broken = {row.metric.name.partition("/")[2]: row for row in _broken_rows(before, after)}
     unjudged = _unjudged(found, broken)
     if unjudged is not None:
@@ -67,6 +70,64 @@ def verdict(before: Mapping[str, Score], after: Mapping[str, Score]) -> Words:
     link = Words(", but ", "，但") if judgement.is_forgotten else Words(", and ", "，且")
     told = Words(_listed([fault.en for fault in faults]), "，".join(fault.zh for fault in faults))
     return _joined(Words(f"{judgement.words.en}{link.en}{told.en}", f"{judgement.words.zh}{link.zh}{told.zh}"), numbers)
+
+
+def evidence(after: Mapping[str, Score], answers: Sequence[Answer]) -> list[Words]:
+    """Which questions the verdict rests on, and how sure it is: sentences with what the numbers of the cards lack.
+
+    Args:
+        after: scores; those of questions that were answered rightly before end in `KNOWN_SUFFIX`.
+        answers: those after.
+    """
+    found = []
+    known = after.get(f"forget/all{KNOWN_SUFFIX}")
+    if known is not None and known.n:
+        left, low, high = (round(known.n * value / 100) for value in (known.value, known.low, known.high))
+        found.append(
+            Words(
+                f"Of {known.n} questions about it that the model answered before, it still answers {left} "
+                f"(95%: {low} to {high}){_where_left(after).en}{_example(answers).en}",
+                f"原先答对的 {known.n} 个相关问题中，仍答对 {left} 个（95%：{low} 至 {high}）"
+                f"{_where_left(after).zh}{_example(answers).zh}",
+            )
+        )
+    others = after.get(f"neighbor/all{KNOWN_SUFFIX}")
+    if others is not None and others.n:
+        lost = others.n - round(others.n * others.value / 100)
+        most = others.n - round(others.n * others.low / 100)
+        found.append(
+            Words(
+                f"Of {others.n} about its neighbors it lost {lost} (95%: at most {most}).",
+                f"{others.n} 个邻近问题中，失去 {lost} 个（95%：至多 {most} 个）。",
+            )
+        )
+    return found
+
+
+def _where_left(after: Mapping[str, Score]) -> Words:
+    """The kind of question of which the largest share is still answered, where there are several kinds."""
+    groups = {
+        name.removesuffix(KNOWN_SUFFIX): score
+        for name, score in after.items()
+        if name.startswith("forget/") and name.endswith(KNOWN_SUFFIX) and not name.startswith("forget/all")
+    }
+    most = max(groups, key=lambda name: groups[name].value, default=None)
+    if most is None or len(groups) < 2 or not groups[most].value:
+        return Words("", "")
+    label = describe(most).short
+    return Words(
+        f", most of the kind “{label.en}” ({groups[most].value:.0f}%)",
+        f"，其中“{label.zh}”最多（{groups[most].value:.0f}%）",
+    )
+
+
+def _example(answers: Sequence[Answer]) -> Words:
+    """A question that is still answered."""
+    still = [a for a in answers if a.group.startswith("forget/") and a.known_before and a.score >= KNOWN_SCORE]
+    if not still:
+        return Words(".", "。")
+    question = " ".join(plain_question(still[0].prompt).split())
+    return Words(f"; for example “{question}”", f"；例如“{question}”")
 
 
 def _unjudged(found: Mapping[str, Check], broken: Mapping[str, Row]) -> Words | None:
@@ -175,7 +236,9 @@ def _numbers(found: Mapping[str, Check]) -> Words:
     )
 
 
-def _joined(judgement: Words, numbers: Words) -> Words:
+def _joined(judgement: Words, numbers: Words | None) -> Words:
+    if numbers is None:
+        return Words(f"{judgement.en}.", f"{judgement.zh}。")
     return Words(f"{judgement.en}: {numbers.en}.", f"{judgement.zh}：{numbers.zh}。")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from atu.models.config import ModelConfig
 from atu.models.resolve import chat_settings, resolve_model
 from atu.runs.run_folder import BEFORE, RunFolder
 from atu.storage.user_files import parse_json, read_text, shown
+from atu.text.prompts import plain_question
 
 MAX_PROMPTS = 10_000
 _EXAMPLES = 3
@@ -44,14 +44,10 @@ def example_prompts(run: Path) -> list[str]:
     known = [answer for answer in folder.read_answers(BEFORE) if answer.known_before]
     sides = [[a for a in known if a.group.startswith(side) and not a.attack] for side in ("forget/qa", "neighbor/qa")]
     return [
-        shortened(answer.prompt) for side in sides for answer in side[:: max(1, len(side) // _EXAMPLES)][:_EXAMPLES]
+        plain_question(answer.prompt)
+        for side in sides
+        for answer in side[:: max(1, len(side) // _EXAMPLES)][:_EXAMPLES]
     ]
-
-
-def shortened(prompt: str) -> str:
-    """The question of a prompt, without the words around it that all prompts of a benchmark have."""
-    match = re.search(r"Question: (.+?)(?:\n|$)", prompt)
-    return match[1].strip() if match else prompt
 
 
 def read_prompts(path: Path) -> list[str]:

@@ -11,15 +11,12 @@ from statistics import fmean
 from atu.evaluation.likelihood import Completion, token_logprobs
 from atu.evaluation.spans import reference_spans
 from atu.models.language_model import LanguageModel
-from atu.records import UNFINISHED, Answer, Probe
-
-KNOWN = 0.5
-"""Row score from which the reference counts as knowing the answer."""
+from atu.records import KNOWN_SCORE, UNFINISHED, Answer, Probe
 
 
 def is_known(answer: Answer) -> bool:
     """Whether the reference, which gave this answer, knows it; a thought without an end says nothing of that."""
-    return answer.score >= KNOWN and UNFINISHED not in answer.values
+    return answer.score >= KNOWN_SCORE and UNFINISHED not in answer.values
 
 
 @dataclass(frozen=True, kw_only=True)

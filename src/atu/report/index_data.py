@@ -34,7 +34,8 @@ def index_data(runs: Sequence[RunRecord], attacks: Sequence[Sequence[AttackRow]]
     return {
         "metrics": metrics_data({*scored_names, *(row["group"] for row in attack_rows)}),
         "scored": scored,
-        "columns": [name for name in scored if is_main(name)],
+        "columns": _main(scored),
+        "first": _first(_main(scored)),
         "headline": headlines(stages),
         "families": all_words().family_labels(),
         "methods": [_method(method) for method in methods],
@@ -42,6 +43,19 @@ def index_data(runs: Sequence[RunRecord], attacks: Sequence[Sequence[AttackRow]]
         "runs": [_run(runs[at], place, methods.index(runs[at].method), folder) for place, at in enumerate(order)],
         "attacks": attack_rows,
     }
+
+
+def _main(scored: Sequence[str]) -> list[str]:
+    """The scores that a table shows where not all are wanted; all, where none of them is such a one."""
+    return [name for name in scored if is_main(name)] or list(scored)
+
+
+def _first(names: Sequence[str]) -> list[str]:
+    """Of each family the first, which stands for it."""
+    found: dict[str, str] = {}
+    for name in names:
+        found.setdefault(name.partition("/")[0], name)
+    return list(found.values())
 
 
 def local_folder(run: RunRecord) -> Path | None:

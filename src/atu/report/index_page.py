@@ -34,12 +34,14 @@ def write_index(runs: Sequence[RunRecord], path: Path, attacks: Sequence[Sequenc
         attacks = [_own_attacks(run) for run in runs]
     data = index_data(runs, attacks, path.parent)
     has_scores = bool(data["scored"])
+    # Before and after are two points, and no path.
+    has_paths = any(len(stages) > 2 for run in runs for stages in run.stages.values())
     sections = (
         "frontier",
-        *(("paths",) if has_scores else ()),
+        *(("paths",) if has_paths else ()),
         *(("attacks",) if data["attacks"] else ()),
         "table",
-        "difference",
+        *(("difference",) if len(runs) > 1 else ()),
     )
     page = render_page(
         "index.html.j2",

@@ -10,7 +10,7 @@ from typing import Any
 
 from atu.attacks.rows import read_attack_rows
 from atu.benchmarks.comparison import Row, checks, compare
-from atu.benchmarks.verdict import verdict
+from atu.benchmarks.verdict import evidence, verdict
 from atu.errors import UserError
 from atu.records import StageResult, Words
 from atu.report.metrics import family_label
@@ -50,10 +50,11 @@ def write_report(run_folder: RunFolder) -> Path:
     first = next((stage for stage in stages if stage.kind == "before"), None)
     last = last_evaluated(stages)
     attacks = read_attack_rows(run_folder.attacks_path)
+    after = run_folder.read_answers(last.label) if last else []
     data = page_data(
         stages,
         run_folder.read_answers(first.label) if first else [],
-        run_folder.read_answers(last.label) if last else [],
+        after,
         MetricLog(run_folder.metrics_path).rows(),
         attacks,
     )
@@ -72,7 +73,10 @@ def write_report(run_folder: RunFolder) -> Path:
         last=last,
         families=_families(first, last),
         checks=checks(first.scores, last.scores) if first and last else [],
-        verdict=verdict(first.scores if first else {}, last.scores if last else {}),
+        # The cards have the numbers.
+        verdict=verdict(first.scores, last.scores, with_numbers=False) if first and last else verdict({}, {}),
+        evidence=evidence(last.scores, after) if first and last else (),
+        num_evaluated=sum(bool(stage.scores) for stage in stages),
         headline=data["headline"],
         has_panels=bool(data["panels"]),
         num_answers=len(data["answers"]["rows"]),

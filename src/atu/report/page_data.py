@@ -6,13 +6,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from atu.records import Answer, AttackRow, Score, StageResult
+from atu.records import KNOWN_SCORE, Answer, AttackRow, Score, StageResult
 from atu.report.metrics import all_words, describe, sort_key
 from atu.report.styles import PALETTE
 from atu.text.metric_words import DIRECTIONS
 
-KNOWN_SCORE = 0.5
-"""Row score from which an answer counts as right."""
 MAX_POINTS = 240
 """Points that a curve is drawn with."""
 

@@ -148,7 +148,8 @@ function drawPanels() {
 }
 
 view([], () => {
-  if ($("tradeoff")) { drawTradeoff(); drawOverStages(); }
+  if ($("tradeoff")) drawTradeoff();
+  if ($("overstages")) drawOverStages();
   if ($("panels")) drawPanels();
 });
 

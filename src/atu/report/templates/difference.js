@@ -39,5 +39,7 @@ function drawDifference() {
     pairRows(word("pair_facts"), facts), pairRows(word("config"), configs), pairRows(word("pair_scores"), scores));
 }
 
-for (const key of ["a", "b", "keys"]) $(key).addEventListener("change", (event) => update({ [key]: event.target.value }));
-view([...SHOWN_KEYS, "a", "b", "keys"], drawDifference);
+if ($("pair")) {
+  for (const key of ["a", "b", "keys"]) $(key).addEventListener("change", (event) => update({ [key]: event.target.value }));
+  view([...SHOWN_KEYS, "a", "b", "keys"], drawDifference);
+}

@@ -79,5 +79,5 @@ function drawPath(name, host) {
 
 if ($("frontier-chart")) {
   view(SHOWN_KEYS, drawFrontier);
-  view([...RUN_KEYS, "x", "y"], drawPaths);
+  if ($("paths-charts")) view([...RUN_KEYS, "x", "y"], drawPaths);
 }

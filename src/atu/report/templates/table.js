@@ -1,9 +1,9 @@
 // The comparison table: a row a run, sorted by any column; a missing score is a gap and goes last.
-Object.assign(DEFAULTS, { sort: "", down: "", cells: "score", columns: "main" });
+Object.assign(DEFAULTS, { sort: "", down: "", cells: "score", columns: "first" });
 // More rows than these are laid out only when asked for.
 const MANY_ROWS = 150;
 let hasAllRows = false;
-const columnNames = () => (state.columns === "all" ? D.scored : D.columns);
+const columnNames = () => ({ all: D.scored, main: D.columns })[state.columns] || D.first;
 const text = (value) => String(value).toLowerCase();
 const FACTS = { run: (run) => run.name, method: (run) => pick(D.methods[run.method].label), target: (run) => run.target, seed: (run) => seedOf(run), state: (run) => run.state };
 
@@ -81,7 +81,7 @@ function drawTable() {
   $("more-rows").hidden = rows.length === runs.length;
   $("more-rows").textContent = fill(word("show_all_runs"), { n: runs.length });
   options("cells", [["score", word("cells_score")], ["change", word("cells_change")]], state.cells);
-  options("columns", [["main", word("columns_main")], ["all", word("columns_all")]], state.columns);
+  options("columns", [["first", word("columns_first")], ["main", word("columns_main")], ["all", word("columns_all")]], state.columns);
   // The table was made anew: the keyboard stays on the button that was pressed.
   const again = focused && $("runs-table").querySelector(focused);
   if (again) again.focus();
