@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import pytest
 from rich.console import Console
 
 from atu.records import Score
-from atu.report.terminal import print_before_after
+from atu.report.terminal import print_before_after, print_outcome
 from atu.runs.progress import RunProgress, duration
+from atu.runs.run_folder import RunFolder
 
 
 def console(*, is_terminal: bool = False, width: int = 80) -> tuple[Console, io.StringIO]:
@@ -115,3 +117,19 @@ def test_terminal_shows_bar_and_note_then_cleans_up() -> None:
 )
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_run_ends_with_what_to_do_next(make_run: Callable[..., RunFolder]) -> None:
+    out_console, out = console(width=200)
+    folder = make_run()
+    config = folder.read_config()
+    base = {"name": "smollm2", "model_name": "org/smollm2", "packages": ["x"]}
+    folder.write_config({**config, "pre_trained_llm": base, "data": {"benchmark": "builtin"}}, "")
+    print_outcome(folder, out_console)
+    assert f"ask both models: atu chat {folder.root}" in out.getvalue()
+    assert f"atu attack {folder.model_dir} --before smollm2 --quick --out {folder.root}" in out.getvalue()
+    # Another benchmark's attack needs more options than can be guessed.
+    folder.write_config({**config, "pre_trained_llm": base, "data": {"benchmark": "rwku"}}, "")
+    out_console, out = console(width=200)
+    print_outcome(folder, out_console)
+    assert "atu attack" not in out.getvalue()

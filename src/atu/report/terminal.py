@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 
 from rich import box
@@ -10,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from atu.benchmarks.comparison import GAP, Row, compare, number, signed
+from atu.benchmarks.config import DataConfig
 from atu.benchmarks.verdict import verdict
 from atu.records import Score
 from atu.report.metrics import family_label
@@ -24,6 +26,22 @@ def print_outcome(folder: RunFolder, console: Console) -> None:
     print_before_after(*folder.read_ends(), console)
     for what, path in (("model", folder.model_dir), ("report", folder.report_path)):
         console.print(one_line(f"{what}: {path}"), markup=False, highlight=False, soft_wrap=True)
+    for line in _next_commands(folder):
+        console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def _next_commands(folder: RunFolder) -> list[str]:
+    """What a user may do with the run; of attacks where a command without further options is enough."""
+    config, root = folder.read_config(), shlex.quote(str(folder.root))
+    found = [f"ask both models: atu chat {root}"]
+    model = config.get("pre_trained_llm", {})
+    base = model.get("name" if model.get("packages") else "model_name")
+    if base and config.get("data", {}).get("benchmark") == DataConfig.benchmark:
+        attack = (
+            f"atu attack {shlex.quote(str(folder.model_dir))} --before {shlex.quote(str(base))} --quick --out {root}"
+        )
+        found.append(f"try to bring it back: {attack}")
+    return found
 
 
 def print_before_after(before: Mapping[str, Score], after: Mapping[str, Score], console: Console) -> None:
