@@ -14,7 +14,7 @@ from atu.benchmarks.verdict import evidence, verdict
 from atu.errors import UserError
 from atu.records import StageResult, Words
 from atu.report.metrics import family_label
-from atu.report.page_data import last_evaluated, page_data
+from atu.report.page_data import last_evaluated, page_data, wordings
 from atu.report.page_template import render_page
 from atu.runs.run_folder import RunFolder
 from atu.runs.tracking import MetricLog
@@ -50,10 +50,11 @@ def write_report(run_folder: RunFolder) -> Path:
     first = next((stage for stage in stages if stage.kind == "before"), None)
     last = last_evaluated(stages)
     attacks = read_attack_rows(run_folder.attacks_path)
+    before = run_folder.read_answers(first.label) if first else []
     after = run_folder.read_answers(last.label) if last else []
     data = page_data(
         stages,
-        run_folder.read_answers(first.label) if first else [],
+        before,
         after,
         MetricLog(run_folder.metrics_path).rows(),
         attacks,
@@ -79,6 +80,7 @@ def write_report(run_folder: RunFolder) -> Path:
         num_evaluated=sum(bool(stage.scores) for stage in stages),
         headline=data["headline"],
         has_panels=bool(data["panels"]),
+        wordings=wordings(before, after),
         num_answers=len(data["answers"]["rows"]),
         config=read_text(run_folder.config_path),
         manifest=manifest,

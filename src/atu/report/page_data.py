@@ -10,6 +10,7 @@ from atu.records import KNOWN_SCORE, Answer, AttackRow, Score, StageResult
 from atu.report.metrics import all_words, describe, sort_key
 from atu.report.styles import PALETTE
 from atu.text.metric_words import DIRECTIONS
+from atu.text.prompts import common_wording
 
 MAX_POINTS = 240
 """Points that a curve is drawn with."""
@@ -51,7 +52,7 @@ def page_data(
         "panels": panels,
         "families": all_words().family_labels(),
         "stage_starts": _stage_starts(metric_rows),
-        "answers": {"fields": ANSWER_FIELDS, "rows": _answer_rows(before, after)},
+        "answers": {"fields": ANSWER_FIELDS, "rows": _answer_rows(before, after, wordings(before, after))},
         "has_after": bool(after),
     }
 
@@ -153,19 +154,31 @@ def _stage_starts(rows: Iterable[Mapping[str, Any]]) -> list[list[int]]:
     return [[stage, starts[stage]] for stage in sorted(starts)]
 
 
-def _answer_rows(before: Sequence[Answer], after: Sequence[Answer]) -> list[list[Any]]:
+def wordings(before: Sequence[Answer], after: Sequence[Answer]) -> dict[str, tuple[str, str]]:
+    """Group → what all of its prompts begin and end with; of those that have it. The page shows it once."""
+    groups: dict[str, list[str]] = {}
+    for answer in before or after:
+        groups.setdefault(answer.group, []).append(answer.prompt)
+    return {group: found for group, prompts in groups.items() if any(found := common_wording(prompts))}
+
+
+def _answer_rows(
+    before: Sequence[Answer], after: Sequence[Answer], worded: Mapping[str, tuple[str, str]]
+) -> list[list[Any]]:
     first = {answer.probe_id: answer for answer in before}
     last = {answer.probe_id: answer for answer in after}
-    return [_answer_row(first.get(probe_id), last.get(probe_id)) for probe_id in {**first, **last}]
+    return [_answer_row(first.get(probe_id), last.get(probe_id), worded) for probe_id in {**first, **last}]
 
 
-def _answer_row(before: Answer | None, after: Answer | None) -> list[Any]:
+def _answer_row(before: Answer | None, after: Answer | None, worded: Mapping[str, tuple[str, str]]) -> list[Any]:
     """A row of `ANSWER_FIELDS`; each side is `_side` or null."""
     answer = before or after
     assert answer is not None
     known = next((a.known_before for a in (before, after) if a and a.known_before is not None), None)
     sides = [_side(before, known), _side(after, None)]
-    return [answer.probe_id, answer.group, answer.attack, answer.prompt, answer.references, *sides]
+    begin, end = worded.get(answer.group, ("", ""))
+    prompt = answer.prompt.removeprefix(begin).removesuffix(end)
+    return [answer.probe_id, answer.group, answer.attack, prompt, answer.references, *sides]
 
 
 def _side(answer: Answer | None, known: bool | None) -> list[Any] | None:
