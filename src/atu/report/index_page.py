@@ -35,7 +35,7 @@ def write_index(runs: Sequence[RunRecord], path: Path, attacks: Sequence[Sequenc
     data = index_data(runs, attacks, path.parent)
     has_scores = bool(data["scored"])
     # Before and after are two points, and no path.
-    has_paths = any(len(stages) > 2 for run in runs for stages in run.stages.values())
+    has_paths = any(sum(bool(stage.scores) for stage in stages) > 2 for run in runs for stages in run.stages.values())
     sections = (
         "frontier",
         *(("paths",) if has_paths else ()),

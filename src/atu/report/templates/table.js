@@ -4,6 +4,9 @@ Object.assign(DEFAULTS, { sort: "", down: "", cells: "score", columns: "first" }
 const MANY_ROWS = 150;
 let hasAllRows = false;
 const columnNames = () => ({ all: D.scored, main: D.columns })[state.columns] || D.first;
+// On a phone the scores come first: what a run is stands in its cell.
+const isNarrow = () => innerWidth < 640;
+const FACT_KEYS = ["method", "target", "seed"];
 const text = (value) => String(value).toLowerCase();
 const FACTS = { run: (run) => run.name, method: (run) => pick(D.methods[run.method].label), target: (run) => run.target, seed: (run) => seedOf(run), state: (run) => run.state };
 
@@ -35,9 +38,9 @@ function tableHead(names) {
     const members = names.filter((name) => D.metrics[name].family === family), units = unique(members.map((name) => D.metrics[name].unit));
     return el("th", { scope: "colgroup", colspan: members.length, class: `group ${family}` }, D.families[family] ? pick(D.families[family]) : family, units.length === 1 && units[0] ? el("small", {}, ` ${units[0]}`) : null);
   });
-  const facts = ["run", "method", "target", "seed"].map((key) => sortHead(key, word(key === "run" ? "run" : `header_${key}`), "", key === "run" ? "sticky" : ""));
+  const facts = ["run", ...(isNarrow() ? [] : FACT_KEYS)].map((key) => sortHead(key, word(key === "run" ? "run" : `header_${key}`), "", key === "run" ? "sticky" : ""));
   return el("thead", {},
-    el("tr", {}, el("td", { class: "sticky" }), el("td", { colspan: 3 }), ...groups, el("td")),
+    el("tr", {}, el("td", { class: "sticky" }), isNarrow() ? null : el("td", { colspan: FACT_KEYS.length }), ...groups, el("td")),
     el("tr", {}, ...facts, ...names.map((name) => {
       const metric = D.metrics[name];
       return sortHead(name, `${metric.arrow}\u00a0${pick(metric.short)}`, `${pick(metric.label)} (${pick(metric.direction)}). ${pick(metric.meaning)}`, "n");
@@ -72,8 +75,10 @@ function drawTable() {
   const focused = active && ["sort", "side"].map((key) => active.dataset[key] && `[data-${key}="${active.dataset[key]}"]`).find(Boolean);
   const rows = runs.slice(0, hasAllRows ? runs.length : MANY_ROWS).map((run) => {
     const shown = shownOf(run);
-    return el("tr", { "data-run": run.id }, el("th", { scope: "row", class: "sticky" }, ...runName(run), compareButtons(run)),
-      el("td", { class: "look" }, swatch(lookOf(run)), el("span", {}, ` ${lookOf(run).label}`)), el("td", {}, spaced(run.target)), el("td", {}, seedOf(run)),
+    const look = [swatch(lookOf(run)), el("span", {}, ` ${lookOf(run).label}`)];
+    const facts = isNarrow() ? [] : [el("td", { class: "look" }, ...look), el("td", {}, spaced(run.target)), el("td", {}, seedOf(run))];
+    return el("tr", { "data-run": run.id }, el("th", { scope: "row", class: "sticky" }, ...(isNarrow() ? [swatch(lookOf(run)), " "] : []), ...runName(run), compareButtons(run)),
+      ...facts,
       ...names.map((name) => tableCell(run, name)), el("td", {}, shown ? el("code", {}, shown.label) : el("span", { class: "gap" }, word(stagesOf(run).length ? "none_shown" : "none_scored"))));
   });
   $("runs-table").replaceChildren(tableHead(names), el("tbody", {}, ...rows));
