@@ -76,6 +76,8 @@ def run(config: RunConfig, *, write_report: Callable[[RunFolder], object] = lamb
     console = Console(quiet=not is_main)
     record = session(folder, write_report) if is_main else nullcontext(NoTracker())
     with record as tracker, RunProgress(console) as progress, peers.peers_watched():
+        if is_done and config.wandb.mode != "disabled":
+            progress.line(f"the run was done before: nothing is sent to wandb; `atu report sync {root}` sends it")
         if not is_done:
             tracker.start(sinks(folder, config.wandb, tensorboard=config.tensorboard))
             device = str(compute.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from wandb_server import WandbServer
 from workplace import Workplace
 
@@ -12,8 +13,11 @@ from atu.runs.run_folder import flat_keys
 from atu.runs.tracking import MetricLog
 
 
-def test_a_run_is_in_wandb_as_it_is_in_its_folder(workplace: Workplace, wandb_server: WandbServer) -> None:
-    folder = run(workplace.config("wandb.mode=online", "wandb.project=forgetting", "exp=tiny-ones", "tensorboard=true"))
+def test_a_run_is_in_wandb_as_it_is_in_its_folder(
+    workplace: Workplace, wandb_server: WandbServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = workplace.config("wandb.mode=online", "wandb.project=forgetting", "exp=tiny-ones", "tensorboard=true")
+    folder = run(config)
     (record,) = read_wandb("me", "forgetting")
     assert record.stages == {"corrected": tuple(folder.read_stages())}
     assert (record.name, record.method, record.target) == ("tiny", "unlearning_atu", "Zorblatt")
@@ -24,3 +28,9 @@ def test_a_run_is_in_wandb_as_it_is_in_its_folder(workplace: Workplace, wandb_se
     assert len(kept.history) == len(history(MetricLog(folder.metrics_path).rows(), stage_results(folder)))
     assert {"train/loss", "align/held_out_cosine"} <= {name for row in kept.history for name in row}
     assert list(folder.tensorboard_dir.glob("events*"))
+    # The same command again sends nothing, and says what would.
+    requests = len(wandb_server.requests)
+    capsys.readouterr()
+    run(config)
+    assert f"`atu report sync {folder.root}`" in "".join(capsys.readouterr().out.split("\n"))
+    assert len(wandb_server.requests) == requests
