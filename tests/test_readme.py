@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -263,3 +264,10 @@ def test_every_command_of_the_docs_has_keys_that_exist() -> None:
             compose_run([key for key in keys if key not in sweep and not key.startswith("hydra.")])
             found += 1
     assert found >= 15
+
+
+def test_the_first_hour_plays_the_commands_that_are_tested_here() -> None:
+    """The script reads README as this test does; each command that it leaves out says why."""
+    first_hour = runpy.run_path(str(ROOT / "tools" / "first_hour.py"))
+    played = list(first_hour["commands"]((ROOT / "README.md").read_text(encoding="utf-8")))
+    assert [shlex.split(command) for command in played] == [line.words for line in commands("README.md") if line.words]
