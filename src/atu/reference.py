@@ -83,10 +83,10 @@ def find_reference(before: str, model: str) -> RunReference | None:
     path = Path(before).expanduser()
     if path.is_dir() and path.resolve() == Path(model).expanduser().resolve() and path.resolve().name == "model":
         path = path.resolve().parent
-    return read_reference(path) if _is_run_folder(path) else None
+    return read_reference(path) if is_run_folder(path) else None
 
 
-def _is_run_folder(path: Path) -> bool:
+def is_run_folder(path: Path) -> bool:
     """Whether a path is the folder of a run, and no model."""
     return (path / "config.yaml").is_file() and not (path / "config.json").is_file()
 

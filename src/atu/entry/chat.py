@@ -11,7 +11,6 @@ from typing import Literal
 from rich.console import Console
 
 from atu.entry.early_checks import check_device, check_model
-from atu.errors import UserError
 from atu.models.config import ModelConfig
 from atu.models.resolve import chat_settings, resolve_model
 from atu.runs.run_folder import RunFolder
@@ -47,12 +46,10 @@ def models_of_run(run: Path) -> list[tuple[str, ModelConfig]]:
         UserError: it is no run, or has no model yet.
     """
     folder = RunFolder(root=run)
-    config = folder.read_config()
-    if not folder.model_dir.is_dir():
-        raise UserError(f"{run} has no model yet: it is written when the run is done.")
-    before = from_mapping(ModelConfig, config.get("pre_trained_llm", {}), "pre_trained_llm")
+    after = resolve_model(str(folder.finished_model()))
+    before = from_mapping(ModelConfig, folder.read_config().get("pre_trained_llm", {}), "pre_trained_llm")
     # Both are asked in the same words.
-    return [("before", before), ("after", replace(resolve_model(str(folder.model_dir)), **chat_settings(before)))]
+    return [("before", before), ("after", replace(after, **chat_settings(before)))]
 
 
 def check_sides(models: Sequence[tuple[str, ModelConfig]], device: Literal["auto", "cpu", "cuda"]) -> None:

@@ -9,6 +9,7 @@ from atu.entry.chat import models_of_run
 from atu.errors import UserError
 from atu.models.config import ModelConfig
 from atu.models.resolve import chat_settings, resolve_model
+from atu.reference import is_run_folder
 from atu.runs.run_folder import BEFORE, RunFolder
 from atu.storage.user_files import parse_json, read_text, shown
 from atu.text.prompts import plain_question
@@ -32,8 +33,7 @@ def two_models(first: str, second: str) -> list[tuple[str, ModelConfig]]:
 
 
 def _model(name: str) -> ModelConfig:
-    is_run = (Path(name) / "config.yaml").is_file() and not (Path(name) / "config.json").is_file()
-    return models_of_run(Path(name))[1][1] if is_run else resolve_model(name)
+    return models_of_run(Path(name))[1][1] if is_run_folder(Path(name)) else resolve_model(name)
 
 
 def example_prompts(run: Path) -> list[str]:

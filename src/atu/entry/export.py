@@ -35,21 +35,18 @@ def export_run(request: ExportRequest) -> Path:
         UserError: it is no run with a model, the model is damaged, the file is there already, there is no converter,
             or it fails.
     """
-    folder = RunFolder(root=request.run)
-    folder.read_config()
-    if not (folder.model_dir / "config.json").is_file():
-        raise UserError(f"{request.run} has no model yet: it is written when the run is done.")
+    model = RunFolder(root=request.run).finished_model()
     if request.out.exists():
         raise UserError(f"{request.out} is there already: give another --out, or delete it.")
     converter = find_converter()
-    check_folder(folder.model_dir, "Run its command again, which writes it anew.")
+    check_folder(model, "Run its command again, which writes it anew.")
     partial = request.out.with_name(request.out.name + PARTIAL_SUFFIX)
     with disk_errors(request.out):
         request.out.parent.mkdir(parents=True, exist_ok=True)
     command = [
         sys.executable,
         str(converter),
-        str(folder.model_dir),
+        str(model),
         "--outfile",
         str(partial),
         "--outtype",
@@ -59,7 +56,7 @@ def export_run(request: ExportRequest) -> Path:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         if done.returncode != 0 or not partial.is_file():
             said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]
-            raise UserError(f"{converter} cannot convert {folder.model_dir}: {said}. The model itself is as it was.")
+            raise UserError(f"{converter} cannot convert {model}: {said}. The model itself is as it was.")
         with disk_errors(request.out):
             partial.rename(request.out)
     finally:

@@ -48,13 +48,10 @@ def push_run(request: PushRequest) -> list[str]:
         UserError: it is no run with a model, the model is damaged, the repository's name is none, or the hub refuses.
     """
     folder = RunFolder(root=request.run)
-    config = folder.read_config()
-    if not (folder.model_dir / "config.json").is_file():
-        raise UserError(f"{request.run} has no model yet: it is written when the run is done.")
-    check_folder(folder.model_dir, "Run its command again, which writes it anew.")
+    check_folder(folder.finished_model(), "Run its command again, which writes it anew.")
     if not _HUB_ID.fullmatch(request.repository):
         raise UserError(f"'{request.repository}' is no name of a repository: write user/name.")
-    files = _files(folder)
+    config, files = folder.read_config(), _files(folder)
     base = from_mapping(ModelConfig, config.get("pre_trained_llm", {}), "pre_trained_llm")
     before, after = folder.read_ends()
     judged = f"{config.get('data', {}).get('benchmark', '')}: {config.get('unlearning_target', '')}"

@@ -128,6 +128,17 @@ class RunFolder:
     def report_path(self) -> Path:
         return self.root / "report.html"
 
+    def finished_model(self) -> Path:
+        """Folder of the model that a run left.
+
+        Raises:
+            UserError: this is no run, or has no model yet.
+        """
+        self.read_config()
+        if not (self.model_dir / "config.json").is_file():
+            raise UserError(f"{self.root} has no model yet: it is written when the run is done.")
+        return self.model_dir
+
     @property
     def holds_work(self) -> bool:
         """Whether a checkpoint or a finished stage would be lost with the folder."""
