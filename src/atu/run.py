@@ -105,7 +105,7 @@ def run(config: RunConfig, *, write_report: Callable[[RunFolder], object] = lamb
                 target,
                 compute,
                 progress,
-                apart_from=[probe for probe in probes if proposes],
+                apart_from=probes if proposes else (),
                 keep_corpus=partial(write_corpus, folder.corpus_dir),
             )
             directions = _forget_subspace(config, llm, materials, folder, compute, progress)

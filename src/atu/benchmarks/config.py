@@ -87,7 +87,8 @@ class DataConfig(HasKinds):
     data_dir: str | None = None
     """Folder with the benchmark's files, where it needs some."""
     allow_no_verdict: bool = False
-    """Whether a run may train although no probe asks about the concept, so that there can be no verdict."""
+    """Whether a run may train although no probe asks about the concept, or the model answers none rightly, so that
+    there can be no verdict."""
     icu: bool = False
     """In-context unlearning: every prompt begins with the request to act as if the target were unknown."""
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
