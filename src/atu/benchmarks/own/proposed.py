@@ -119,10 +119,10 @@ def propose(llm: LanguageModel, target: Target, *, num_neighbors: int, seed: int
     samples = dict(zip(answered, ask.sampled([asked[pair] for pair in answered]), strict=True))
     found = []
     for pair in answered:
-        agreed = next((one for one in candidates[pair] if _times(one, samples[pair]) >= _AGREEING), None)
+        agreed = next((one for one in candidates[pair] if _times([one], samples[pair]) >= _AGREEING), None)
         form, name = pair
         elsewhere = [answers[form, other] for other in names if (form, other) in answers]
-        if agreed is not None and (name not in concepts or 2 * _times(agreed, elsewhere) <= len(elsewhere)):
+        if agreed is not None and (name not in concepts or 2 * _times([agreed], elsewhere) <= len(elsewhere)):
             found.append(Proposal(name, asked[pair].question, answers[pair], (agreed,)))
     texts = {name: [answers[pair] for pair in answers if pair[1] == name] for name in (*concepts, *names)}
     for pair, several in samples.items():
@@ -143,7 +143,7 @@ def _inverse(name: str, texts: Sequence[str], others: Sequence[str], ask: _Asker
     return [
         Proposal(name, one.question, answer, called)
         for (one, answer), several in zip(said, samples, strict=True)
-        if _times(name.split()[-1], several) >= _AGREEING
+        if _times(called, several) >= _AGREEING
     ]
 
 
@@ -238,8 +238,9 @@ def write_proposals(path: Path, proposals: Sequence[Proposal], target: Target) -
     write_text_atomic(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
-def _times(phrase: str, texts: Sequence[str]) -> int:
-    return sum(contains_any(text, [phrase]) > 0 for text in texts)
+def _times(phrases: Sequence[str], texts: Sequence[str]) -> int:
+    """How many of the texts hold one of the phrases."""
+    return sum(contains_any(text, phrases) > 0 for text in texts)
 
 
 def describe_proposals(proposals: Sequence[Proposal], target: Target) -> str:
