@@ -33,6 +33,7 @@ from atu.errors import UserError
 from atu.evaluation.config import MAX_BATCH_SIZE
 from atu.launch import launch
 from atu.models.config import DtypeName, QuantizationName
+from atu.storage.files import disk_errors
 from atu.text.escaping import one_line
 
 app = typer.Typer(
@@ -261,6 +262,8 @@ def compare(
         asked = read_prompts(prompts)
         models = two_models(first, second)
         check_sides(models, device)
+        with disk_errors(out):  # before minutes of asking
+            out.parent.mkdir(parents=True, exist_ok=True)
         # These bring torch.
         from rich.console import Console
 
