@@ -28,6 +28,7 @@ from atu.errors import UserError
         ),
         ("--model ./a/b", "There is no flag '--model': write pre_trained_llm=./a/b."),
         ("--task.stop.retain_kl 3", "There is no flag '--task.stop.retain_kl': write task.stop.retain_kl=3."),
+        ("--sed 1", "There is no flag '--sed'. Keys are written key=value. Did you mean seed=...?"),
         ("--multi", "There is no flag '--multi'. Did you mean '--multirun'?"),
         ("--cfg", "argument --cfg/-c: expected one argument. See --help."),
         ("--cfg wrong", "argument --cfg/-c: invalid choice: 'wrong' (choose from "),

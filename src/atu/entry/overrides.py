@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -214,6 +215,9 @@ def _unknown_flag(flag: str, following: Sequence[str], parser: argparse.Argument
         is_plain = bool(re.fullmatch(r"[\w./=-]+", plain, re.ASCII))
         return f"There is no flag '{flag[:60]}': write {plain if is_plain else quoted_for_shell(key, value)[:200]}."
     known = [option for option in parser._option_string_actions if option.startswith("--")]
+    keys = difflib.get_close_matches(key, field_keys(), n=1, cutoff=0.75)
+    if keys and not difflib.get_close_matches(flag, known, n=1):
+        return f"There is no flag '{flag[:60]}'. Keys are written key=value. Did you mean {keys[0]}=...?"
     return f"There is no flag '{flag[:60]}'.{did_you_mean(flag, known)}"
 
 
