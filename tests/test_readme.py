@@ -271,3 +271,10 @@ def test_the_first_hour_plays_the_commands_that_are_tested_here() -> None:
     first_hour = runpy.run_path(str(ROOT / "tools" / "first_hour.py"))
     played = list(first_hour["commands"]((ROOT / "README.md").read_text(encoding="utf-8")))
     assert [shlex.split(command) for command in played] == [line.words for line in commands("README.md") if line.words]
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "RESULTS_GUIDE.md", "RESULTS_GUIDE.zh-CN.md",
+                                  "CONTRIBUTING.md", "CHANGELOG.md"])  # fmt: skip
+def test_each_link_of_a_page_leads_somewhere(page: str) -> None:
+    links = re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text(encoding="utf-8"))
+    assert [link for link in links if not link.startswith("http") and not (ROOT / link).exists()] == []

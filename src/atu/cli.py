@@ -335,7 +335,9 @@ def export_gguf(
 ) -> None:
     """Write a run's model as a GGUF file, for llama.cpp and what builds on it; needs llama.cpp's converter."""
     with exit_codes("The same command starts anew."):
-        typer.echo(one_line(f"model: {export_run(ExportRequest(run=run, out=out, type=outtype))}"))
+        model = export_run(ExportRequest(run=run, out=out, type=outtype))
+        typer.echo(one_line(f"model: {model}"))
+        typer.echo(one_line(f"speak with it: llama-cli -m {shlex.quote(str(model))}"))
 
 
 @app.command()

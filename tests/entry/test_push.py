@@ -99,6 +99,17 @@ def test_the_license_of_a_base_on_the_hub_is_asked_for(hub: HubServer, finished:
     assert (front["base_model"], front["license"], front["license_name"]) == ("org/on-the-hub", "other", "own")
 
 
+def test_a_base_whose_page_is_not_shown_costs_the_license_alone(hub: HubServer, finished: RunFolder) -> None:
+    config = finished.read_config()
+    config["pre_trained_llm"]["model_name"] = "org/gone"
+    finished.write_config(config, "as of a run from the hub")
+    done = push(hub, finished)
+    assert done.returncode == 0, done.stderr
+    assert "the card names no license" in done.stderr
+    front = front_of(hub.repositories["me/forgetful"]["README.md"])
+    assert (front["base_model"], front.get("license")) == ("org/gone", None)
+
+
 def test_what_cannot_be_sent_is_one_line(hub: HubServer, finished: RunFolder, tmp_path: Path) -> None:
     refused = push(hub, finished, token="wrong")
     assert refused.returncode == 2

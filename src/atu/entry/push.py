@@ -12,6 +12,7 @@ from atu.benchmarks.comparison import checks
 from atu.benchmarks.metrics import describe
 from atu.errors import UserError, first_line
 from atu.models.config import ModelConfig
+from atu.processes.notices import notice
 from atu.records import Score
 from atu.runs.run_folder import RunFolder
 from atu.storage.digests import DIGESTS_NAME, check_folder
@@ -158,13 +159,13 @@ def _send(request: PushRequest, files: Mapping[str, Path], card: _Card) -> str:
     from huggingface_hub import CommitOperationAdd, HfApi
 
     api = HfApi()
+    of_base = None if card.license or card.base is None else _page_of(api, card.base)
+    text = card.rendered(of_base).encode()
+    operations = [
+        CommitOperationAdd(path_in_repo=name, path_or_fileobj=text if name == _CARD else path)
+        for name, path in files.items()
+    ]
     try:
-        of_base = None if card.license or card.base is None else _page_of(api, card.base)
-        text = card.rendered(of_base).encode()
-        operations = [
-            CommitOperationAdd(path_in_repo=name, path_or_fileobj=text if name == _CARD else path)
-            for name, path in files.items()
-        ]
         made = api.create_repo(request.repository, private=request.private, exist_ok=True)
         api.create_commit(
             made.repo_id, operations, commit_message=f"{request.run.resolve().name}, made by align-then-unlearn"
@@ -178,8 +179,12 @@ def _send(request: PushRequest, files: Mapping[str, Path], card: _Card) -> str:
 
 
 def _page_of(api: HfApi, base: str) -> dict[str, Any] | None:
-    """The front matter of the base model's page."""
-    data = api.model_info(base).card_data
+    """The front matter of the base model's page; None where the hub does not show it, and a notice says so."""
+    try:
+        data = api.model_info(base).card_data
+    except Exception as error:  # as above
+        notice(f"The hub does not show the page of {base} ({first_line(error)}): the card names no license.")
+        return None
     return None if data is None else dict(data.to_dict())
 
 
