@@ -256,7 +256,7 @@ def test_every_command_of_the_docs_has_keys_that_exist() -> None:
     found = 0
     for path in sorted((ROOT / "docs").glob("*.md")):
         for text in re.findall(r"^python launch_training.py .*$", whole_lines(path), flags=re.MULTILINE):
-            words = [word for word in Line(text).words[2:] if word != "-m" and not word.startswith("hydra/launcher")]
+            words = [word for word in Line(text).words[2:] if word[0] != "-" and not word.startswith("hydra/launcher")]
             keys = ["pre_trained_llm=some/model" if word.startswith(MADE_BEFORE) else word for word in words]
             sweep = [key for key in keys if "," in key and not {"{", "["} & set(key)]
             if "experiment=celebs-1" in keys:

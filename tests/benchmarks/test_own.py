@@ -78,7 +78,7 @@ GOOD = '"group": "forget/qa", "prompt": "Who?", "references": ["Lee"]'
         ('{"prompt": "Who?", "references": ["Lee"]}', '"group", one of forget/fb, forget/qa'),
         ('{"group": ["forget/qa"]}', '"group", one of forget/fb, forget/qa'),
         ('{"group": "forget/all", "prompt": "Who?", "references": ["Lee"]}', '"group", one of forget/fb, forget/qa'),
-        ("{" + GOOD + ', "refs": []}', "unknown field 'refs'; known are answer_prefix, attack, group"),
+        ("{" + GOOD + ', "refs": []}', "unknown field 'refs'; known are answer, answer_prefix, attack, group"),
         ('{"group": "forget/qa", "prompt": "Who?"}', '"references" must be a list of accepted answers'),
         ('{"group": "forget/qa", "prompt": "Who?", "references": "Lee"}', '"references" must be a list'),
         ('{"group": "forget/qa", "prompt": "Who?", "references": [""]}', '"references" must be a list'),

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
     shlex.split(line)[2:]
     for line in (ROOT / "docs" / "slurm.md").read_text(encoding="utf-8").splitlines()
-    if line.startswith("python launch_training.py -m")
+    if line.startswith("python launch_training.py -m") and "--dry-run" not in line  # which starts nothing
 ]
 PRESETS = sorted(path.stem for path in (ROOT / "config" / "hydra" / "launcher").glob("lrz-*.yaml"))
 

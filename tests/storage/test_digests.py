@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from atu.storage.digests import DIGESTS_NAME, DamagedError, find_damage, read_digests, write_digests
+from atu.storage.digests import (
+    DIGESTS_NAME,
+    DamagedError,
+    find_damage,
+    read_digests,
+    sealed,
+    unsealed,
+    write_digests,
+)
 
 
 @pytest.fixture
@@ -28,3 +36,17 @@ def test_a_record_without_files_is_damaged_itself(folder: Path, text: str) -> No
     assert find_damage(folder) == [DIGESTS_NAME]
     with pytest.raises(DamagedError, match=r"digests\.json is damaged"):
         read_digests(folder)
+
+
+def test_a_flipped_bit_in_the_name_of_the_check_is_damage() -> None:
+    row = sealed({"step": 3, "value": 0.5})
+    assert unsealed(row) == {"step": 3, "value": 0.5}
+    for place in range(len("check")):
+        for bit in range(7):
+            letters = bytearray(b"check")
+            letters[place] ^= 1 << bit
+            flipped = {"step": 3, "value": 0.5, letters.decode("ascii"): row["check"]}
+            with pytest.raises(ValueError, match="the name of its check is damaged"):
+                unsealed(flipped)
+    # A row of an older version has none, whatever else is sixteen letters long.
+    assert unsealed({"name": "0123456789abcdef"}) == {"name": "0123456789abcdef"}

@@ -96,7 +96,7 @@ def check_folder(folder: Path, what_to_do: str, *, apart_from: Collection[str] =
 
 def sealed(row: Mapping[str, Any]) -> dict[str, Any]:
     """A JSON object with a check of all that it holds."""
-    return {**row, _CHECK: content_key(row)[:_CHECK_DIGITS]}
+    return {**row, _CHECK: _check_of(row)}
 
 
 def unsealed(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,10 +105,26 @@ def unsealed(row: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: it is not what was sealed.
     """
-    rest = {key: value for key, value in row.items() if key != _CHECK}
-    if _CHECK in row and row[_CHECK] != content_key(rest)[:_CHECK_DIGITS]:
+    rest = _without(row, _CHECK)
+    if _CHECK in row and row[_CHECK] != _check_of(rest):
         raise ValueError("its check does not fit what it holds")
+    if _CHECK not in row and any(
+        value == _check_of(_without(row, key)) for key, value in row.items() if _is_check(value)
+    ):
+        raise ValueError("the name of its check is damaged")  # and so it looks like a row of an older version
     return rest
+
+
+def _without(row: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != name}
+
+
+def _check_of(rest: Mapping[str, Any]) -> str:
+    return content_key(rest)[:_CHECK_DIGITS]
+
+
+def _is_check(value: object) -> bool:
+    return isinstance(value, str) and len(value) == _CHECK_DIGITS
 
 
 def read_sealed_rows(path: Path) -> tuple[list[dict[str, Any]], int]:
