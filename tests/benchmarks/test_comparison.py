@@ -40,6 +40,15 @@ def test_each_goal_is_met_by_its_number(after: dict[str, Score], met: list[bool 
     assert [check.is_met for check in checks(BEFORE, after)] == met
 
 
+def test_a_share_near_its_goal_is_not_rounded_across_it() -> None:
+    """81.5 / 91 = 89.56%, which is no 90; 82 / 91 = 90.1%. 29.2 / 87 = 33.56%, more than a third; 28.8 / 87 = 33.1%."""
+    near = checks(BEFORE, scores(forget__all=29.2, neighbor__all=81.5))[:2]
+    assert [(check.kept, check.is_met) for check in near] == [("34", False), ("89.6", False)]
+    assert near[1].result.en == "91 → 82% (89.6% kept)"
+    reached = checks(BEFORE, scores(forget__all=28.8, neighbor__all=82.0))[:2]
+    assert [(check.kept, check.is_met) for check in reached] == [("33", True), ("90", True)]
+
+
 def test_degenerate_answers_are_judged_where_they_rose_most() -> None:
     before = scores(degenerate__forget=0.0, degenerate__neighbor=1.0, degenerate__utility=1.0)
     after = scores(degenerate__forget=1.0, degenerate__neighbor=1.0, degenerate__utility=9.0)

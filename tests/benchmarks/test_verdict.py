@@ -150,8 +150,8 @@ def test_the_evidence_says_how_many_how_sure_and_which() -> None:
     ]
     about, others = evidence(after, answers)
     assert about.en == (
-        "Of 52 questions about it that the model answered before, it still answers 13 (95%: 7 to 19), most of the kind "
-        "“fill in the blank” (34%); for example “Where was he born?”"
+        "Of 52 questions about it that the model answered before, it still answers 13 (95%: 7 to 19); the kind "
+        "with the largest share left is “fill in the blank” (34%); for example “Where was he born?”"
     )
     assert others.en == "Of 46 about its neighbors it lost 2 (95%: at most 5)."
     assert evidence({}, answers) == []

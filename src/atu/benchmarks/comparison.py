@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from atu.benchmarks.metrics import describe, sort_key
 from atu.records import Score, Words
@@ -74,6 +74,14 @@ class Check:
     goal: Words
     is_met: bool | None
 
+    @property
+    def kept(self) -> str | None:
+        """Percent of the earlier right answers left, with a decimal where a whole number would belie `is_met`."""
+        if self.row is None or self.row.kept is None:
+            return None
+        decimals = 0 if _is_met(self.name, round(self.row.kept)) == self.is_met else 1
+        return f"{self.row.kept:.{decimals}f}"
+
 
 def compare(before: Mapping[str, Score], after: Mapping[str, Score]) -> list[Row]:
     """Pair the scores by name, in table order; a score that only one side has is kept, with a gap."""
@@ -124,9 +132,17 @@ def _share_check(name: str, label: Words, before: Mapping[str, Score], after: Ma
     numbers = f"{row.before.value:.0f} → {row.after.value:.0f}%"
     result, is_met = Words(numbers, numbers), None
     if row.kept is not None:
-        is_met = row.kept <= MAX_FORGET_KEPT if name == "forget" else row.kept >= MIN_REST_KEPT
-        result = Words(f"{numbers} ({row.kept:.0f}% {word.en})", f"{numbers}（{word.zh} {row.kept:.0f}%）")
-    return Check(name=name, label=label, row=row, result=result, goal=goal, is_met=is_met)
+        is_met = _is_met(name, row.kept)
+    check = Check(name=name, label=label, row=row, result=result, goal=goal, is_met=is_met)
+    if check.kept is None:
+        return check
+    shown = Words(f"{numbers} ({check.kept}% {word.en})", f"{numbers}（{word.zh} {check.kept}%）")
+    return replace(check, result=shown)
+
+
+def _is_met(name: str, kept: float) -> bool:
+    """Whether so many percent of the earlier right answers reach the goal."""
+    return kept <= MAX_FORGET_KEPT if name == "forget" else kept >= MIN_REST_KEPT
 
 
 def _degenerate_check(before: Mapping[str, Score], after: Mapping[str, Score]) -> Check:

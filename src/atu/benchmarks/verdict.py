@@ -116,8 +116,8 @@ def _where_left(after: Mapping[str, Score]) -> Words:
         return Words("", "")
     label = describe(most).short
     return Words(
-        f", most of the kind “{label.en}” ({groups[most].value:.0f}%)",
-        f"，其中“{label.zh}”最多（{groups[most].value:.0f}%）",
+        f"; the kind with the largest share left is “{label.en}” ({groups[most].value:.0f}%)",
+        f"；剩余比例最高的类型是“{label.zh}”（{groups[most].value:.0f}%）",
     )
 
 

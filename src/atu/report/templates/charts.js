@@ -70,7 +70,7 @@ function drawOverStages() {
 }
 
 function drawPanel(panel, host) {
-  const box = frame(host, 170, { left: 44, right: 12, top: 10, bottom: 34 });
+  const box = frame(host, 170, { left: 52, right: 12, top: 10, bottom: 34 });
   const all = panel.curves.flatMap((curve) => curve.segments.flat());
   const steps = all.map((point) => point[0]);
   let low = Math.min(...all.map((point) => point[2])), high = Math.max(...all.map((point) => point[3]));

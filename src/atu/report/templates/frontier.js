@@ -11,8 +11,11 @@ function drawFrontier() {
   if (!paths.length) { host.replaceChildren(el("p", { class: "empty" }, word("no_path"))); return; }
   const box = frame(host, innerWidth < 640 ? 380 : 500, { left: 40, right: 16, top: 26, bottom: 44 });
   const all = paths.flatMap((path) => path.stages).filter(isPoint);
-  const right = Math.min(100, Math.ceil((Math.max(...all.map((stage) => stage.scores[across][0])) + 4) / 10) * 10);
-  const lowest = Math.min(...all.map((stage) => stage.scores[up][0])), highest = Math.max(...all.map((stage) => stage.scores[up][0]));
+  // Intervals belong to the shown marks alone, and must not end at the edge.
+  const drawn = [...all.map((stage) => [stage, false]), ...paths.filter(({ shown }) => isPoint(shown)).map(({ shown }) => [shown, true])];
+  const ends = (name) => drawn.flatMap(([{ scores }, isShown]) => isShown && hasInterval(scores[name]) ? scores[name].slice(0, 3) : [scores[name][0]]);
+  const right = Math.min(100, Math.ceil((Math.max(...ends(across)) + 4) / 10) * 10);
+  const lowest = Math.min(...ends(up)), highest = Math.max(...ends(up));
   const bottom = Math.max(0, Math.floor((lowest - 4) / 10) * 10), top = Math.min(100, Math.ceil((highest + 4) / 10) * 10);
   const x = linear(0, right, box.left, box.right), y = linear(bottom, top, box.bottom, box.top);
   const inside = (value, low, high) => Math.max(low, Math.min(high, value));
