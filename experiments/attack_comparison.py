@@ -1,4 +1,4 @@
-"""Every method's model under the same attacks: the tables of docs/attacks.md.
+"""Every method's model under the same attacks: the tables of docs/lab/attacks.md.
 
     python experiments/attack_comparison.py --jobs 2                             # William Shakespeare, quick budget
     python experiments/attack_comparison.py --concept 1_Stephen_King --jobs 2    # of RWKU, on the taught model

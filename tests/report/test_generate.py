@@ -88,7 +88,7 @@ def test_a_scoring_is_named_on_the_table(tmp_path: Path) -> None:
     make("--runs", tmp_path / "runs", "--output_dir", tmp_path / "out", "--scoring", "released")
     text = (tmp_path / "out" / "comparison_table.md").read_text()
     assert text.startswith("Scoring: released. ")
-    assert "| ATU | – | – | – | 10.0 |" in text
+    assert "| ATU | 10.0 | 50.0 | 80.0 |" in text
 
 
 def test_files_of_other_names_stay_and_old_results_are_replaced(tmp_path: Path) -> None:

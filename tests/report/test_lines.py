@@ -10,11 +10,12 @@ from scored_runs import points, record
 
 from atu.records import RunRecord
 from atu.report.collect import Collection
+from atu.report.figures import draw_figures
 from atu.report.lines import Line, mean_lines, run_lines, target_dashes
 from atu.report.selection import parse_rule
 from atu.report.study import Study, build_study
 
-GA = "unlearning_ga"
+ATU, GA = "unlearning_atu", "unlearning_ga"
 
 
 def study(runs: Sequence[RunRecord], rule: str = "last") -> Study:
@@ -96,3 +97,18 @@ def test_variants_of_a_method_share_a_color_and_differ_in_dashes() -> None:
     assert (ours.layer, other.layer, ga.layer) == (0.4, 0.8, None)
     assert ga.dashes == "-"
     assert ga.style.color != ours.style.color
+
+
+def test_a_line_in_a_row_of_its_own_is_named_by_target_and_seed() -> None:
+    runs = [record(points((80, 90), (20, 60)), target="Ancient_Egypt", seed=seed) for seed in (0, 1)]
+    assert [line.row for line in run_lines(study(runs))] == ["ATU, Ancient Egypt, seed 0", "ATU, Ancient Egypt, seed 1"]
+    assert only(mean_lines(study(runs))).row == "ATU"
+
+
+def test_stages_are_a_line_chart_only_where_a_run_has_two_of_them() -> None:
+    short = [record(points((80, 90), (20, 60)), method) for method in (ATU, GA)]
+    (axes,) = draw_figures(study(short), is_aggregate=False)["figure6_forget_over_stages"].axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [line.row for line in run_lines(study(short))]
+    longer = [*short, record(points((80, 90), (50, 80), (20, 60)), target="Japan")]
+    (axes,) = draw_figures(study(longer), is_aggregate=False)["figure6_forget_over_stages"].axes
+    assert axes.get_xlabel() == "number of unlearn stages"

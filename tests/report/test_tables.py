@@ -20,7 +20,7 @@ from atu.report.exchange import read_runs
 from atu.report.selection import Rule, parse_rule
 from atu.report.study import Study, build_study, hook_layer, refuse_repeats
 from atu.report.table_formats import as_csv, as_latex, as_markdown
-from atu.report.tables import Table, aggregate_table, paired_table, run_table
+from atu.report.tables import PAIRED_SCORES, Table, aggregate_table, paired_table, run_table
 
 ATU, GA, NPO = "unlearning_atu", "unlearning_ga", "unlearning_npo"
 FIXED = [
@@ -295,10 +295,30 @@ def test_labels_are_escaped(label: str, markdown: str, latex: str) -> None:
 
 
 def test_markdown_has_directions_rule_and_gaps() -> None:
-    lines = as_markdown(run_table(study([record(points((80, 90), (20, 60)))]))).splitlines()
+    full, bare = record(points((80, 90), (20, 60))), record(points((80, 90), (30, 50)), GA)
+    for stage in bare.stages["corrected"]:
+        del stage.scores["utility/gen"]
+    lines = as_markdown(run_table(study([full, bare]))).splitlines()
     assert lines[0] == "Scoring: corrected. Shown: last stage of every run."
-    assert "FORGET_ALL ↓ | NEIGHBOR_QA ↑" in lines[2]
-    assert lines[5].startswith("| ATU | – | – | – | 20.0 | – | – | 60.0 | 80.0 |")
+    assert lines[2] == "| METHOD | FORGET_ALL ↓ | NEIGHBOR_ALL ↑ | UTILITY_MMLU ↑ |"
+    assert lines[5] == "| ATU | 20.0 | 60.0 | 80.0 |"
+    assert lines[6].endswith("| 30.0 | 50.0 | – |")
+
+
+def test_columns_without_a_number_stand_in_csv_alone() -> None:
+    runs = study([record(points((80, 90), (20, 60)))])
+    for table in (run_table(runs), aggregate_table(runs)):
+        assert "MIA_FM" in table.values
+        assert not [heading for heading in table.shown if heading.startswith("MIA")]
+
+
+def test_a_pair_that_meets_nowhere_is_a_note_and_no_row_of_dashes() -> None:
+    never, deep = record(points((80, 90), (79, 90))), record(points((80, 90), (10, 60)), GA)
+    table = paired_table(study([never, deep]))
+    assert table.shown.empty
+    assert len(table.notes) == len(PAIRED_SCORES)
+    assert all("no target has" in note for note in table.notes)
+    assert list(table.values["N_TARGETS"]) == [0] * len(PAIRED_SCORES)
 
 
 def test_latex_has_as_many_cells_as_columns() -> None:

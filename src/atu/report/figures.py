@@ -40,7 +40,7 @@ def draw_figures(study: Study, *, is_aggregate: bool) -> dict[str, Figure]:
     return {
         "figure4_neighbor_vs_forget": _by_method_and_layer(lines, dashes, below),
         "figure5_utility_neighbor_vs_forget": _panels(lines, [(FORGET, UTILITY), (FORGET, NEIGHBOR)], dashes, below),
-        "figure6_forget_over_stages": _panels(lines, [(STAGE, FORGET)], dashes, below),
+        "figure6_forget_over_stages": _over_stages(lines, dashes, below),
     }
 
 
@@ -75,6 +75,33 @@ def _panels(
     for axis, (x, y) in zip(axes, panels, strict=True):
         _draw(axis, lines, x, y)
     _legend(axes[0], lines, dashes)
+    return figure
+
+
+def _over_stages(lines: Sequence[Line], dashes: Mapping[str, Dashes], below: str) -> Figure:
+    """Lines over the stages; where no run has two unlearn stages, before and after in a row for each."""
+    if any(len(line.points[STAGE]) > 2 for line in lines):
+        return _panels(lines, [(STAGE, FORGET)], dashes, below)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.6, 1.8 + 0.3 * len(lines)), layout="constrained")
+    caption(figure, below)
+    axes = figure.subplots()
+    axes.set_xlabel(_axis_label(FORGET))
+    rows = [line for line in lines if not math.isnan(line.shown[FORGET].value)]
+    if not rows:
+        say_empty(axes, f"no run has {FORGET}")
+        return figure
+    for place, line in enumerate(rows):
+        start, after = line.points[FORGET][0], line.shown[FORGET]
+        color, row = line.style.color, Estimate(place, math.nan, math.nan, 1)
+        axes.plot([start, after.value], [place] * 2, color=color, linewidth=1.6)
+        axes.plot(start, place, color="black", marker="*", markersize=9, linestyle="", zorder=3)
+        _draw_interval(axes, color, after, row, 0.0)
+        axes.plot(after.value, place, color=color, marker=line.style.marker, markersize=9, linestyle="", zorder=4)
+    axes.set_yticks(range(len(rows)), [line.row for line in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_title("★ before, marker after", fontsize=10, loc="left")
     return figure
 
 

@@ -26,6 +26,8 @@ class Line:
     """One curve."""
 
     label: str
+    row: str
+    """What it is called where each line has a row of its own: a run by its target and seed too."""
     style: MethodStyle
     dashes: Dashes
     """Tells targets apart where `target_dashes` can, and else the variants of one method."""
@@ -46,6 +48,7 @@ def run_lines(study: Study) -> list[Line]:
         lines.append(
             Line(
                 label=entry.style.label.en if of_target else entry.variant,
+                row=_row(entry),
                 style=entry.style,
                 dashes=of_target.get(entry.run.target) or of_variant[entry.variant],
                 layer=hook_layer(entry.run),
@@ -54,6 +57,11 @@ def run_lines(study: Study) -> list[Line]:
             )
         )
     return lines
+
+
+def _row(entry: Entry) -> str:
+    seed = None if entry.run.seed is None else f"seed {entry.run.seed}"
+    return ", ".join(filter(None, (entry.variant, entry.run.target.replace("_", " "), seed)))
 
 
 def mean_lines(study: Study) -> list[Line]:
@@ -73,6 +81,7 @@ def mean_lines(study: Study) -> list[Line]:
         lines.append(
             Line(
                 label=variant,
+                row=variant,
                 style=entries[0].style,
                 dashes=dashes[variant],
                 layer=hook_layer(entries[0].run),

@@ -53,7 +53,7 @@ COLUMNS = (
     Column("MIA_RT", "mia/rt"),
     Column("MIA_AUC_LOSS", "mia/auc_loss"),
 )
-"""Always there, in this order."""
+"""Always there in csv, in this order; elsewhere a column without any number is left out."""
 GENERAL = Column("UTILITY_GENERAL", "utility/gen")
 DEGENERATE = Column("DEGENERATE", "degenerate/forget")
 LIKELIHOODS = (
@@ -122,7 +122,11 @@ def run_table(study: Study) -> Table:
     runs["METHOD"] = _distinct(runs[["METHOD", "TARGET", "seed", "RUN", "source"]])
     reference["METHOD"] = _distinct(reference[["METHOD", "TARGET", "MODEL"]])
     rows = pd.concat([reference, runs]).assign(**_common(study))
-    shown = {column.heading: [number(cell, column.metric.unit) for cell in rows[column.name]] for column in columns}
+    shown = {
+        column.heading: [number(cell, column.metric.unit) for cell in rows[column.name]]
+        for column in columns
+        if rows[column.name].notna().any()
+    }
     return Table(
         values=rows[["METHOD", *names, *_common(study), "STAGE", "TARGET", "MODEL", "SEED", "RUN"]],
         shown=pd.DataFrame({"METHOD": list(rows["METHOD"]), **shown}),
@@ -145,10 +149,11 @@ def aggregate_table(study: Study) -> Table:
         if missing:
             notes.append(f"{variant} has no run of {', '.join(missing)}: its means are over other targets")
         rows.append(_mean_row(study, variant, [(e, e.node.scores) for e in entries], columns, missing))
-    values, shown = zip(*rows, strict=True)
+    values, shown = (pd.DataFrame(part) for part in zip(*rows, strict=True))
+    empty = [column.heading for column in columns if values[column.name].isna().all()]
     return Table(
-        values=pd.DataFrame(values),
-        shown=pd.DataFrame(shown),
+        values=values,
+        shown=shown.drop(columns=empty),
         title=f"{title(study)} Mean over targets (seeds first) ± half of the 95% t interval.",
         notes=tuple(notes),
     )
@@ -165,7 +170,7 @@ def paired_table(study: Study) -> Table:
         for variant, entries in study.variants.items()
     }
     values: list[dict[str, str | float]] = []
-    shown = []
+    shown, unmatched = [], []
     found = {name for scored in points.values() for _, scores in scored for name in scores}
     names = (*PAIRED_SCORES, *(name for name in PAIRED_LIKELIHOODS if name in found))
     for (first, second), name in itertools.product(itertools.combinations(points, 2), names):
@@ -177,17 +182,20 @@ def paired_table(study: Study) -> Table:
         values += [{**pair, "TARGET": target, **row} for target, row in both.to_dict("index").items()]
         result = {"DIFFERENCE": mean, "LOW": low, "HIGH": high, "WILCOXON_P": p, "N_TARGETS": n}
         values.append({**pair, "TARGET": "(mean)", **result})
+        if n == 0:
+            unmatched.append(f"{first} and {second}: no target has {metric.label.en} of both at this level")
+            continue
         unit = metric.unit
         interval = GAP if math.isnan(low) else f"{signed(low, unit)} to {signed(high, unit)}"
         each = ", ".join(f"{target} {signed(gap, unit)}" for target, gap in both["DIFFERENCE"].items())
         p_shown = GAP if math.isnan(p) else f"{p:.3f}"
         label = f"{metric.label.en} {metric.arrow}"
-        shown.append((first, second, label, signed(mean, unit), interval, p_shown, str(n), each or GAP))
+        shown.append((first, second, label, signed(mean, unit), interval, p_shown, str(n), each))
     return Table(
         values=pd.DataFrame(values, columns=_PAIRED_CSV),
         shown=pd.DataFrame(shown, columns=_PAIRED),
         title=f"Scoring: {study.scoring_words}. Differences at {rule}.",
-        notes=() if shown else ("a comparison needs two methods",),
+        notes=tuple(unmatched) if shown or unmatched else ("a comparison needs two methods",),
     )
 
 
