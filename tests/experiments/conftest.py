@@ -17,10 +17,11 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def workplace_with_taught_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory: empty but for a model folder where the taught one is looked for."""
+    """The working directory: empty but for model folders where the taught ones are looked for."""
     monkeypatch.chdir(tmp_path)
-    taught = tmp_path / "runs" / "taught-model"
-    taught.mkdir(parents=True)
-    (taught / "config.json").write_text("{}")  # what makes a folder a model's
-    (taught / "model.safetensors").touch()
+    for name in ("taught-model", "tofu-taught"):
+        taught = tmp_path / "runs" / name
+        taught.mkdir(parents=True)
+        (taught / "config.json").write_text("{}")  # what makes a folder a model's
+        (taught / "model.safetensors").touch()
     return tmp_path

@@ -52,7 +52,7 @@ def test_every_job_is_a_run_that_can_be_started(comparison: ModuleType) -> None:
                     assert config.task.training_module.moves == "subspace"
                 assert Path(config.runs_dir, config.name) == job.folder.relative_to(comparison.ROOT)
                 names.add(job.folder)
-    assert len(names) == 17 * 6 + 11 * 2 * 13
+    assert len(names) == 17 * 6 + 11 * 2 * 13 + 11 * 2
 
 
 def test_all_methods_retain_what_ours_retains(comparison: ModuleType) -> None:
@@ -145,3 +145,26 @@ def test_the_ablations_table_has_a_line_for_each_change(comparison: ModuleType) 
         "| Japan | default | 20 / 50 / 50 | 50 | 50.00 / 50.00 / 50.00 | 0.500 / 0.500 / 0.500 |",
         "| Japan | no retain term | 10 / 50 / 50 | 50 | 50.00 / 50.00 / 50.00 | 0.500 / 0.500 / 0.500 |",
     ]
+
+
+def test_tofu_has_a_gold_model_for_each_split_and_each_is_made_once(
+    comparison: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    def start(*arguments: str) -> None:
+        started.append(arguments)
+        folder = Path(comparison.ROOT, arguments[arguments.index("--out") + 1])
+        folder.mkdir(parents=True)
+        if arguments[2] == "evaluate":
+            (folder / "scores.json").write_text("{}")
+
+    monkeypatch.setattr(comparison, "in_own_process", start)
+    assert comparison.prepare(comparison.TOFU, ["forget01", "forget05"]) is None
+    assert [arguments[2] for arguments in started] == ["teach", "evaluate", "teach", "evaluate"]  # one was taught
+    for split, gold in (("forget01", started[0]), ("forget05", started[2])):
+        assert gold[gold.index("--without") + 1] == split
+        config = compose_run(comparison.Job(comparison.TOFU, "unlearning_ga", split, 0).overrides)
+        assert (config.data.split, config.data.gold) == (split, f"runs/tofu-without-{split}-asked")
+    assert comparison.prepare(comparison.TOFU, ["forget01"]) is None
+    assert len(started) == 4
